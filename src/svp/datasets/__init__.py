@@ -1,0 +1,1 @@
+"""Prepared data sets and how they are made."""

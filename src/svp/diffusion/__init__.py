@@ -1,0 +1,1 @@
+"""The style-driven diffusion process: networks, sampling, pipeline."""

@@ -1,0 +1,9 @@
+"""The one error a user is meant to see."""
+
+
+class InputError(Exception):
+    """An argument or an input file cannot be used.
+
+    The message is one line that names the file or option, what is wrong with it and the remedy. The command line
+    prints it to stderr and exits with code 2; library callers may catch it.
+    """

@@ -1,0 +1,1 @@
+"""Landmarks, crops, head key points and expression coefficients of faces."""

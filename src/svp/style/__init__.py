@@ -1,0 +1,1 @@
+"""Style priors: encoder, contrastive objective, the saved style object."""
