@@ -1,0 +1,136 @@
+"""The manifest of a prepared dataset: one row per clip, rejected ones too, in `manifest.parquet`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from svp.errors import InputError
+
+MANIFEST_NAME = "manifest.parquet"
+
+Split = Literal["train", "val", "test"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("identity", pa.string(), nullable=False),
+        pa.field("emotion", pa.string(), nullable=False),
+        pa.field("intensity", pa.int8(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("frames", pa.int64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("fps_in", pa.float64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("start", pa.float64(), nullable=False),
+        pa.field("has_sound", pa.bool_(), nullable=False),
+        pa.field("audio_offset", pa.float64(), nullable=False),
+    ]
+)
+
+
+class ClipRow(BaseModel):
+    """What is known about one clip.
+
+    Attributes:
+        clip_id: unique name, also the stem of the clip's files.
+        source: where the clip came from: a path relative to the source folder, or the recipe of a made clip.
+        sha256: hash of the source file (of the recipe for a made clip); a changed source is prepared anew.
+        identity: who is seen. No identity is in two splits.
+        emotion: a lower-case word; "unknown" when nobody said.
+        intensity: 0 unknown or neutral, 1 to 3 weak to strong.
+        split: which part of the dataset the identity belongs to.
+        frames: frames at 25 fps; 0 for a rejected clip that was not read.
+        seconds: frames / 25.
+        fps_in: frame rate of the source, 0 when unknown.
+        status: `ok`, or `rejected` for a clip that has no files.
+        reason: why a clip was rejected, empty otherwise.
+        start: second of the source at which the clip begins (parts of a long source).
+        has_sound: False when the source has no sound or only silence; its `audio` feature is then zero.
+        audio_offset: seconds by which the sound was moved later (negative: earlier) to meet the mouth.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    clip_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=200)
+    source: str
+    sha256: str
+    identity: str = Field(min_length=1)
+    emotion: str = "unknown"
+    intensity: int = Field(default=0, ge=0, le=3)
+    split: Split = "train"
+    frames: int = Field(default=0, ge=0)
+    seconds: float = Field(default=0.0, ge=0.0)
+    fps_in: float = Field(default=0.0, ge=0.0)
+    status: Literal["ok", "rejected"] = "ok"
+    reason: str = ""
+    start: float = Field(default=0.0, ge=0.0)
+    has_sound: bool = False
+    audio_offset: float = 0.0
+
+    @model_validator(mode="after")
+    def _status_and_reason_agree(self) -> "ClipRow":
+        if (self.status == "rejected") != bool(self.reason):
+            raise ValueError("a rejected clip needs a reason, an accepted one has none")
+        if self.status == "ok" and self.frames < 1:
+            raise ValueError("an accepted clip needs at least one frame")
+        return self
+
+    def rejected(self, reason: str) -> "ClipRow":
+        """This row with status `rejected` and its reason on one line."""
+        return self.model_copy(update={"status": "rejected", "reason": " ".join(reason.split()) or "unknown"})
+
+
+def write_manifest(path: Path, rows: Sequence[ClipRow]) -> None:
+    """Write rows, sorted by clip id, under the final name at once.
+
+    Raises:
+        ValueError: two rows have one clip id, or one identity is in two splits.
+    """
+    ordered = sorted(rows, key=lambda row: row.clip_id)
+    splits: dict[str, str] = {}
+    for row, following in zip(ordered, [*ordered[1:], None], strict=True):
+        if following is not None and row.clip_id == following.clip_id:
+            raise ValueError(f"clip id {row.clip_id} occurs twice")
+        if splits.setdefault(row.identity, row.split) != row.split:
+            raise ValueError(f"identity {row.identity} is in the splits {splits[row.identity]} and {row.split}")
+    table = pa.Table.from_pylist([row.model_dump() for row in ordered], schema=SCHEMA)
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(table, partial)
+    os.replace(partial, path)
+
+
+def read_manifest(path: Path) -> list[ClipRow]:
+    """Rows of a manifest, in its order.
+
+    Raises:
+        InputError: the file is missing, is not parquet, or a row breaks the format.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such manifest; make the dataset with `svp prepare` or finish its preparation")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable parquet file ({error}); prepare the dataset again") from error
+    missing = sorted(set(SCHEMA.names) - set(table.column_names))
+    if missing:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; prepare the dataset again")
+    return [_row(path, values) for values in table.to_pylist()]
+
+
+def _row(path: Path, values: dict[str, Any]) -> ClipRow:
+    try:
+        return ClipRow(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "row"
+        raise InputError(
+            f"{path}: clip {values.get('clip_id')!r}: {where}: {first['msg']}; correct the manifest or prepare again"
+        ) from error
