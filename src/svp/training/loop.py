@@ -1,0 +1,192 @@
+"""One loop for all stages, on accelerate.
+
+    RUN/options.json            the options; a resumed run must have the same
+    RUN/checkpoints/step_…/     accelerate's state: weights, optimizer, random numbers, EMA, learning rate
+    RUN/logs/                   TensorBoard
+    RUN/model/                  the model with averaged weights, written when the run ends
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, ProjectConfiguration, set_seed
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from svp.errors import InputError
+from svp.training.options import TrainOptions
+from svp.training.progress import TrainProgress
+
+KEEP_CHECKPOINTS = 2
+OPTIONS_NAME = "options.json"
+
+
+@dataclass
+class Task:
+    """What a stage hands to the loop: a loss with its trainable parameters and its samples.
+
+    Attributes:
+        objective: module whose forward(batch) gives (loss, figures).
+        parameters: those that train, in a fixed order.
+        train, validation: samples; item n of `train` follows from (seed, n).
+        whole_batches: an item already is the batch of one step.
+    """
+
+    objective: nn.Module
+    parameters: list[nn.Parameter]
+    train: Dataset[dict[str, Tensor]]
+    validation: Dataset[dict[str, Tensor]] | None
+    whole_batches: bool = False
+
+
+def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max_minutes: float | None) -> int:
+    """Train until `options.steps` or the time is up; the parameters end as their moving averages.
+
+    Returns:
+        Steps done in total, earlier sessions of the run included.
+
+    Raises:
+        InputError: the folder holds a run and `resume` is off, or it was started with other options.
+    """
+    _open_run(out, options, resume)
+    accelerator = Accelerator(
+        log_with="tensorboard",
+        project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    set_seed(options.seed)
+    accelerator.init_trackers("svp")
+    optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
+    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(options.warmup_steps, 1)))
+    ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
+    objective, optimizer = accelerator.prepare(task.objective, optimizer)
+    accelerator.register_for_checkpointing(warmup, ema)
+
+    step = 0
+    latest = latest_checkpoint(out)
+    if latest is not None:
+        accelerator.load_state(str(latest))
+        step = int(latest.name.removeprefix("step_"))
+    deadline = time.monotonic() + 60 * max_minutes if max_minutes is not None else float("inf")
+    batches = _batches(task.train, options, step, task.whole_batches, accelerator)
+    with TrainProgress(f"train {options.stage}", options.steps, step, accelerator.is_main_process) as progress:
+        for batch in batches:
+            loss, figures = objective(batch)
+            accelerator.backward(loss)
+            figures["gradient_norm"] = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
+            optimizer.step()
+            warmup.step()
+            optimizer.zero_grad()
+            ema.step(task.parameters)
+            step += 1
+            values = {name: float(accelerator.reduce(value, "mean")) for name, value in figures.items()}
+            if not values["loss"] < float("inf"):
+                raise InputError(f"{out}: the loss is {values['loss']} at step {step}; lower --learning-rate and --resume")
+            accelerator.log({f"train/{name}": value for name, value in values.items()}, step=step)
+            progress.advance(values)
+            last = step >= options.steps or time.monotonic() > deadline
+            if step % options.validate_every == 0 or last:
+                progress.validated(_validate(task, objective, ema, accelerator, options, step), step)
+            if step % options.checkpoint_every == 0 or last:
+                _save_checkpoint(accelerator, out, step)
+            if last:
+                break
+    ema.copy_to(task.parameters)
+    accelerator.end_training()
+    return step
+
+
+def latest_checkpoint(out: Path) -> Path | None:
+    """The newest complete checkpoint of a run."""
+    found = sorted((out / "checkpoints").glob("step_" + "[0-9]" * 8))
+    return found[-1] if found else None
+
+
+def _open_run(out: Path, options: TrainOptions, resume: bool) -> None:
+    path = out / OPTIONS_NAME
+    if path.exists():
+        if not resume:
+            raise InputError(f"{out}: holds a run already; add --resume to continue it or choose another --out")
+        before = TrainOptions.load(path)
+        differences = [key for key in type(options).model_fields if getattr(before, key) != getattr(options, key)]
+        changed = sorted(set(differences) - {"steps"})  # a run may be made longer
+        if changed:
+            raise InputError(f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out")
+    elif resume and out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: holds no run that could be resumed; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    options.save(path)
+
+
+def _batches(
+    samples: Dataset[dict[str, Tensor]], options: TrainOptions, step: int, whole: bool, accelerator: Accelerator
+) -> Iterator[dict[str, Tensor]]:
+    """Batches from `step` on; the order is that of the sample numbers."""
+    first = step if whole else step * options.batch_size
+    order = range(first, len(samples))  # type: ignore[arg-type]
+    if not order:
+        return iter(())
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
+        samples,
+        batch_size=None if whole else options.batch_size,
+        sampler=order,
+        num_workers=1,  # reading runs beside the step
+        drop_last=not whole,
+    )
+    return iter(accelerator.prepare(loader))
+
+
+@torch.no_grad()
+def _validate(
+    task: Task, objective: nn.Module, ema: EMAModel, accelerator: Accelerator, options: TrainOptions, step: int
+) -> dict[str, float]:
+    """Mean figures over the validation samples, with the averaged weights, fixed noise and timesteps."""
+    if task.validation is None:
+        return {}
+    ema.store(task.parameters)
+    ema.copy_to(task.parameters)
+    objective.eval()
+    sums: dict[str, float] = {}
+    loader = DataLoader(task.validation, batch_size=None if task.whole_batches else options.batch_size)
+    for batch in loader:
+        on_device = {key: value.to(accelerator.device) for key, value in batch.items()}
+        for name, value in objective(on_device)[1].items():
+            sums[name] = sums.get(name, 0.0) + float(value) / len(loader)
+    objective.train()
+    ema.restore(task.parameters)
+    accelerator.log({f"validation/{name}": value for name, value in sums.items()}, step=step)
+    return sums
+
+
+def _save_checkpoint(accelerator: Accelerator, out: Path, step: int) -> None:
+    """Write under a partial name, rename when complete, keep the newest two."""
+    final = out / "checkpoints" / f"step_{step:08d}"
+    partial = final.with_name(final.name + ".partial")
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(final, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        partial.rename(final)
+        kept = sorted((out / "checkpoints").glob("step_" + "[0-9]" * 8))
+        for old in kept[:-KEEP_CHECKPOINTS]:
+            shutil.rmtree(old)
+
+
+def write_record(path: Path, record: dict[str, object]) -> None:
+    """Append what a stage did to a model's training record (a JSON list), complete or not at all."""
+    records = json.loads(path.read_text()) if path.exists() else []
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps([*records, record], indent=2) + "\n")
+    partial.replace(path)

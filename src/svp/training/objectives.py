@@ -1,0 +1,98 @@
+"""The losses: Eq. 1 for the diffusion stages, Eq. 6-7 for the prior, reconstruction + KL for the VAE.
+
+Each objective is a module whose forward takes a batch of `samples.py` and returns the loss and figures to log, so that
+`accelerate` can wrap it whole. The networks are called by the very methods that inference uses.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from svp.diffusion.conditions import ConditionMask
+from svp.diffusion.denoiser import Denoiser
+from svp.style.contrastive import contrastive_loss
+from svp.style.encoder import StyleEncoder
+from svp.training.samples import CONDITIONS
+
+Figures = dict[str, Tensor]
+
+
+class DiffusionObjective(nn.Module):
+    """|| prediction - target ||^2 of Eq. 1, for the noise or (v-prediction) the velocity."""
+
+    def __init__(self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, motion: bool) -> None:
+        super().__init__()
+        self.denoiser, self.motion = denoiser, motion
+        self.prediction_type = str(scheduler.config.prediction_type)
+        self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
+        latents, noise, timestep = batch["latents"], batch["noise"], batch["timestep"]
+        alpha = self.alphas_cumprod[timestep].view(-1, 1, 1, 1, 1)
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise  # z_t, Sec. 3 Preliminaries
+        target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+        conditions = self.denoiser.encode(
+            batch["reference"],
+            batch["audio"] if self.motion else None,  # stage `appearance` feeds zero audio tokens
+            batch["head_kps"],
+            batch.get("style"),
+            keep=ConditionMask(**dict(zip(CONDITIONS, batch["keep"].T, strict=True))),
+            motion=self.motion,
+        )
+        prediction = self.denoiser(noisy, timestep, conditions)
+        error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
+        loss = (error * batch["weight"]).mean()
+        return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
+
+
+class PriorObjective(nn.Module):
+    """Contrastive loss on sampled style codes with modality dropout, never both (Sec. 3.3)."""
+
+    def __init__(self, encoder: StyleEncoder, temperature: float) -> None:
+        super().__init__()
+        self.encoder, self.temperature = encoder, temperature
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
+        gaussian = self.encoder(
+            batch["expression"],
+            batch["audio"],
+            batch["present"],
+            keep_expression_B=batch["keep_expression"],
+            keep_audio_B=batch["keep_audio"],
+        )
+        generator = torch.Generator().manual_seed(int(batch["seed"]))
+        noise = torch.randn(gaussian.mean.shape, generator=generator).to(gaussian.mean)
+        codes = gaussian.mean + gaussian.variance.sqrt() * noise  # Eq. 4
+        loss = contrastive_loss(codes, batch["labels"], self.temperature)
+        distance = torch.cdist(gaussian.mean.detach(), gaussian.mean.detach()).fill_diagonal_(torch.inf)
+        nearest = batch["labels"][distance.argmin(dim=1)] == batch["labels"]
+        return loss, {
+            "loss": loss.detach(),
+            "nearest_is_positive": nearest.float().mean(),
+            "sigma": gaussian.variance.detach().sqrt().mean(),
+        }
+
+
+class VaeObjective(nn.Module):
+    """L1 of pixels and of their differences (so that edges stay sharp) plus a small KL term."""
+
+    def __init__(self, vae: AutoencoderKL, kl_weight: float) -> None:
+        super().__init__()
+        self.vae, self.kl_weight = vae, kl_weight
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
+        pixels, weight = batch["pixels"], batch["weight"][:, None]
+        posterior = self.vae.encode(pixels).latent_dist
+        restored = self.vae.decode(posterior.sample()).sample
+        l1 = ((restored - pixels).abs() * weight).mean()
+        edges = sum(
+            ((restored - pixels).diff(dim=axis).abs() * weight.narrow(axis, 0, pixels.shape[axis] - 1)).mean()
+            for axis in (2, 3)
+        )
+        kl = posterior.kl().mean() / pixels[0].numel()
+        loss = l1 + edges + self.kl_weight * kl
+        mse = F.mse_loss(restored.detach().clamp(-1, 1), pixels)
+        return loss, {"loss": loss.detach(), "psnr": 10 * torch.log10(4 / mse), "kl": kl.detach()}

@@ -1,0 +1,103 @@
+"""What a training run may be told: typed, saved beside the run, unknown keys are errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from svp.errors import InputError
+
+StageName = Literal["prior", "vae", "appearance", "motion", "style"]
+
+
+class TrainOptions(BaseModel):
+    """Options of one run of one stage. Probabilities in [0, 1]; steps count optimizer steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: StageName
+    seed: int = Field(ge=0, description="everything random follows from it")
+    steps: int = Field(gt=0, description="optimizer steps of the whole run")
+    batch_size: int = Field(gt=0, description="samples per optimizer step over all processes")
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(ge=0, description="linear warm-up of the learning rate")
+    ema_decay: float = Field(ge=0, lt=1, description="decay of the averaged weights that are saved as the model")
+    max_grad_norm: float = Field(gt=0)
+    frames: int = Field(gt=0, description="consecutive frames per sample (f in Sec. 4.1)")
+    drop_each: float = Field(ge=0, le=1, description="chance that one condition alone is dropped")
+    drop_all: float = Field(ge=0, le=1, description="chance that all conditions are dropped together")
+    reference_distance: int = Field(ge=0, description="least distance of reference and target frame, in frames")
+    expression_weight: float = Field(ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1")
+    train_spatial: bool = Field(description="stage motion: also train the spatial layers (the other reading of Sec. 3.3)")
+    groups: int = Field(gt=0, description="stage prior: P groups of equal identity and emotion per batch")
+    per_group: int = Field(gt=0, description="stage prior: K clips per group")
+    temperature: float = Field(gt=0, description="stage prior: tau of Eq. 6")
+    modality_dropout: float = Field(ge=0, le=1, description="stage prior: chance that one of beta, alpha is dropped")
+    kl_weight: float = Field(ge=0, description="stage vae: weight of the KL term")
+    checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
+    validate_every: int = Field(gt=0, description="steps between validation losses")
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: not the options of a training run ({reason}); start a new run folder") from error
+
+
+COMMON = {
+    "seed": 0, "warmup_steps": 100, "ema_decay": 0.999, "max_grad_norm": 1.0, "frames": 1, "drop_each": 0.05,
+    "drop_all": 0.05, "reference_distance": 8, "expression_weight": 1.0, "train_spatial": False, "groups": 8,
+    "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3, "kl_weight": 1e-6, "checkpoint_every": 250,
+    "validate_every": 250,
+}  # fmt: skip
+
+RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
+    # Shipped `mini`: small enough for two cores; docs/training.md gives the time each stage took.
+    ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 6e-4},
+    ("mini", "prior"): {"steps": 1500, "batch_size": 32, "learning_rate": 2e-4},
+    ("mini", "appearance"): {"steps": 6000, "batch_size": 16, "learning_rate": 4e-4, "expression_weight": 2.0},
+    ("mini", "motion"): {
+        "steps": 2500, "batch_size": 4, "learning_rate": 4e-4, "frames": 8, "expression_weight": 5.0,
+        "train_spatial": True,
+    },
+    ("mini", "style"): {
+        "steps": 1200, "batch_size": 4, "learning_rate": 6e-4, "frames": 8, "expression_weight": 5.0,
+    },
+    # `base` follows V-Express's published schedule (learning rates, steps) with the paper's f = 8.
+    ("base", "prior"): {"steps": 50_000, "batch_size": 256, "learning_rate": 1e-4, "groups": 64},
+    ("base", "appearance"): {"steps": 40_000, "batch_size": 8, "learning_rate": 1e-5, "reference_distance": 30},
+    ("base", "motion"): {
+        "steps": 300_000, "batch_size": 8, "learning_rate": 1e-5, "frames": 8, "reference_distance": 30,
+    },
+    ("base", "style"): {
+        "steps": 100_000, "batch_size": 8, "learning_rate": 1e-5, "frames": 8, "reference_distance": 30,
+    },
+}  # fmt: skip
+
+
+def recipe(preset: str, stage: StageName, **changes: object) -> TrainOptions:
+    """Options of a stage for a preset, with the changes that are not None.
+
+    Raises:
+        InputError: if the preset has no such stage (`base` uses Stable Diffusion's VAE) or a value is out of range.
+    """
+    if (preset, stage) not in RECIPES:
+        raise InputError(f"--preset {preset}: has no stage {stage}; stages are {stages_of(preset)}")
+    values = COMMON | RECIPES[preset, stage] | {key: value for key, value in changes.items() if value is not None}
+    if stage == "prior":
+        values["batch_size"] = int(str(values["groups"])) * int(str(values["per_group"]))
+    try:
+        return TrainOptions.model_validate(values | {"stage": stage})
+    except ValueError as error:
+        raise InputError(f"training options: {' '.join(str(error).split())}") from error
+
+
+def stages_of(preset: str) -> str:
+    return ", ".join(stage for name, stage in RECIPES if name == preset)

@@ -1,0 +1,227 @@
+"""Samples of the stages: what sample n of a run is follows from (seed, n) alone.
+
+So a run resumes exactly by starting at the right n, and any split of a batch over processes draws the same numbers.
+
+Shapes: F frames of a sample, C latent channels on an h x w grid, W alpha frames of a window, A numbers per alpha frame.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from svp.datasets.latents import LatentCache
+from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.prepared import PreparedDataset
+from svp.errors import InputError
+from svp.face.head_kps import draw_head_kps
+from svp.style.encoder import StyleGaussian
+from svp.training.options import TrainOptions
+
+AUDIO_RADIUS = 2  # alpha frames on either side of a frame: windows i-2 .. i+2
+CONDITIONS = ("reference", "audio", "head_kps", "style")
+
+# Landmarks around which the face changes with speech and expression: lips, eyes, brows (MediaPipe's numbering).
+MOUTH = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 78, 308)
+LEFT_EYE = (33, 133, 159, 145, 105, 107, 70)
+RIGHT_EYE = (263, 362, 386, 374, 334, 336, 300)
+
+
+class DiffusionSamples(Dataset[dict[str, Tensor]]):
+    """Targets, references and conditions of the diffusion stages (`frames`, `clips` and `pairs` in `stages.py`).
+
+    Stage `appearance` takes f = 1; `motion` f consecutive frames; `style` also takes `styles`, draws the reference
+    frame from a clip of the same identity with another emotion (Sec. 4.1) and gives the target clip's Gaussian.
+    """
+
+    def __init__(
+        self,
+        dataset: PreparedDataset,
+        latents: LatentCache,
+        options: TrainOptions,
+        split: Split,
+        *,
+        latent_stride: int,
+        num_train_timesteps: int,
+        styles: Mapping[str, StyleGaussian] | None,
+        timesteps: tuple[int, ...] = (),
+    ) -> None:
+        rows = [row for row in dataset.accepted(split) if row.frames >= options.frames]
+        if not rows:
+            raise InputError(
+                f"{dataset.root}: no clip of split {split} has {options.frames} frames; add clips or lower --frames"
+            )
+        self.dataset, self.latents, self.options, self.rows = dataset, latents, options, rows
+        self.stride, self.num_train_timesteps = latent_stride, num_train_timesteps
+        self.styles, self.timesteps = styles, timesteps
+        self.training = split == "train"
+        self.others: dict[str, list[ClipRow]] = defaultdict(list)
+        for row in rows:
+            self.others[row.identity].append(row)
+
+    def __len__(self) -> int:
+        return self.options.steps * self.options.batch_size if self.training else len(self.rows)
+
+    def __getitem__(self, n: int) -> dict[str, Tensor]:
+        options = self.options
+        rng = np.random.default_rng((options.seed, int(self.training), n))
+        row = self.rows[int(rng.integers(len(self.rows)))] if self.training else self.rows[n]
+        start = int(rng.integers(row.frames - options.frames + 1))
+        stop = start + options.frames
+        source, frame = self._reference(row, start, stop, rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+        target_FChw = self.latents.sample(row.clip_id, start, stop, generator)
+        clip = self.dataset.clip(row.clip_id)
+        timestep = int(rng.integers(self.num_train_timesteps))
+        if self.timesteps:
+            timestep = self.timesteps[n % len(self.timesteps)]
+        landmarks_FL3 = clip.features("landmarks", start, stop)
+        pictures_F3HW = torch.as_tensor(draw_head_kps(clip.features("head_kps", start, stop), self.dataset.size))
+        _, channels, height, width = target_FChw.shape
+        sample = {
+            "latents": target_FChw.transpose(0, 1),
+            "reference": self.latents.sample(source.clip_id, frame, frame + 1, generator)[0],
+            "audio": torch.from_numpy(_audio_windows(clip, start, stop, row.frames)),
+            "head_kps": pictures_F3HW.transpose(0, 1),
+            "weight": _expression_weight(landmarks_FL3, height, width, self.stride, options.expression_weight),
+            "noise": torch.randn((channels, options.frames, height, width), generator=generator),
+            "timestep": torch.tensor(timestep),
+            "keep": _keep(rng, options) if self.training else torch.ones(len(CONDITIONS), dtype=torch.bool),
+        }
+        if self.styles is not None:
+            gaussian = self.styles[row.clip_id]
+            noise_D = torch.randn(gaussian.mean.shape, generator=generator)
+            sample["style"] = gaussian.mean + gaussian.variance.sqrt() * noise_D  # Eq. 4, anew at every step
+        return sample
+
+    def _reference(self, row: ClipRow, start: int, stop: int, rng: np.random.Generator) -> tuple[ClipRow, int]:
+        """Clip and number of the reference frame: at a distance in the clip, or of another emotion for pairs."""
+        if self.styles is not None:
+            pool = [other for other in self.others[row.identity] if other.emotion != row.emotion]
+            if pool:
+                source = pool[int(rng.integers(len(pool)))]
+                return source, int(rng.integers(source.frames))
+        distance = self.options.reference_distance
+        far = [i for i in range(row.frames) if i < start - distance or i >= stop + distance]
+        candidates = far or [i for i in range(row.frames) if i < start or i >= stop] or [start]
+        return row, candidates[int(rng.integers(len(candidates)))]
+
+
+class PictureSamples(Dataset[dict[str, Tensor]]):
+    """Single frames as (3,H,W) in [-1,1] for stage `vae`, with the loss weight per pixel."""
+
+    def __init__(self, dataset: PreparedDataset, options: TrainOptions, split: Split) -> None:
+        self.dataset, self.options, self.rows = dataset, options, dataset.accepted(split)
+        if not self.rows:
+            raise InputError(f"{dataset.root}: no clip in split {split}; add clips")
+        self.training = split == "train"
+
+    def __len__(self) -> int:
+        return self.options.steps * self.options.batch_size if self.training else len(self.rows)
+
+    def __getitem__(self, n: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.options.seed, int(self.training), n))
+        row = self.rows[int(rng.integers(len(self.rows)))] if self.training else self.rows[n]
+        frame = int(rng.integers(row.frames))
+        clip = self.dataset.clip(row.clip_id)
+        picture_HW3 = clip.frames(frame, frame + 1)[0]
+        size = picture_HW3.shape[0]
+        weight = _expression_weight(
+            clip.features("landmarks", frame, frame + 1), size, size, 1, self.options.expression_weight
+        )
+        if self.training and rng.random() < 0.5:  # a VAE knows no left and right: mirroring doubles its pictures
+            picture_HW3, weight = picture_HW3[:, ::-1], weight.flip(-1)
+        pixels = torch.from_numpy(np.ascontiguousarray(picture_HW3)).permute(2, 0, 1).float() / 127.5 - 1.0
+        return {"pixels": pixels, "weight": weight[0]}
+
+
+def _audio_windows(clip: object, start: int, stop: int, frames: int) -> np.ndarray:
+    """alpha of frames i-2 .. i+2 for each i in [start, stop), edges of the clip repeated: (F, W, A) float32."""
+    index = np.clip(np.arange(start, stop)[:, None] + np.arange(-AUDIO_RADIUS, AUDIO_RADIUS + 1), 0, frames - 1)
+    low = int(index.min())
+    alpha = clip.features("audio", low, int(index.max()) + 1)  # type: ignore[attr-defined]
+    return alpha[index - low].astype(np.float32)
+
+
+def _expression_weight(landmarks_FL3: np.ndarray, height: int, width: int, stride: int, weight: float) -> Tensor:
+    """Loss weight per cell (F, h, w): `weight` in the boxes around mouth and eyes with brows, 1 elsewhere, mean kept 1."""
+    weights = torch.ones(len(landmarks_FL3), height, width)
+    if weight == 1:
+        return weights
+    for f, landmarks_L3 in enumerate(landmarks_FL3):
+        face = max(float(np.ptp(landmarks_L3[:, 0])), 1.0)
+        for part in (MOUTH, LEFT_EYE, RIGHT_EYE):
+            low = (landmarks_L3[list(part), :2].min(0) - 0.06 * face) / stride
+            high = (landmarks_L3[list(part), :2].max(0) + 0.06 * face) / stride
+            x0, y0 = np.maximum(np.floor(low), 0).astype(int)
+            x1, y1 = np.ceil(high).astype(int)
+            weights[f, y0:y1, x0:x1] = weight
+    return weights / weights.mean()
+
+
+def _keep(rng: np.random.Generator, options: TrainOptions) -> Tensor:
+    """Which conditions stay: each is dropped alone with `drop_each`, all together with `drop_all`."""
+    if rng.random() < options.drop_all:
+        return torch.zeros(len(CONDITIONS), dtype=torch.bool)
+    return torch.from_numpy(rng.random(len(CONDITIONS)) >= options.drop_each)
+
+
+class GroupBatches(Dataset[dict[str, Tensor]]):
+    """Batches of P groups x K windows for stage `prior`; item n is the whole batch of step n.
+
+    A group is one identity with one emotion (MEAD), or one video where no emotion is known (HDTF): Sec. 4.1.
+    """
+
+    def __init__(self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int) -> None:
+        groups: dict[tuple[str, str], list[ClipRow]] = defaultdict(list)
+        for row in dataset.accepted(split):
+            video = Path(row.source).stem if row.emotion == "unknown" else ""
+            groups[row.identity, f"{row.emotion}{video}"].append(row)
+        self.groups = [groups[key] for key in sorted(groups)]
+        if len(self.groups) < 2:
+            raise InputError(f"{dataset.root}: split {split} has {len(self.groups)} groups of identity and emotion; 2 or more are needed")
+        self.dataset, self.options, self.batches, self.training = dataset, options, batches, split == "train"
+
+    def __len__(self) -> int:
+        return self.batches
+
+    @lru_cache(maxsize=None)  # noqa: B019 - the features of a corpus are small, the dataset lives as long as the run
+    def _features(self, clip_id: str) -> tuple[np.ndarray, np.ndarray]:
+        clip = self.dataset.clip(clip_id)
+        return clip.features("expression"), clip.features("audio")
+
+    def __getitem__(self, n: int) -> dict[str, Tensor]:
+        options = self.options
+        rng = np.random.default_rng((options.seed, int(self.training), n))
+        chosen = rng.choice(len(self.groups), size=min(options.groups, len(self.groups)), replace=False)
+        expressions, sounds, labels = [], [], []
+        for label in chosen:
+            for row in rng.choice(np.array(self.groups[label], dtype=object), size=options.per_group):
+                length = int(rng.integers(max(row.frames // 2, 1), row.frames + 1))
+                start = int(rng.integers(row.frames - length + 1))
+                expression, sound = self._features(row.clip_id)
+                expressions.append(torch.from_numpy(expression[start : start + length].astype(np.float32)))
+                sounds.append(torch.from_numpy(sound[start : start + length].astype(np.float32)))
+                labels.append(int(label))
+        batch = len(labels)
+        drop = rng.random(batch) < options.modality_dropout
+        which = rng.random(batch) < 0.5
+        present = torch.nn.utils.rnn.pad_sequence([torch.ones(len(e), dtype=torch.bool) for e in expressions], True)
+        generator_seed = int(rng.integers(2**62))
+        return {
+            "expression": torch.nn.utils.rnn.pad_sequence(expressions, True),
+            "audio": torch.nn.utils.rnn.pad_sequence(sounds, True),
+            "present": present,
+            "labels": torch.tensor(labels),
+            "keep_expression": torch.from_numpy(~(drop & which)),
+            "keep_audio": torch.from_numpy(~(drop & ~which)),
+            "seed": torch.tensor(generator_seed),
+        }
