@@ -57,22 +57,17 @@ class PriorObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         gaussian = self.encoder(
-            batch["expression"],
-            batch["audio"],
+            batch["expression"] * batch["keep_expression"][:, None, None],
+            batch["audio"] * batch["keep_audio"][:, None, None],
             batch["present"],
-            keep_expression_B=batch["keep_expression"],
-            keep_audio_B=batch["keep_audio"],
         )
-        generator = torch.Generator().manual_seed(int(batch["seed"]))
-        noise = torch.randn(gaussian.mean.shape, generator=generator).to(gaussian.mean)
-        codes = gaussian.mean + gaussian.variance.sqrt() * noise  # Eq. 4
-        loss = contrastive_loss(codes, batch["labels"], self.temperature)
-        distance = torch.cdist(gaussian.mean.detach(), gaussian.mean.detach()).fill_diagonal_(torch.inf)
-        nearest = batch["labels"][distance.argmin(dim=1)] == batch["labels"]
+        loss = contrastive_loss(gaussian.at(batch["noise"]), batch["labels"], self.temperature)
+        distance_BB = torch.cdist(gaussian.mean_BD.detach(), gaussian.mean_BD.detach()).fill_diagonal_(torch.inf)
+        nearest = batch["labels"][distance_BB.argmin(dim=1)] == batch["labels"]
         return loss, {
             "loss": loss.detach(),
             "nearest_is_positive": nearest.float().mean(),
-            "sigma": gaussian.variance.detach().sqrt().mean(),
+            "sigma": gaussian.variance_BD.detach().sqrt().mean(),
         }
 
 

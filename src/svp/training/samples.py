@@ -38,7 +38,8 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
     """Targets, references and conditions of the diffusion stages (`frames`, `clips` and `pairs` in `stages.py`).
 
     Stage `appearance` takes f = 1; `motion` f consecutive frames; `style` also takes `styles`, draws the reference
-    frame from a clip of the same identity with another emotion (Sec. 4.1) and gives the target clip's Gaussian.
+    frame from a clip of the same identity with another emotion (Sec. 4.1) and gives a sample of the target clip's
+    Gaussian.
     """
 
     def __init__(
@@ -97,9 +98,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
             "keep": _keep(rng, options) if self.training else torch.ones(len(CONDITIONS), dtype=torch.bool),
         }
         if self.styles is not None:
-            gaussian = self.styles[row.clip_id]
-            noise_D = torch.randn(gaussian.mean.shape, generator=generator)
-            sample["style"] = gaussian.mean + gaussian.variance.sqrt() * noise_D  # Eq. 4, anew at every step
+            sample["style"] = self.styles[row.clip_id].sample(generator)[0]  # Eq. 4, anew at every step
         return sample
 
     def _reference(self, row: ClipRow, start: int, stop: int, rng: np.random.Generator) -> tuple[ClipRow, int]:
@@ -180,7 +179,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
     A group is one identity with one emotion (MEAD), or one video where no emotion is known (HDTF): Sec. 4.1.
     """
 
-    def __init__(self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int) -> None:
+    def __init__(self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int, style_size: int) -> None:
         groups: dict[tuple[str, str], list[ClipRow]] = defaultdict(list)
         for row in dataset.accepted(split):
             video = Path(row.source).stem if row.emotion == "unknown" else ""
@@ -188,7 +187,8 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         self.groups = [groups[key] for key in sorted(groups)]
         if len(self.groups) < 2:
             raise InputError(f"{dataset.root}: split {split} has {len(self.groups)} groups of identity and emotion; 2 or more are needed")
-        self.dataset, self.options, self.batches, self.training = dataset, options, batches, split == "train"
+        self.dataset, self.options, self.batches, self.style_size = dataset, options, batches, style_size
+        self.training = split == "train"
 
     def __len__(self) -> int:
         return self.batches
@@ -215,7 +215,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         drop = rng.random(batch) < options.modality_dropout
         which = rng.random(batch) < 0.5
         present = torch.nn.utils.rnn.pad_sequence([torch.ones(len(e), dtype=torch.bool) for e in expressions], True)
-        generator_seed = int(rng.integers(2**62))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         return {
             "expression": torch.nn.utils.rnn.pad_sequence(expressions, True),
             "audio": torch.nn.utils.rnn.pad_sequence(sounds, True),
@@ -223,5 +223,5 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
             "labels": torch.tensor(labels),
             "keep_expression": torch.from_numpy(~(drop & which)),
             "keep_audio": torch.from_numpy(~(drop & ~which)),
-            "seed": torch.tensor(generator_seed),
+            "noise": torch.randn((batch, self.style_size), generator=generator),
         }

@@ -1,0 +1,238 @@
+"""From options to a task for the loop, and from its result to a model folder that the next stage starts from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from svp.datasets.latents import LatentCache, cache_latents
+from svp.datasets.manifest import Split
+from svp.datasets.prepared import PreparedDataset
+from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.vae import latent_stride
+from svp.errors import InputError
+from svp.presets import PRESETS, build_pipeline
+from svp.style.encoder import StyleGaussian
+from svp.training.loop import Task, latest_checkpoint, run_stage, write_record
+from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
+from svp.training.options import TrainOptions
+from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
+from svp.training.stages import STAGES, Stage, select
+
+RECORD_NAME = "training.json"
+VALIDATION_TIMESTEPS = (100, 300, 500, 700, 900)
+VALIDATION_GROUP_BATCHES = 8
+STATISTICS_CLIPS = 400  # clips from which means and deviations of features are taken
+
+
+def train(
+    preset: str,
+    data: Path,
+    out: Path,
+    options: TrainOptions,
+    *,
+    init: Path | None,
+    resume: bool,
+    max_minutes: float | None,
+) -> Path:
+    """Run one stage and write `out/model`.
+
+    Args:
+        preset: name of the sizes; a model in `init` must have them.
+        data: prepared dataset.
+        out: run folder.
+        options: of the stage.
+        init: model folder or run folder of the stage before; None starts from random weights.
+        resume: go on from the newest checkpoint in `out`.
+        max_minutes: stop after this time, save, and leave the rest to --resume.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        InputError: a stage that this one builds on is missing, or data and model do not fit together.
+    """
+    stage = STAGES[options.stage]
+    dataset = PreparedDataset(data)
+    pipeline = load_init(preset, init, options.seed)
+    done = stages_done(init)
+    missing = [name for name in stage.needs if name not in done]
+    if missing:
+        raise InputError(f"--init: stage {stage.name} needs {', '.join(missing)} first; run `svp train {missing[0]}`")
+    _check_fit(pipeline, dataset, stage)
+    fresh = latest_checkpoint(out) is None
+    task = _build_task(pipeline, dataset, stage, options, fresh)
+    steps = run_stage(task, options, out, resume=resume, max_minutes=max_minutes)
+    _finish(pipeline, dataset, stage)
+
+    model = out / "model"
+    partial = out / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    pipeline.save_pretrained(partial)
+    if init is not None:
+        shutil.copy2(model_folder(init) / RECORD_NAME, partial / RECORD_NAME)
+    write_record(partial / RECORD_NAME, {"stage": stage.name, "steps": steps, "data": data.name, "preset": preset,
+                                         "options": options.model_dump()})  # fmt: skip
+    shutil.rmtree(model, ignore_errors=True)
+    partial.rename(model)
+    return model
+
+
+def model_folder(path: Path) -> Path:
+    """A model folder itself, or the one a training run wrote."""
+    return path / "model" if (path / "model").is_dir() else path
+
+
+def stages_done(init: Path | None) -> list[str]:
+    """Names of the stages a model went through."""
+    if init is None:
+        return []
+    record = model_folder(init) / RECORD_NAME
+    return [entry["stage"] for entry in json.loads(record.read_text())] if record.exists() else []
+
+
+def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
+    """The pipeline to train: from a folder, or with random weights from the seed."""
+    if preset not in PRESETS:
+        raise InputError(f"--preset {preset}: unknown; presets are {', '.join(PRESETS)}")
+    if init is None:
+        return build_pipeline(PRESETS[preset], seed)
+    return SVPPipeline.from_pretrained(model_folder(init))
+
+
+def build_denoiser(pipeline: SVPPipeline) -> Denoiser:
+    return Denoiser(
+        pipeline.unet, pipeline.reference_net, pipeline.guider, pipeline.audio_projection, pipeline.style_projection
+    )
+
+
+def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
+    settings = pipeline.settings
+    if dataset.size != settings.image_size:
+        raise InputError(f"{dataset.root}: clips of {dataset.size} pixels, the model makes {settings.image_size}; prepare again")
+    pairs = []
+    if stage.name in ("prior", "style"):
+        pairs.append(("expression", dataset.expression_encoder, settings.expression_encoder))
+    if stage.name in ("prior", "motion", "style"):
+        pairs.append(("audio", dataset.audio_encoder, settings.audio_encoder))
+    for kind, has, wants in pairs:
+        if has != wants:
+            raise InputError(f"{dataset.root}: {kind} features by {has}, the model was built for {wants}; prepare again")
+
+
+def _build_task(
+    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool
+) -> Task:
+    if stage.name == "vae":
+        network: torch.nn.Module = pipeline.vae
+        select(stage, network)
+        return Task(
+            VaeObjective(pipeline.vae, options.kl_weight),
+            _trainable(network),
+            PictureSamples(dataset, options, "train"),
+            PictureSamples(dataset, options, "val") if dataset.accepted("val") else None,
+        )
+    if stage.name == "prior":
+        encoder = pipeline.style_encoder
+        if encoder.config.standardize and fresh:
+            encoder.set_standardization(*_moments(dataset, "expression"), *_moments(dataset, "audio"))
+        select(stage, encoder)
+        size = encoder.config.style_size
+        return Task(
+            PriorObjective(encoder, options.temperature),
+            _trainable(encoder),
+            GroupBatches(dataset, options, "train", options.steps, size),
+            GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size) if dataset.accepted("val") else None,
+            whole_batches=True,
+        )
+    return _diffusion_task(pipeline, dataset, stage, options, fresh)
+
+
+def _diffusion_task(
+    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool
+) -> Task:
+    denoiser = build_denoiser(pipeline)
+    if stage.name == "motion" and fresh:
+        start_motion(denoiser, dataset)
+    select(stage, denoiser, options.train_spatial)
+    latents = cache_latents(dataset, pipeline.vae)
+    styles = encode_styles(pipeline, dataset) if stage.name == "style" else None
+
+    def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:
+        return DiffusionSamples(
+            dataset,
+            LatentCache(latents, scaling_factor=pipeline.vae.config.scaling_factor),
+            options,
+            split,
+            latent_stride=latent_stride(pipeline.vae),
+            num_train_timesteps=pipeline.scheduler.config.num_train_timesteps,
+            styles=styles,
+            timesteps=timesteps,
+        )
+
+    return Task(
+        DiffusionObjective(denoiser, pipeline.scheduler, stage.motion),
+        _trainable(denoiser),
+        samples("train"),
+        samples("val", VALIDATION_TIMESTEPS) if dataset.accepted("val") else None,
+    )
+
+
+def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
+    """What happens once when stage `motion` starts: audio attention adds nothing yet, features get their scale."""
+    with torch.no_grad():
+        for name, parameter in denoiser.unet.named_parameters():
+            if name.endswith("attn2.to_out.0.weight"):
+                parameter.zero_()
+    if denoiser.audio_projection.config.standardize:
+        denoiser.audio_projection.set_standardization(*_moments(dataset, "audio"))
+
+
+@torch.no_grad()
+def encode_styles(pipeline: SVPPipeline, dataset: PreparedDataset) -> dict[str, StyleGaussian]:
+    """The frozen prior's Gaussian of every accepted clip."""
+    encoder = pipeline.style_encoder.eval()
+    styles = {}
+    for row in dataset.accepted():
+        clip = dataset.clip(row.clip_id)
+        expression = torch.from_numpy(clip.features("expression"))[None].float()
+        audio = torch.from_numpy(clip.features("audio").astype(np.float32))[None]
+        styles[row.clip_id] = encoder(expression, audio, torch.ones(1, row.frames, dtype=torch.bool))
+    return styles
+
+
+def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
+    """Set what follows from the trained weights: the latents' scale, the neutral code."""
+    if stage.name == "vae":
+        pipeline.vae.register_to_config(scaling_factor=1.0)
+        latents = cache_latents(dataset, pipeline.vae)
+        cache = LatentCache(latents, scaling_factor=1.0)
+        rows = dataset.accepted("train")[:STATISTICS_CLIPS]
+        generator = torch.Generator().manual_seed(0)
+        values = torch.cat([cache.sample(row.clip_id, 0, 1, generator) for row in rows])
+        pipeline.vae.register_to_config(scaling_factor=round(1.0 / float(values.std()), 5))
+    if stage.name == "prior":
+        styles = encode_styles(pipeline, dataset)
+        neutral = [row for row in dataset.accepted("train") if row.emotion == "neutral"] or dataset.accepted("train")
+        codes = torch.cat([styles[row.clip_id].mean_BD for row in neutral])
+        pipeline.style_encoder.neutral_code.copy_(codes.mean(dim=0))
+
+
+def _moments(dataset: PreparedDataset, feature: str) -> tuple[Tensor, Tensor]:
+    """Mean and deviation per channel over training clips with that modality, evenly spread over the dataset."""
+    rows = [row for row in dataset.accepted("train") if feature != "audio" or row.has_sound]
+    if not rows:
+        raise InputError(f"{dataset.root}: no training clip has {feature} features; add clips with sound")
+    rows = rows[:: max(len(rows) // STATISTICS_CLIPS, 1)]
+    values = np.concatenate([dataset.clip(row.clip_id).features(feature).astype(np.float64) for row in rows])
+    return torch.from_numpy(values.mean(0)).float(), torch.from_numpy(values.std(0)).float()
+
+
+def _trainable(network: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
