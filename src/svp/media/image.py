@@ -1,0 +1,111 @@
+"""Read pictures as they are meant to be seen, write PNG files, lay out contact sheets."""
+
+import os
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from svp.errors import InputError
+
+_WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey pictures of 16 bits
+
+
+def read_image(path: str | PathLike[str]) -> np.ndarray:
+    """A picture file, upright (EXIF orientation applied), transparency over white, 16 bits reduced to 8.
+
+    Returns:
+        (H, W, 3) uint8 RGB; the first picture of an animation.
+
+    Raises:
+        InputError: if the file is missing, empty, damaged or not a picture.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the name")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a picture in it")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; copy or export it again")
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            picture.load()
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: not a picture this program reads; export it as PNG or JPEG") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: damaged or truncated picture; copy or export it again") from error
+    if picture.mode in _WIDE_MODES:
+        grey = np.asarray(picture).astype(np.float64) / 257
+        return np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    if "A" in picture.mode or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.array(picture.convert("RGB"))
+
+
+def write_png(path: str | PathLike[str], image: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB as PNG; the file appears only when complete.
+
+    Raises:
+        InputError: if the folder cannot be written.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image {image.shape} {image.dtype} must be (H, W, 3) uint8")
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(partial, format="PNG")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    cell: int | None = None,
+    gap: int = 4,
+) -> np.ndarray:
+    """Pictures in a labelled grid on white.
+
+    Args:
+        rows: rows of (H, W, 3) uint8 pictures of any size; rows may differ in length.
+        row_labels: one text per row, drawn left of it; or none.
+        column_labels: one text per column, drawn above it; or none.
+        cell: side in pixels of the square that each picture is fitted into; None takes the largest side.
+        gap: pixels between pictures.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    columns = max((len(row) for row in rows), default=0)
+    if columns == 0:
+        raise ValueError("a contact sheet needs at least one picture")
+    if len(row_labels) not in (0, len(rows)) or len(column_labels) not in (0, columns):
+        raise ValueError(f"{len(row_labels)} and {len(column_labels)} labels for {len(rows)} rows, {columns} columns")
+    side = cell or max(max(image.shape[:2]) for row in rows for image in row)
+    font = ImageFont.load_default(size=max(11, side // 12))
+    left = max((round(font.getlength(text)) + 2 * gap for text in row_labels), default=0)
+    line = sum(font.getmetrics()) + gap if isinstance(font, ImageFont.FreeTypeFont) else 16
+    top = line if column_labels else 0
+    step = side + gap
+    sheet = Image.new("RGB", (left + gap + columns * step, top + gap + len(rows) * step), "white")
+    draw = ImageDraw.Draw(sheet)
+    for c, text in enumerate(column_labels):
+        draw.text((left + gap + c * step + side / 2, top / 2 + gap / 2), text, fill="black", font=font, anchor="mm")
+    for r, text in enumerate(row_labels):
+        draw.text((left / 2, top + gap + r * step + side / 2), text, fill="black", font=font, anchor="mm")
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            picture = ImageOps.contain(Image.fromarray(np.ascontiguousarray(image)), (side, side))
+            x = left + gap + c * step + (side - picture.width) // 2
+            y = top + gap + r * step + (side - picture.height) // 2
+            sheet.paste(picture, (x, y))
+    return np.array(sheet)

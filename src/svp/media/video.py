@@ -1,0 +1,330 @@
+"""Read frames of any video at a fixed rate and write H.264 + AAC, one frame at a time.
+
+Frames are (H, W, 3) uint8 RGB. Time zero of a clip is its first picture; all rates are floats, so nothing drifts.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import av
+import numpy as np
+from av.buffer import Buffer
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+from svp.errors import InputError
+from svp.media.container import decode, find_stream, frame_seconds, open_media
+
+FPS = 25.0
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_SUFFIXES = (".mp4", ".m4v", ".mov")
+_TIE = 1e-6  # seconds; between two equally near frames the earlier one stays
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file holds. Width and height are those a viewer sees: rotated, with square pixels."""
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    seconds: float
+    has_audio: bool
+
+
+def probe(path: str | PathLike[str]) -> VideoInfo:
+    """Look into a video: size, rate and length; its first frame is decoded.
+
+    Raises:
+        InputError: if the file is missing, unreadable or has no picture.
+    """
+    path = Path(path)
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        first = cast(av.VideoFrame, next(decode(container, stream, path)))
+        height, width = upright(first, stream).shape[:2]
+        fps = float(stream.average_rate or stream.guessed_rate or FPS)
+        if stream.duration and stream.time_base:
+            seconds = float(stream.duration * stream.time_base)
+        elif container.duration:
+            seconds = container.duration / av.time_base
+        else:
+            seconds = stream.frames / fps
+        return VideoInfo(path, width, height, fps, seconds, find_stream(container, "audio") is not None)
+
+
+def read_frames(
+    path: str | PathLike[str], fps: float | None = FPS, start: float = 0.0, seconds: float | None = None
+) -> Iterator[np.ndarray]:
+    """Frames of a video in order, resampled by time stamps; only a few are held at a time.
+
+    Args:
+        fps: output rate; frame k shows the source at time `start + k / fps`. None gives every source frame as it is.
+        start: seconds after the first picture.
+        seconds: length to read; None reads to the end.
+
+    Yields:
+        (H, W, 3) uint8 RGB, upright.
+
+    Raises:
+        InputError: if the file is missing, unreadable, truncated, has no picture, or ends before `start`.
+    """
+    path = Path(path)
+    if start < 0 or (seconds is not None and seconds <= 0) or (fps is not None and fps <= 0):
+        raise ValueError(f"start {start}, seconds {seconds} and fps {fps} must be positive")
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        timed = _timed_frames(container, stream, path, start)
+        limit = None if seconds is None or fps is None else max(1, round(seconds * fps))
+        count = 0
+        chosen: Iterator[av.VideoFrame]
+        if fps is None:
+            chosen = (frame for time, _, frame in timed if seconds is None or time < seconds)
+        else:
+            chosen = _resample(timed, fps)
+        shown: av.VideoFrame | None = None
+        picture = np.empty(0, np.uint8)
+        for frame in chosen:
+            if frame is not shown:  # a repeated frame is converted once
+                shown, picture = frame, upright(frame, stream)
+            yield picture.copy()
+            count += 1
+            if count == limit:
+                return
+        if count == 0:
+            raise InputError(f"{path}: ends before {start:.2f} s; choose an earlier start")
+
+
+def nearest_times(starts: Iterable[tuple[float, float]], fps: float) -> Iterator[int]:
+    """Which source frame each output frame shows, streaming.
+
+    A source frame replaces the one before it as soon as it is nearer in time, but never more than one output frame
+    ahead of its own time stamp (so that long holds of a variable frame rate stay holds).
+
+    Args:
+        starts: (time stamp, duration) in seconds of each source frame, time stamps rising.
+        fps: output rate.
+
+    Yields:
+        Source index for output frames 0, 1, 2, ...; as many as fit in the clip, at least one.
+    """
+    index = -1
+    k = 0
+    time, end = 0.0, 0.0
+    for index, (next_time, duration) in enumerate(starts):
+        if index > 0:
+            switch = next_time - min((next_time - time) / 2, 1 / fps)
+            while k / fps <= switch + _TIE:
+                yield index - 1
+                k += 1
+        time, end = next_time, next_time + duration
+    if index < 0:
+        return
+    total = max(1, int(np.floor(end * fps + 0.5 + _TIE)))
+    while k < total:
+        yield index
+        k += 1
+
+
+def _resample(timed: Iterable[tuple[float, float, av.VideoFrame]], fps: float) -> Iterator[av.VideoFrame]:
+    """Frames at a fixed rate from frames with time stamps and durations."""
+    held: dict[int, av.VideoFrame] = {}
+
+    def stamps() -> Iterator[tuple[float, float]]:
+        for index, (time, duration, frame) in enumerate(timed):
+            held[index] = frame
+            yield time, duration
+
+    for index in nearest_times(stamps(), fps):
+        for passed in [i for i in held if i < index]:
+            del held[passed]
+        yield held[index]
+
+
+def _timed_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path, start: float
+) -> Iterator[tuple[float, float, av.VideoFrame]]:
+    """(seconds after `start`, duration, frame), rising; the first is the one shown at `start`.
+
+    Files without time stamps count frames by their rate; a stamp that does not rise is a duplicate and is dropped.
+    """
+    period = 1 / float(stream.average_rate or stream.guessed_rate or FPS)
+    frames = decode(container, stream, path)
+    first = next(frames)
+    zero = first.time or 0.0
+    if start > 0 and stream.time_base is not None:
+        container.seek(int((zero + start) / stream.time_base), stream=stream, backward=True)
+        try:
+            frames = decode(container, stream, path)
+            first = next(frames)
+            landed = first.time is not None and first.time <= zero + start
+        except InputError:
+            landed = False
+        if not landed:  # the file's index is poor: decode from its start
+            container.seek(int(zero / stream.time_base), stream=stream, backward=True)
+            frames = decode(container, stream, path)
+            first = next(frames)
+    before: tuple[float, float, av.VideoFrame] | None = None
+    last = -np.inf
+    pending: av.VideoFrame | None = cast(av.VideoFrame, first)
+    while pending is not None:
+        time = last + period if pending.time is None and np.isfinite(last) else (pending.time or 0.0)
+        if time > last:
+            last = time
+            item = (time - zero - start, frame_seconds(pending) or period, pending)
+            if item[0] <= 0 and start > 0:
+                before = item
+            else:
+                if before is not None:
+                    yield before
+                    before = None
+                yield item
+        pending = cast("av.VideoFrame | None", next(frames, None))
+    if before is not None and before[0] + before[1] > _TIE:
+        yield before
+
+
+def upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
+    """A decoded frame as a viewer sees it: rotation and mirroring of the display matrix applied, pixels square.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    width = max(1, round(frame.width * float(aspect))) if aspect else frame.width
+    picture = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return picture
+    matrix = np.frombuffer(bytes(cast(Buffer, side_data)), "<i4")
+    # A point (x, y) goes to (a x + c y, b x + d y) with a, b = matrix[0], matrix[1] and c, d = matrix[3], matrix[4].
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(b) > abs(a):
+        picture, x_flip, y_flip = picture.swapaxes(0, 1), c < 0, b < 0
+    else:
+        x_flip, y_flip = a < 0, d < 0
+    return np.ascontiguousarray(picture[:: -1 if y_flip else 1, :: -1 if x_flip else 1])
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    stream = find_stream(container, "video")
+    if stream is None:
+        raise InputError(f"{path}: has no picture; give a video")
+    video = cast(av.VideoStream, stream)
+    video.thread_type = "AUTO"
+    return video
+
+
+class VideoWriter:
+    """Writes frames as they come to an MP4 that plays everywhere: H.264, yuv420p, AAC, index in front (faststart).
+
+    The file appears under its name when the `with` block ends without an error, and not before. Sound is cut or
+    padded with silence to the length of the pictures. H.264 needs even sizes: an odd one
+    repeats its last row or column.
+
+    Args:
+        path: `.mp4`, `.m4v` or `.mov`; missing folders are made.
+        width, height: of the frames, in pixels.
+        fps: pictures per second.
+        audio: mono samples in [-1, 1], (samples,), or None for a silent film.
+        sample_rate: of `audio`, one that AAC knows.
+        crf: quality of x264, lower is better (18 is hardly told from the source).
+
+    Raises:
+        InputError: if the name has another suffix or the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        width: int,
+        height: int,
+        fps: float = FPS,
+        audio: np.ndarray | None = None,
+        sample_rate: int = 16000,
+        crf: int = 18,
+    ) -> None:
+        self.path = Path(path)
+        self.width, self.height, self.fps = width, height, fps
+        self.frames_written = 0
+        if self.path.suffix.lower() not in _SUFFIXES:
+            raise InputError(f"{self.path}: videos are written as {', '.join(_SUFFIXES)}; change the suffix")
+        if width < 1 or height < 1 or fps <= 0:
+            raise ValueError(f"size {width} x {height} and fps {fps} must be positive")
+        if audio is not None and (audio.ndim != 1 or sample_rate not in AAC_RATES):
+            raise ValueError(f"audio {audio.shape} at {sample_rate} Hz must be (samples,) at one of {AAC_RATES}")
+        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(
+                f"file:{self._partial}", mode="w", format="mp4", options={"movflags": "+faststart"}
+            )
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
+        self._video = self._container.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf), "preset": "medium"}
+        )
+        self._video.width, self._video.height = width + width % 2, height + height % 2
+        self._video.pix_fmt = "yuv420p"
+        context = self._video.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        self._audio = audio
+        self._sample_rate = sample_rate
+        self._samples_written = 0
+        if audio is not None:
+            self._sound = self._container.add_stream("aac", rate=sample_rate, layout="mono")
+            self._sound.bit_rate = 96_000
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append one frame, (H, W, 3) uint8 RGB, and the sound that belongs to it."""
+        if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"frame {frame.shape} {frame.dtype} must be ({self.height}, {self.width}, 3) uint8")
+        if self.width % 2 or self.height % 2:
+            frame = np.pad(frame, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        picture.pts = self.frames_written
+        picture.time_base = 1 / Fraction(self.fps).limit_denominator(1001)
+        self._container.mux(self._video.encode(picture))
+        self.frames_written += 1
+        self._write_sound(round(self.frames_written / self.fps * self._sample_rate))
+
+    def _write_sound(self, stop: int) -> None:
+        """Encode the sound up to sample `stop`; silence where the recording has ended."""
+        if self._audio is None or stop <= self._samples_written:
+            return
+        chunk = self._audio[self._samples_written : stop].astype(np.float32)
+        chunk = np.pad(chunk, (0, stop - self._samples_written - len(chunk)))
+        sound = av.AudioFrame.from_ndarray(np.clip(chunk, -1, 1)[None], format="fltp", layout="mono")
+        sound.sample_rate = self._sample_rate
+        sound.time_base = Fraction(1, self._sample_rate)
+        sound.pts = self._samples_written
+        self._container.mux(self._sound.encode(sound))
+        self._samples_written = stop
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if self.frames_written == 0:
+                    raise ValueError(f"{self.path}: no frame was written")
+                self._container.mux(self._video.encode(None))
+                if self._audio is not None:
+                    self._container.mux(self._sound.encode(None))
+            self._container.close()
+            if kind is None:
+                os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
