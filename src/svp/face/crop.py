@@ -1,0 +1,206 @@
+"""The square crop around a face: the same framing for portraits and clips, with its inverse.
+
+Coordinates are continuous pixels (the centre of the first pixel is 0.5, 0.5), as everywhere in this room.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from svp.face.topology import N_SURFACE
+
+CROP_SIDE = (
+    1.7  # side of the crop in units of the larger side of the landmarks' bounding box: head, hair, some shoulders
+)
+CROP_RAISE = 0.05  # how far the crop's centre lies above the face's, in sides: hair needs more room than the chin
+PULL_INSIDE = 0.05  # how far (in sides) a crop may be moved to show less of the outside of the picture
+TRAVEL = 0.25  # a face that travels further than this share of the side is followed
+FOLLOW_SECONDS = 1.0  # time constant of the smoothing of a followed face
+FEATHER = 0.04  # width of the soft edge of a pasted crop, in sides
+
+
+@dataclass(frozen=True)
+class SquareCrop:
+    """A square of a picture, scaled to `size` x `size` pixels.
+
+    Attributes:
+        center_x, center_y: centre in pixels of the full picture.
+        side: side in pixels of the full picture.
+        size: side of the result in pixels.
+    """
+
+    center_x: float
+    center_y: float
+    side: float
+    size: int
+
+    def __post_init__(self) -> None:
+        if not (self.side > 0 and self.size > 0):
+            raise ValueError(f"side and size must be positive, got {self.side} and {self.size}")
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per pixel of the full picture."""
+        return self.size / self.side
+
+    @property
+    def origin(self) -> np.ndarray:
+        """Top left corner in the full picture."""
+        return np.array([self.center_x - self.side / 2, self.center_y - self.side / 2])
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2 or 3) of the full picture in crop pixels; a third coordinate (depth) is only scaled."""
+        return self._map(points, self.scale, -self.origin * self.scale)
+
+    def inverse_points(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2 or 3) of the crop in pixels of the full picture."""
+        return self._map(points, 1 / self.scale, self.origin)
+
+    @staticmethod
+    def _map(points: np.ndarray, scale: float, shift: np.ndarray) -> np.ndarray:
+        result = np.asarray(points, np.float64) * scale
+        result[..., :2] += shift
+        return result.astype(np.result_type(points, np.float32))
+
+    def _matrix(self, scale: float) -> np.ndarray:
+        """2 x 3 matrix for OpenCV, whose pixel centres are integers."""
+        shift = 0.5 * scale - 0.5 - self.origin * scale
+        return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Cut the crop out of a picture (H, W, 3); outside the picture it is mirrored. Returns (size, size, 3)."""
+        shrink = int(1 / self.scale)
+        if shrink < 2:
+            return cv2.warpAffine(
+                image,
+                self._matrix(self.scale),
+                (self.size, self.size),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT,
+            )
+        # An affine warp samples points; averaging over the whole factor first keeps fine texture from flickering.
+        between = SquareCrop(self.center_x, self.center_y, self.side, self.size * shrink)
+        return cv2.resize(between.apply(image), (self.size, self.size), interpolation=cv2.INTER_AREA)
+
+    def paste(self, full: np.ndarray, crop_image: np.ndarray, feather: float = FEATHER) -> np.ndarray:
+        """Put a crop back into its picture.
+
+        Args:
+            full: uint8 (H, W, 3), not changed.
+            crop_image: uint8 (size, size, 3).
+            feather: width of the soft edge in sides; 0 pastes hard.
+
+        Returns:
+            A new picture (H, W, 3).
+        """
+        if crop_image.shape[:2] != (self.size, self.size):
+            raise ValueError(f"crop is {crop_image.shape[:2]}, expected ({self.size}, {self.size})")
+        height, width = full.shape[:2]
+        left, top = np.floor(self.origin).astype(int)
+        right, bottom = np.ceil(self.origin + self.side).astype(int)
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        result = full.copy()
+        if left >= right or top >= bottom:
+            return result
+        inverse = self._matrix(self.scale)
+        inverse[:, 2] += self.scale * np.array([left, top])  # from pixels of the region to pixels of the crop
+        region = cv2.warpAffine(
+            crop_image,
+            inverse,
+            (right - left, bottom - top),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).astype(np.float32)
+        x = np.arange(left, right) + 0.5 - self.origin[0]
+        y = np.arange(top, bottom) + 0.5 - self.origin[1]
+        soft = max(feather * self.side, 1e-6)
+        edge_x = np.clip(np.minimum(x, self.side - x) / soft, 0, 1)
+        edge_y = np.clip(np.minimum(y, self.side - y) / soft, 0, 1)
+        weight = (edge_y[:, None] * edge_x[None, :])[..., None].astype(np.float32)
+        old = full[top:bottom, left:right].astype(np.float32)
+        result[top:bottom, left:right] = np.clip(np.rint(old + weight * (region - old)), 0, 255).astype(full.dtype)
+        return result
+
+
+def _boxes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (..., 2) and larger side (...) of the bounding boxes of landmarks (..., 478, 3)."""
+    xy = np.asarray(landmarks, np.float64)[..., :N_SURFACE, :2]
+    low, high = xy.min(axis=-2), xy.max(axis=-2)
+    return (low + high) / 2, (high - low).max(axis=-1)
+
+
+def _framed(center: np.ndarray, extent: float, size: int, image_size: tuple[int, int] | None) -> SquareCrop:
+    side = CROP_SIDE * float(extent)
+    x, y = float(center[0]), float(center[1]) - CROP_RAISE * side
+    if image_size is not None:
+        height, width = image_size
+        x, y = _pull(x, side, width), _pull(y, side, height)
+    return SquareCrop(x, y, side, size)
+
+
+def _pull(center: float, side: float, length: int) -> float:
+    """A coordinate of the centre, moved a little towards where the crop would lie inside the picture."""
+    wanted = length / 2 if side >= length else float(np.clip(center, side / 2, length - side / 2))
+    return center + float(np.clip(wanted - center, -PULL_INSIDE * side, PULL_INSIDE * side))
+
+
+def portrait_crop(landmarks: np.ndarray, size: int, image_size: tuple[int, int] | None = None) -> SquareCrop:
+    """The crop of a portrait.
+
+    Args:
+        landmarks: (478, 3) in pixels.
+        size: pixels of the result.
+        image_size: (height, width) of the picture; the crop is then pulled a little towards its inside.
+    """
+    center, extent = _boxes(landmarks)
+    return _framed(center, float(extent), size, image_size)
+
+
+def clip_crop(track: np.ndarray, size: int, image_size: tuple[int, int] | None = None) -> SquareCrop:
+    """One crop for a whole clip: medians over its frames, so that single bad frames do not matter.
+
+    Args:
+        track: (N, 478, 3) in pixels; frames of NaN are left out.
+
+    Raises:
+        ValueError: if no frame has landmarks.
+    """
+    center, extent = _boxes(_present(track))
+    return _framed(np.median(center, axis=0), float(np.median(extent)), size, image_size)
+
+
+def clip_crops(
+    track: np.ndarray, size: int, fps: float = 25.0, image_size: tuple[int, int] | None = None
+) -> list[SquareCrop]:
+    """A crop per frame: one and the same, unless the face travels; then the centre follows smoothly, the side is fixed.
+
+    Args:
+        track: (N, 478, 3) in pixels; frames of NaN are interpolated.
+        fps: frames per second, for the time constant of the smoothing.
+    """
+    whole = clip_crop(track, size, image_size)
+    found = np.isfinite(track).all(axis=(1, 2))
+    center, _ = _boxes(_present(track))
+    if (np.ptp(center, axis=0) <= TRAVEL * whole.side).all():
+        return [whole] * len(track)
+    frames = np.arange(len(track))
+    center = np.stack([np.interp(frames, frames[found], center[:, axis]) for axis in range(2)], axis=1)
+    smooth = _gaussian_smooth(center, FOLLOW_SECONDS * fps / 2)
+    extent = whole.side / CROP_SIDE
+    return [_framed(point, extent, size, image_size) for point in smooth]
+
+
+def _present(track: np.ndarray) -> np.ndarray:
+    found = np.isfinite(track).all(axis=(1, 2))
+    if not found.any():
+        raise ValueError("the track has no frame with a face")
+    return track[found]
+
+
+def _gaussian_smooth(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth (N, C) over time; edges are held by repeating the end values."""
+    radius = int(np.ceil(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
+    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=1)
