@@ -124,6 +124,8 @@ def read_wav_span(path: Path, start: int, stop: int) -> np.ndarray:
                 raise InputError(f"{path}: not 16-bit mono at {SAMPLE_RATE} Hz; prepare this clip again")
             file.setpos(start)
             data = file.readframes(stop - start)
+            if len(data) != 2 * (stop - start):
+                raise EOFError(f"ends at sample {start + len(data) // 2}")
     except (wave.Error, EOFError, OSError) as error:
         raise InputError(f"{path}: unreadable ({error}); prepare this clip again") from error
     return np.frombuffer(data, "<i2").astype(np.float32) / 32768.0

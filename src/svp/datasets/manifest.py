@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         pa.field("fps_in", pa.float64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("parts", pa.int32(), nullable=False),
         pa.field("start", pa.float64(), nullable=False),
         pa.field("has_sound", pa.bool_(), nullable=False),
         pa.field("audio_offset", pa.float64(), nullable=False),
@@ -52,6 +53,7 @@ class ClipRow(BaseModel):
         fps_in: frame rate of the source, 0 when unknown.
         status: `ok`, or `rejected` for a clip that has no files.
         reason: why a clip was rejected, empty otherwise.
+        parts: number of clips the source was cut into.
         start: second of the source at which the clip begins (parts of a long source).
         has_sound: False when the source has no sound or only silence; its `audio` feature is then zero.
         audio_offset: seconds by which the sound was moved later (negative: earlier) to meet the mouth.
@@ -71,6 +73,7 @@ class ClipRow(BaseModel):
     fps_in: float = Field(default=0.0, ge=0.0)
     status: Literal["ok", "rejected"] = "ok"
     reason: str = ""
+    parts: int = Field(default=1, ge=1)
     start: float = Field(default=0.0, ge=0.0)
     has_sound: bool = False
     audio_offset: float = 0.0
@@ -79,8 +82,6 @@ class ClipRow(BaseModel):
     def _status_and_reason_agree(self) -> "ClipRow":
         if (self.status == "rejected") != bool(self.reason):
             raise ValueError("a rejected clip needs a reason, an accepted one has none")
-        if self.status == "ok" and self.frames < 1:
-            raise ValueError("an accepted clip needs at least one frame")
         return self
 
     def rejected(self, reason: str) -> "ClipRow":

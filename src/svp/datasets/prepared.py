@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from svp.datasets.clip import SAMPLES_PER_FRAME, Clip, clip_files
 from svp.datasets.manifest import MANIFEST_NAME, ClipRow, Split, read_manifest, write_manifest
@@ -45,9 +45,9 @@ _PARTIAL = ".partial"
 class DatasetWriter:
     """Writes a prepared dataset; its plain attributes let copies of it work in several processes.
 
-    `add_clip` and `reject` may be called in any process: a clip's files appear whole, its row file last, so that a run
-    killed at any moment is continued by making a writer again and skipping the clips in `done()`. One process calls
-    `flush` now and then and `finish` at the end.
+    A clip's files appear whole and its row last, as a small file in `rows/`; these count until `finish`.
+    A run killed at any moment is continued by making a writer again and skipping the clips of `done()`. All methods
+    may be called in any process, except `flush` and `finish`: one process calls these.
 
     Args:
         root: folder of the dataset, made if missing.
@@ -83,21 +83,31 @@ class DatasetWriter:
             **self.encoders,
             "options": json.loads(json.dumps(dict(options))),
         }
-        path = self.root / DATASET_NAME
-        if path.exists():
-            present = read_description(self.root)
-            for key, value in description.items():
-                if present.get(key) != value:
-                    was, now = _first_difference(present.get(key), value)
-                    raise InputError(
-                        f"{self.root}: was made with {key} {was}, not {now}; continue with the same or write elsewhere"
-                    )
+        if (self.root / DATASET_NAME).exists():
+            _require_equal(self.root, read_description(self.root), description)
         elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise InputError(f"{self.root}: exists and is no prepared dataset; name an empty or new folder")
-        for folder in ("clips", "features", "rows", _PARTIAL):
+        for folder in ("clips", "features", _PARTIAL):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _write_json(path, {**description, "versions": _versions()})
+        if not (self.root / DATASET_NAME).exists():
+            _write_json(self.root / DATASET_NAME, {**description, "versions": _versions()})
+        self._open_rows()
+
+    def _open_rows(self) -> None:
+        """Make `rows/` from the manifest of a finished dataset, at once."""
+        if self._rows.is_dir():
+            return
+        unpacked = self.root / _PARTIAL / "rows"
+        shutil.rmtree(unpacked, ignore_errors=True)
+        unpacked.mkdir()
+        if (self.root / MANIFEST_NAME).is_file():
+            for row in read_manifest(self.root / MANIFEST_NAME):
+                _write_json(unpacked / f"{row.clip_id}.json", row.model_dump())
+        os.replace(unpacked, self._rows)
+
+    @property
+    def _rows(self) -> Path:
+        return self.root / "rows"
 
     def add_clip(
         self,
@@ -105,29 +115,44 @@ class DatasetWriter:
         frames: Iterable[np.ndarray],
         audio: np.ndarray | None,
         features: Mapping[str, np.ndarray],
-    ) -> None:
-        """Write a clip's files and then its row.
+    ) -> ClipRow:
+        """Write a clip's files, then its row. Arguments, result and errors as in `write_files`."""
+        row = self.write_files(row, frames, audio, features)
+        self.commit(row)
+        return row
+
+    def write_files(
+        self,
+        row: ClipRow,
+        frames: Iterable[np.ndarray],
+        audio: np.ndarray | None,
+        features: Mapping[str, np.ndarray],
+    ) -> ClipRow:
+        """Write a clip's files without its row: `commit` follows when all clips of one source are written.
 
         Args:
-            row: `frames` must be the number of frames; `seconds` and `has_sound` are set here.
+            row: `frames` must be the number of frames.
             frames: N pictures (size,size,3) uint8 RGB, read once, one at a time.
             audio: (samples,) float at 16 kHz, cut or padded to the length of the video; None without sound.
             features: the arrays of FEATURES, each with N rows, and any others with N rows.
 
+        Returns:
+            The row with `seconds` and `has_sound` set.
+
         Raises:
             ValueError: shapes, lengths or values break the format.
         """
-        if row.status != "ok":
-            raise ValueError(f"{row.clip_id}: a rejected clip has no files; call reject")
+        if row.status != "ok" or row.frames < 1:
+            raise ValueError(f"{row.clip_id}: a clip with status {row.status} and {row.frames} frames has no files")
         arrays = _checked_features(row, features)
         samples = np.zeros(row.frames * SAMPLES_PER_FRAME, np.float32)
         if audio is not None:
             if audio.ndim != 1:
                 raise ValueError(f"{row.clip_id}: audio must be mono (samples,), not {audio.shape}")
             samples[: len(audio)] = audio[: len(samples)]
-        row = row.model_copy(update={"seconds": row.frames / FPS, "has_sound": audio is not None})
 
-        partial = {name: self.root / _PARTIAL / Path(file).name for name, file in clip_files(row.clip_id).items()}
+        files = clip_files(row.clip_id)
+        partial = {name: self.root / _PARTIAL / Path(file).name for name, file in files.items()}
         count = 0
         sound = samples if audio is not None else None
         with VideoWriter(partial["video"], self.size, self.size, fps=FPS, audio=sound, crf=self.crf) as video:
@@ -140,31 +165,35 @@ class DatasetWriter:
                 raise ValueError(f"{row.clip_id}: {count} frames came, the row says {row.frames}")
         write_wav(partial["sound"], samples)
         header = {"clip_id": row.clip_id, "format_version": str(FORMAT_VERSION), "fps": str(FPS), **self.encoders}
-        save_file(arrays, partial["features"], metadata=header)
-        for name, file in clip_files(row.clip_id).items():
+        partial["features"].write_bytes(_safetensors(arrays, header))
+        for name, file in files.items():
             os.replace(partial[name], self.root / file)
-        self._write_row(row)
+        return row.model_copy(update={"seconds": row.frames / FPS, "has_sound": audio is not None})
+
+    def commit(self, row: ClipRow) -> None:
+        """Write or replace the row of a clip whose files are there, or of a rejected one."""
+        _write_json(self._rows / f"{row.clip_id}.json", row.model_dump())
 
     def reject(self, row: ClipRow) -> None:
         """Set a clip aside: only its row, with status `rejected` and the reason, is kept."""
         if row.status != "rejected":
             raise ValueError(f"{row.clip_id}: give the row a reason by row.rejected(reason)")
-        for file in clip_files(row.clip_id).values():
+        self.remove(row.clip_id)
+        self.commit(row)
+
+    def remove(self, clip_id: str) -> None:
+        """Forget a clip and delete its files."""
+        for file in (f"{self._rows.name}/{clip_id}.json", *clip_files(clip_id).values()):
             (self.root / file).unlink(missing_ok=True)
-        self._write_row(row)
 
     def done(self) -> dict[str, ClipRow]:
         """Rows of the clips that need no work: rejected ones, and accepted ones whose files are all there."""
-        rows: dict[str, ClipRow] = {}
-        if (self.root / MANIFEST_NAME).is_file():
-            rows = {row.clip_id: row for row in read_manifest(self.root / MANIFEST_NAME)}
-        for path in sorted((self.root / "rows").glob("*.json")):
-            row = ClipRow.model_validate_json(path.read_text(encoding="utf-8"))
-            rows[row.clip_id] = row
+        rows = [ClipRow.model_validate_json(path.read_bytes()) for path in sorted(self._rows.glob("[!.]*.json"))]
         return {
-            clip_id: row
-            for clip_id, row in rows.items()
-            if row.status == "rejected" or all((self.root / file).is_file() for file in clip_files(clip_id).values())
+            row.clip_id: row
+            for row in rows
+            if row.status == "rejected"
+            or all((self.root / file).is_file() for file in clip_files(row.clip_id).values())
         }
 
     def flush(self) -> list[ClipRow]:
@@ -176,13 +205,11 @@ class DatasetWriter:
     def finish(self) -> list[ClipRow]:
         """Write the final manifest and clear what only a running preparation needs."""
         rows = self.flush()
-        shutil.rmtree(self.root / "rows")
+        shutil.rmtree(self.root / _PARTIAL)
+        (self.root / _PARTIAL).mkdir()
+        os.replace(self._rows, self.root / _PARTIAL / "rows")  # rows/ is whole or gone
         shutil.rmtree(self.root / _PARTIAL)
         return rows
-
-    def _write_row(self, row: ClipRow) -> None:
-        (self.root / "rows").mkdir(exist_ok=True)
-        _write_json(self.root / "rows" / f"{row.clip_id}.json", row.model_dump())
 
 
 class PreparedDataset:
@@ -270,10 +297,22 @@ def _checked_features(row: ClipRow, features: Mapping[str, np.ndarray]) -> dict[
         )
         if not fits or len(values) != row.frames:
             raise ValueError(f"{row.clip_id}: {name} is {values.shape}, not ({row.frames}, {shape})")
-        arrays[name] = np.ascontiguousarray(values, dtype=dtype)
+        with np.errstate(over="ignore"):  # told below
+            arrays[name] = np.ascontiguousarray(values, dtype=dtype)
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{row.clip_id}: {name} has values that are not finite in {dtype}")
     return arrays
+
+
+def _safetensors(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> bytes:
+    """A safetensors file; the library writes its metadata in random order, here equal content gives equal bytes."""
+    data = save(dict(arrays), metadata=dict(header))
+    length = int.from_bytes(data[:8], "little")
+    content = json.loads(data[8 : 8 + length])
+    content["__metadata__"] = dict(sorted(content["__metadata__"].items()))
+    text = json.dumps(content, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _versions() -> dict[str, str]:
@@ -284,6 +323,13 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _require_equal(root: Path, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        if present.get(key) != value:
+            was, now = _first_difference(present.get(key), value)
+            raise InputError(f"{root}: was made with {key} {was}, not {now}; continue with the same or write elsewhere")
 
 
 def _first_difference(was: Any, now: Any) -> tuple[str, str]:
