@@ -1,0 +1,269 @@
+"""Photo puppet: a portrait whose landmarks are moved by ARKit units and head pose, rendered as a warped picture.
+
+The portrait's own expression is measured by its face fit and taken away first, so that zero coefficients mean a
+neutral face with closed lips. All frames of a puppet have ground truth: the landmarks they were drawn from.
+
+Shapes: N frames, E expression units, T triangles, S side of the picture. Pixels: x right, y down, z away from the
+viewer; the centre of the first pixel is 0.5, 0.5.
+"""
+
+import cv2
+import numpy as np
+
+from svp.datasets import face_mesh as mesh
+from svp.datasets.puppet_eyes import Eye
+from svp.datasets.puppet_mouth import Mouth
+from svp.face import topology
+from svp.face.fit import fit_clip
+from svp.face.model import FaceModel
+from svp.face.topology import N_SURFACE
+
+# The share of the measured expression that is taken away: all of the mouth, less where wrinkles, lids and brows are as
+# much identity as expression.
+NEUTRALISED = {"mouth": 1.0, "jaw": 1.0, "cheek": 0.6, "nose": 0.6, "brow": 0.5, "eye": 0.4, "tongue": 0.0}
+SUBPIXEL_BITS = 4
+# The other rows of each lip, which move with its inner edge; all run from the person's right to the left.
+_UPPER_ROWS = tuple(np.array(topology.LIP_UPPER).reshape(4, 9)[:3])
+_LOWER_ROWS = tuple(np.array(topology.LIP_LOWER).reshape(4, 9)[:3])
+
+
+class Puppet:
+    """One portrait that can be moved.
+
+    Args:
+        portrait: crop (S,S,3) uint8 RGB, framed as by svp.face.crop.
+        landmarks: (478,3) pixels of the crop.
+        model: the face model whose units `expression` is in.
+
+    Attributes:
+        neutral: (478,3) landmarks at zero expression and the portrait's own pose.
+        pupil_distance: of the portrait, in pixels.
+    """
+
+    def __init__(self, portrait: np.ndarray, landmarks: np.ndarray, model: FaceModel) -> None:
+        if portrait.ndim != 3 or portrait.shape[0] != portrait.shape[1] or portrait.dtype != np.uint8:
+            raise ValueError(f"portrait must be a square uint8 RGB crop, not {portrait.dtype} {portrait.shape}")
+        if landmarks.shape != (478, 3):
+            raise ValueError(f"landmarks must be (478, 3), not {landmarks.shape}")
+        self.portrait = portrait
+        self.size = portrait.shape[0]
+        self.unit_names = tuple(model.unit_names)
+        source = landmarks.astype(np.float64)
+        fit = fit_clip(landmarks[None], model)
+        self.pivot = np.zeros(3)
+        translation = np.asarray(fit.translation[0], np.float64)
+        self.pivot[: len(translation)] = translation
+        self._to_portrait = float(fit.scale[0]) * np.asarray(fit.rotation[0], np.float64).T
+        self.pupil_distance = float(np.linalg.norm(source[468, :2] - source[473, :2]))
+        # Depth comes from the fitted model: the detector's own depth is noisy and differs between portraits.
+        shape = np.asarray(model.shape(fit.identity, fit.expression[0]), np.float64) @ self._to_portrait
+        source[:, 2] = shape[:, 2] - shape[:, 2].mean()
+        self.pivot[2] = -shape[:, 2].mean()
+        self.source = source
+
+        units = np.asarray(model.expression, np.float64) @ self._to_portrait  # (E,478,3) in pixels
+        self._units = self._own_lids(units)
+        share = np.array([_share(name) for name in self.unit_names])
+        own = np.asarray(fit.expression[0], np.float64) * share
+        self.neutral = self._close_lips(source - np.tensordot(own, self._units, 1))
+
+        self._triangles = np.concatenate([mesh.hole_triangles(), mesh.ring_triangles(), mesh.face_triangles()])
+        self._n_behind = len(self._triangles) - len(mesh.face_triangles())
+        self._ring_source = mesh.ring_points(source, self.size)
+        self._ring_weights = mesh.ring_weights(source)
+        self._ring_depth = np.full(len(self._ring_source), source[[127, 356, 234, 454], 2].mean())
+        self._vertices = np.concatenate([self._lips_apart(source)[: N_SURFACE, :2], self._ring_source])
+        self._orientation = np.sign(_areas(self._vertices, self._triangles[self._n_behind :]).sum())
+        self._eyes = tuple(
+            Eye(portrait, source, opening, iris)
+            for opening, iris in ((topology.EYE_RIGHT, topology.IRIS_RIGHT), (topology.EYE_LEFT, topology.IRIS_LEFT))
+        )
+        self._mouth = Mouth(portrait, source, self.neutral)
+
+    def landmarks(
+        self,
+        expression: np.ndarray,
+        rotation: np.ndarray | None = None,
+        translation: np.ndarray | None = None,
+        gaze: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """True landmarks (478,3) of the frame that `render` draws from the same arguments, in pixels."""
+        return self._move(expression, rotation, translation, gaze)[0]
+
+    def render(
+        self,
+        expression: np.ndarray,
+        rotation: np.ndarray | None = None,
+        translation: np.ndarray | None = None,
+        gaze: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """One frame.
+
+        Args:
+            expression: (E,) coefficients on top of the neutral face.
+            rotation: (3,3) of the head relative to the portrait, in picture axes; None is the portrait's own pose.
+            translation: (2,) or (3,) in pupil distances.
+            gaze: (2,) pupil offset in eye widths, right and down positive.
+
+        Returns:
+            (S,S,3) uint8 RGB.
+        """
+        landmarks, still, rings = self._move(expression, rotation, translation, gaze)
+        target = np.concatenate([landmarks[:N_SURFACE, :2], rings])
+        map_x, map_y = self._inverse_map(target, landmarks[:, 2])
+        frame = cv2.remap(self.portrait, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for eye in self._eyes:
+            eye.paint(frame, landmarks, still)
+        self._mouth.paint(frame, landmarks, still)
+        return frame
+
+    def _move(
+        self,
+        expression: np.ndarray,
+        rotation: np.ndarray | None,
+        translation: np.ndarray | None,
+        gaze: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Landmarks (478,3), the same without expression and gaze, and the rings (108,2)."""
+        turn = np.eye(3) if rotation is None else np.asarray(rotation, np.float64)
+        shift = np.zeros(3)
+        if translation is not None:
+            shift[: len(translation)] = np.asarray(translation, np.float64) * self.pupil_distance
+        face = self.neutral + np.tensordot(np.asarray(expression, np.float64), self._units, 1)
+        face = _without_crossing(face)
+        if gaze is not None:
+            self._look(face, np.asarray(gaze, np.float64))
+
+        def pose(points: np.ndarray) -> np.ndarray:
+            return (points - self.pivot) @ turn.T + self.pivot + shift
+
+        landmarks = pose(face)
+        rings = np.concatenate([self._ring_source, self._ring_depth[:, None]], 1)
+        moved = pose(rings)[:, :2]
+        # The jaw pulls the neck a little.
+        pull = (face - self.neutral)[list(topology.FACE_OVAL), :2]
+        pull = np.concatenate([pull * follow for follow in (0.6, 0.2, 0.0)])
+        rings_out = self._ring_source + self._ring_weights[:, None] * (moved - self._ring_source) + pull
+        return landmarks.astype(np.float32), pose(self.source), rings_out
+
+    def _look(self, face: np.ndarray, gaze: np.ndarray) -> None:
+        for iris, corners in ((topology.IRIS_RIGHT, (33, 133)), (topology.IRIS_LEFT, (362, 263))):
+            across = face[corners[1]] - face[corners[0]]
+            down = np.array([-across[1], across[0], 0.0])
+            face[list(iris)] += gaze[0] * across + gaze[1] * down
+
+    def _inverse_map(self, target: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For every pixel of the frame the place in the portrait it shows: x (S,S) and y (S,S) float32."""
+        triangles = self._triangles
+        a, b, c = (target[triangles[:, k]] for k in range(3))
+        area = _areas(target, triangles)
+        visible = area * self._orientation > 1e-3
+        face_depth = depth[triangles[self._n_behind :]].mean(1)
+        order = np.concatenate([np.arange(self._n_behind), self._n_behind + np.argsort(-face_depth)])
+        order = order[visible[order]]
+        # Affine target -> portrait: columns of the inverse edge matrix times the portrait's edges.
+        sa, sb, sc = (self._vertices[triangles[:, k]] for k in range(3))
+        safe = np.where(visible, area, 1.0)[:, None]
+        ab, ac, sab, sac = b - a, c - a, sb - sa, sc - sa
+        by_x = (sab * ac[:, 1:] - sac * ab[:, 1:]) / safe
+        by_y = (sac * ab[:, :1] - sab * ac[:, :1]) / safe
+        offset = sa - by_x * a[:, :1] - by_y * a[:, 1:]
+        affine = np.stack([by_x, by_y, offset], 2).astype(np.float32)  # (T,2,3)
+        affine = np.concatenate([affine, np.eye(2, 3, dtype=np.float32)[None]])
+
+        labels = np.full((self.size, self.size), len(triangles), np.int32)
+        corners = np.rint((target[triangles] - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+        for index in order.tolist():  # far to near
+            cv2.fillConvexPoly(labels, corners[index], index, lineType=cv2.LINE_8, shift=SUBPIXEL_BITS)
+        per_pixel = affine.reshape(-1, 6)[labels]
+        x = np.arange(self.size, dtype=np.float32) + 0.5
+        y = x[:, None]
+        map_x = per_pixel[..., 0] * x + per_pixel[..., 1] * y + per_pixel[..., 2]
+        map_y = per_pixel[..., 3] * x + per_pixel[..., 4] * y + per_pixel[..., 5]
+        return map_x - 0.5, map_y - 0.5  # OpenCV's pixel centres are whole numbers
+
+    def _own_lids(self, units: np.ndarray) -> np.ndarray:
+        """Scale each blink so that 1 closes this portrait's eye, whose opening is not the model's."""
+        units = units.copy()
+        for side, upper, lower in (("Right", 159, 145), ("Left", 386, 374)):
+            opening = self.source[lower] - self.source[upper]
+            for name in (f"eyeBlink{side}",):
+                if name not in self.unit_names:
+                    continue
+                index = self.unit_names.index(name)
+                closing = units[index, upper] - units[index, lower]
+                along = float(closing[:2] @ opening[:2])
+                if along > 0:
+                    units[index] *= np.clip(float(opening[:2] @ opening[:2]) / along, 0.3, 2.5)
+        return units
+
+    def _close_lips(self, face: np.ndarray) -> np.ndarray:
+        """Bring the inner lips together; both lips keep their thickness and the skin around follows smoothly."""
+        across, down = _mouth_axes(face)
+        x, y = face[:, :2] @ across, face[:, :2] @ down
+        upper, lower = mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP
+        middle = (y[upper] + y[lower]) / 2
+        where = (x[upper] + x[lower]) / 2
+        gap = y[lower] - y[upper]
+        order = np.argsort(where)
+        line = np.interp(x, where[order], (middle - 0.05 * gap)[order])
+        gap_at = np.interp(x, where[order], gap[order], left=0.0, right=0.0)
+        ipd = self.pupil_distance
+        below = y > line
+        below[list(topology.LIP_LOWER)] = True
+        below[list(topology.LIP_UPPER)] = False
+        reach = np.exp(-((np.maximum(np.abs(y - line) - 0.25 * ipd, 0) / (0.3 * ipd)) ** 2))
+        step = np.where(below, -0.55, 0.45) * gap_at * reach
+        closed = face.copy()
+        closed[:, :2] += step[:, None] * down
+        middles = (closed[upper] + closed[lower]) / 2
+        closed[upper] = closed[lower] = middles
+        return closed
+
+    def _lips_apart(self, source: np.ndarray) -> np.ndarray:
+        """Texture coordinates of the inner lips moved into the lips where teeth show, so that teeth stay out."""
+        _, down = _mouth_axes(source)
+        gap = (source[mesh.INNER_LOWER_LIP, :2] - source[mesh.INNER_UPPER_LIP, :2]) @ down
+        inward = np.clip(gap, 0, 0.025 * self.pupil_distance)[:, None] * down
+        apart = source.copy()
+        apart[mesh.INNER_UPPER_LIP[1:-1], :2] -= inward[1:-1]
+        apart[mesh.INNER_LOWER_LIP[1:-1], :2] += inward[1:-1]
+        return apart
+
+
+def _share(unit_name: str) -> float:
+    for prefix, share in NEUTRALISED.items():
+        if unit_name.startswith(prefix):
+            return share
+    raise ValueError(f"unit {unit_name!r} belongs to no known part of the face")
+
+
+def _mouth_axes(face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (2,) along the line of the lips and down the face."""
+    across = face[308, :2] - face[78, :2]
+    across = across / np.linalg.norm(across)
+    return across, np.array([-across[1], across[0]])
+
+
+def _without_crossing(face: np.ndarray) -> np.ndarray:
+    """Lips and lids that would pass through each other meet in between; (478,3), changed in place."""
+    down = _mouth_axes(face)[1]
+    openings = (
+        ((mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP), 0.5, (_UPPER_ROWS, _LOWER_ROWS)),
+        (mesh.RIGHT_EYE, 0.9, ((), ())),  # the upper lid gives way more than the lower one
+        (mesh.LEFT_EYE, 0.9, ((), ())),
+    )
+    for (uppers, lowers), share, (upper_rows, lower_rows) in openings:
+        overlap = np.minimum((face[lowers[1:-1], :2] - face[uppers[1:-1], :2]) @ down, 0)[:, None] * down
+        for row in (uppers[1:-1], *upper_rows):
+            face[row, :2] += share * overlap
+        for row in (lowers[1:-1], *lower_rows):
+            face[row, :2] -= (1 - share) * overlap
+    return face
+
+
+def _areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Twice the signed area of each triangle (T,)."""
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    ab, ac = b - a, c - a
+    return ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
