@@ -1,0 +1,168 @@
+"""StylePrior: the style of one clip as an object that can be sampled, mixed, scaled, saved and loaded.
+
+Shapes: D channels of the style space.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from svp.errors import InputError
+from svp.style.encoder import StyleEncoder, StyleGaussian, deviation
+
+FORMAT = "svp-style"
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class StylePrior:
+    """A Gaussian over styles and what is needed to use it rightly.
+
+    Attributes:
+        mean: mu (D,), float32 on the CPU.
+        variance: sigma^2 (D,), >= 0.
+        neutral: the code (D,) about which the style is scaled.
+        encoder: fingerprint of the style encoder it was made with; styles of different encoders have nothing in common.
+        source_sha256: SHA-256 of the clip it comes from, empty for a derived style.
+        name: what a person calls it.
+        extra: further facts for the header (emotion, frames, features); strings only.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    neutral: Tensor
+    encoder: str
+    source_sha256: str = ""
+    name: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 1 or not (self.mean.shape == self.variance.shape == self.neutral.shape):
+            shapes = [tuple(t.shape) for t in (self.mean, self.variance, self.neutral)]
+            raise ValueError(f"mean, variance and neutral must share one shape (D,), got {shapes}")
+        if not all(torch.isfinite(t).all() for t in (self.mean, self.variance, self.neutral)):
+            raise ValueError("mean, variance and neutral must be finite")
+        if (self.variance < 0).any():
+            raise ValueError("variance must not be negative")
+
+    @classmethod
+    def from_gaussian(
+        cls,
+        gaussian: StyleGaussian,
+        encoder: StyleEncoder,
+        *,
+        source_sha256: str = "",
+        name: str = "",
+        extra: Mapping[str, str] | None = None,
+    ) -> StylePrior:
+        """The style of a batch of one clip, as `encoder` gave it."""
+        if gaussian.mean.shape[0] != 1:
+            raise ValueError(f"expected one clip, got {gaussian.mean.shape[0]}")
+        mean, variance, neutral = (
+            t.detach().to("cpu", torch.float32).clone()
+            for t in (gaussian.mean[0], gaussian.variance[0], encoder.neutral_code)
+        )
+        return cls(mean, variance, neutral, encoder.fingerprint(), source_sha256, name, dict(extra or {}))
+
+    def at(self, noise: Tensor) -> Tensor:
+        """The style s = mu + sigma * eps (Eq. 4) for a given standard normal eps (D,)."""
+        return self.mean + deviation(self.variance) * noise
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One style s (D,) from the Gaussian (Eq. 4)."""
+        return self.at(torch.randn(self.mean.shape, generator=generator))
+
+    def mix(self, other: StylePrior, weight: float) -> StylePrior:
+        """(1 - weight) of this style and `weight` of `other`: linear in mean, variance and neutral code.
+
+        Raises:
+            InputError: if the styles were made by different encoders.
+        """
+        if self.encoder != other.encoder:
+            raise InputError(
+                f"style {other.name or 'B'}: made by encoder {other.encoder}, but {self.name or 'A'} by "
+                f"{self.encoder}; extract both styles with the same model"
+            )
+        return StylePrior(
+            mean=torch.lerp(self.mean, other.mean, weight),
+            variance=torch.lerp(self.variance, other.variance, weight).clamp_min(0.0),
+            neutral=torch.lerp(self.neutral, other.neutral, weight),
+            encoder=self.encoder,
+            name=f"{self.name or 'A'} {1 - weight:g} + {other.name or 'B'} {weight:g}",
+        )
+
+    def scale(self, strength: float) -> StylePrior:
+        """The style at strength k: every code s becomes neutral + k (s - neutral).
+
+        So mu becomes neutral + k (mu - neutral) and sigma^2 becomes k^2 sigma^2: 0 is the neutral code itself, 1
+        changes nothing, more exaggerates.
+        """
+        return replace(
+            self,
+            mean=self.neutral + strength * (self.mean - self.neutral),
+            variance=strength**2 * self.variance,
+            name=f"{self.name} x{strength:g}".strip(),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write `mean`, `variance`, `neutral` as safetensors with a JSON header under the key `svp`."""
+        path = Path(path)
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "encoder": self.encoder,
+            "source_sha256": self.source_sha256,
+            "name": self.name,
+            "extra": dict(self.extra),
+        }
+        tensors = {"mean": self.mean, "variance": self.variance, "neutral": self.neutral}
+        tensors = {key: value.detach().to("cpu", torch.float32).contiguous().clone() for key, value in tensors.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        os.close(handle)
+        try:
+            save_file(tensors, partial, metadata={"svp": json.dumps(header, sort_keys=True)})
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> StylePrior:
+        """Read a saved style.
+
+        Raises:
+            InputError: if the file is missing or no saved style.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file; save a style with `svp style extract CLIP -o {path}`")
+        remedy = "make it with `svp style extract`"
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                header = json.loads((file.metadata() or {})["svp"])
+                tensors = {key: file.get_tensor(key).float() for key in ("mean", "variance", "neutral")}
+            if header["format"] != FORMAT:
+                raise ValueError(f"format {header['format']}")
+            if header["version"] > VERSION:
+                raise InputError(
+                    f"{path}: a style of version {header['version']}; update svp, this one reads {VERSION}"
+                )
+            return cls(
+                **tensors,
+                encoder=header["encoder"],
+                source_sha256=header["source_sha256"],
+                name=header["name"],
+                extra=header["extra"],
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            raise InputError(f"{path}: not a saved style ({error}); {remedy}") from error
