@@ -1,0 +1,135 @@
+"""What the denoiser is told: reference, audio, Head-Kps and style, projected once and used in every diffusion step.
+
+This is the ConditionCache of DESIGN.md: keys and values of reference, audio and style do not depend on the diffusion
+step, and those of the reference not on the frame either.
+
+Shapes: B videos, F frames, H heads, S tokens, d channels per head, C0 channels after `conv_in`, h x w latent grid.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from svp.diffusion.attention import KeyValue
+
+BlockKeyValues = Mapping[str, KeyValue]  # by path of the transformer block
+
+
+@dataclass(frozen=True)
+class ConditionMask:
+    """Which samples of a batch keep which condition, for condition dropout in training.
+
+    A dropped condition is exactly the zero condition of guidance. None keeps the condition for every sample.
+
+    Args:
+        reference, audio, head_kps, style: bool (B,), True keeps.
+    """
+
+    reference: Tensor | None = None
+    audio: Tensor | None = None
+    head_kps: Tensor | None = None
+    style: Tensor | None = None
+
+
+def keep_samples(tensor: Tensor, keep_B: Tensor | None) -> Tensor:
+    """Zeros for the samples (first axis) that are not kept."""
+    if keep_B is None:
+        return tensor
+    return torch.where(keep_B.view(-1, *[1] * (tensor.dim() - 1)), tensor, torch.zeros_like(tensor))
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Projected conditions of B videos; None stands for the zero condition of guidance.
+
+    Args:
+        reference: keys and values per block, (B, H, S, d).
+        audio: keys and values per block, (B, F, H, S, d).
+        style: keys and values per block, (B, H, S, d), or (B, F, H, S, d) with one style per frame.
+        head_kps: features (B, C0, F, h, w), added after `conv_in`.
+        reference_scale, audio_scale, style_scale: factors on the attention outputs; 0 leaves the layer out.
+    """
+
+    reference: BlockKeyValues | None
+    audio: BlockKeyValues | None
+    style: BlockKeyValues | None
+    head_kps: Tensor | None
+    reference_scale: float = 1.0
+    audio_scale: float = 1.0
+    style_scale: float = 1.0
+
+    @property
+    def num_frames(self) -> int | None:
+        """F, or None where no condition depends on the frame."""
+        if self.head_kps is not None:
+            return self.head_kps.shape[2]
+        for blocks in (self.audio, self.style):
+            keys = _any_keys(blocks)
+            if keys is not None and keys.dim() == 5:
+                return keys.shape[1]
+        return None
+
+    @property
+    def batch_size(self) -> int | None:
+        """B, or None where every condition is absent."""
+        if self.head_kps is not None:
+            return self.head_kps.shape[0]
+        for blocks in (self.reference, self.audio, self.style):
+            keys = _any_keys(blocks)
+            if keys is not None:
+                return keys.shape[0]
+        return None
+
+    def frames(self, start: int, stop: int) -> "Conditions":
+        """Conditions of the frames start ... stop - 1, as views.
+
+        Raises:
+            ValueError: if the conditions do not have these frames.
+        """
+        count = self.num_frames
+        if not 0 <= start < stop or (count is not None and stop > count):
+            raise ValueError(f"frames {start}:{stop} of conditions that have {count}")
+
+        def window(tensor: Tensor) -> Tensor:
+            return tensor[:, start:stop] if tensor.dim() == 5 else tensor
+
+        return replace(
+            self,
+            audio=_map(self.audio, window),
+            style=_map(self.style, window),
+            head_kps=None if self.head_kps is None else self.head_kps[:, :, start:stop],
+        )
+
+    def unconditional(self) -> "Conditions":
+        """The zero condition of guidance: no reference, audio, Head-Kps or style; the scales stay."""
+        return replace(self, reference=None, audio=None, style=None, head_kps=None)
+
+    def without_style(self) -> "Conditions":
+        """The same without style: exactly the model after stage `motion`."""
+        return replace(self, style=None)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Conditions":
+        """The same on another device or in another floating type."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device=device, dtype=dtype)
+
+        return replace(
+            self,
+            reference=_map(self.reference, move),
+            audio=_map(self.audio, move),
+            style=_map(self.style, move),
+            head_kps=None if self.head_kps is None else move(self.head_kps),
+        )
+
+
+def _any_keys(blocks: BlockKeyValues | None) -> Tensor | None:
+    return None if not blocks else next(iter(blocks.values()))[0]
+
+
+def _map(blocks: BlockKeyValues | None, change: Callable[[Tensor], Tensor]) -> BlockKeyValues | None:
+    if blocks is None:
+        return None
+    return {path: (change(keys), change(values)) for path, (keys, values) in blocks.items()}
