@@ -1,0 +1,147 @@
+"""alpha: 1920 numbers per video frame that say how the sound around it sounds (paper Sec. 3.1).
+
+Shapes: N video frames, A = 1920 numbers, W frames of a window.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from svp.errors import InputError
+from svp.media.audio import SAMPLE_RATE
+from svp.speech.log_mel import log_mel_blocks
+from svp.speech.whisper import (
+    POSITION_RATE,
+    SEGMENT_POSITIONS,
+    LastState,
+    as_samples,
+    load_whisper,
+    segment_states,
+)
+
+ALPHA_SIZE = 1920
+LOG_MEL = "log-mel"
+_LAST_STATES: tuple[LastState, ...] = ("normed", "raw")
+_SILENCE = 1e-3  # -60 dB of full scale; room noise of a quiet recording lies above it
+_LOUDNESS_SAMPLES = SAMPLE_RATE // 10
+
+
+class AudioEncoder(Protocol):
+    """Something that turns sound into alpha. Networks trained with one encoder do not understand another's."""
+
+    @property
+    def id(self) -> str:
+        """Name stored with everything that was trained on these features."""
+
+    def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
+        """Blocks (n, A) of successive frames; memory does not grow with the length."""
+
+    def encode(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Tensor:
+        """alpha of frames 0..N-1, (N, A) float32 on the CPU, for sound (samples,) at 16 kHz.
+
+        Sound shorter than the frames is followed by silence; longer sound is heard but gets no frames.
+        """
+
+
+class WhisperAudioEncoder:
+    """The five states of Whisper-tiny's encoder, one position per frame."""
+
+    def __init__(self, model: WhisperEncoder, last_state: LastState = "normed") -> None:
+        self.model = model
+        self.last_state: LastState = last_state
+        config = model.config
+        if (config.encoder_layers + 1) * config.d_model != ALPHA_SIZE:
+            raise InputError(
+                f"Whisper model with {config.encoder_layers + 1} states of {config.d_model}: "
+                f"alpha needs 5 of 384; give a whisper-tiny or whisper-tiny.en"
+            )
+        # The English model has one token less; nothing else in the config tells the two apart.
+        self.id = f"whisper-tiny{'.en' if config.vocab_size == 51864 else ''}/{last_state}"
+
+    def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
+        """Blocks (n, A) of successive frames, one per 30-s segment."""
+        positions_N = frame_positions(n_frames, fps)
+        segments = int(positions_N[-1]) // SEGMENT_POSITIONS + 1 if n_frames else 0
+        states = segment_states(as_samples(audio), self.model, self.last_state, segments)
+        for index, states_TSD in enumerate(states):
+            first = index * SEGMENT_POSITIONS
+            inside = positions_N[(positions_N >= first) & (positions_N < first + SEGMENT_POSITIONS)]
+            yield states_TSD[inside - first].flatten(1)
+
+    def encode(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Tensor:
+        """alpha of frames 0..N-1, (N, A) float32 on the CPU, for sound (samples,) at 16 kHz."""
+        return _collect(self.stream(audio, n_frames, fps), n_frames)
+
+
+class LogMelAudioEncoder:
+    """Log-mel power around each frame: needs no weights, knows nothing of language."""
+
+    id = LOG_MEL
+
+    def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
+        """Blocks (n, A) of successive frames."""
+        yield from log_mel_blocks(as_samples(audio), n_frames, fps)
+
+    def encode(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Tensor:
+        """alpha of frames 0..N-1, (N, A) float32 on the CPU, for sound (samples,) at 16 kHz."""
+        return _collect(self.stream(audio, n_frames, fps), n_frames)
+
+
+def _collect(blocks: Iterator[Tensor], n_frames: int) -> Tensor:
+    alpha_NA = torch.empty(n_frames, ALPHA_SIZE)
+    at = 0
+    for block_nA in blocks:
+        alpha_NA[at : at + len(block_nA)] = block_nA
+        at += len(block_nA)
+    return alpha_NA
+
+
+def load_audio_encoder(id_or_path: str) -> AudioEncoder:
+    """An encoder by its id, or from a folder with Whisper's weights.
+
+    Args:
+        id_or_path: `log-mel`; `whisper-tiny.en/normed`, `whisper-tiny/raw` and the like; a hub id or a folder, each
+            optionally followed by `/normed` (default) or `/raw`: whether the last state is layer-normed.
+
+    Raises:
+        InputError: if there is no such encoder or its weights cannot be had.
+    """
+    if id_or_path == LOG_MEL:
+        return LogMelAudioEncoder()
+    name, _, variant = id_or_path.rpartition("/")
+    last_state: LastState = "normed"
+    if name and variant in _LAST_STATES and not Path(id_or_path).is_dir():
+        last_state = "raw" if variant == "raw" else "normed"
+    else:
+        name = id_or_path
+    return WhisperAudioEncoder(load_whisper(name), last_state)
+
+
+def frame_positions(n_frames: int, fps: float) -> np.ndarray:
+    """50-Hz position of each frame, floor(i * 50 / fps), (N,) int64; a truncated fps would drift."""
+    return np.floor(np.arange(n_frames) * POSITION_RATE / fps).astype(np.int64)
+
+
+def audio_windows(alpha_NA: Tensor, radius: int = 2) -> Tensor:
+    """alpha of the frames i-radius..i+radius around each frame i, (N, W, A); the first and last frame repeat."""
+    n_frames = len(alpha_NA)
+    index_NW = torch.arange(n_frames)[:, None] + torch.arange(-radius, radius + 1)
+    return alpha_NA[index_NW.clamp(0, max(0, n_frames - 1))]
+
+
+def is_silent(audio: np.ndarray | None) -> bool:
+    """True for missing sound and for sound that nobody hears: no tenth of a second is louder than -60 dB (RMS).
+
+    The features of such sound are zeros, set by the caller, never Whisper's idea of silence.
+    """
+    if audio is None or len(audio) == 0:
+        return True
+    samples = as_samples(audio)
+    starts = np.arange(0, len(samples), _LOUDNESS_SAMPLES)
+    power = np.add.reduceat(np.square(samples, dtype=np.float64), starts) / _LOUDNESS_SAMPLES
+    return bool(power.max() < _SILENCE**2)

