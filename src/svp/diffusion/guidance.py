@@ -1,0 +1,40 @@
+"""Classifier-free guidance with one scale for the audio, reference and Head-Kps and one for the style.
+
+eps = eps(0) + g_a [eps(ref, kps, audio) - eps(0)] + g_s [eps(ref, kps, audio, style) - eps(ref, kps, audio)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from svp.diffusion.conditions import Conditions
+
+
+def guided(
+    predict: Callable[[Conditions], Tensor], conditions: Conditions, guidance_audio: float, guidance_style: float
+) -> Tensor:
+    """The guided prediction.
+
+    The formula above, collected by prediction:
+    (1 - g_a) eps(0) + (g_a - g_s) eps(ref, kps, audio) + g_s eps(ref, kps, audio, style); what has weight zero is not
+    computed. So equal scales need two evaluations, scales of 1 one; without a style the last two are the same thing.
+
+    Args:
+        predict: the denoiser for fixed latents and step.
+        conditions: all conditions; `style` None is no style.
+        guidance_audio: g_a, for everything but the style.
+        guidance_style: g_s.
+    """
+    if conditions.style is None:
+        guidance_style = guidance_audio
+    weighted = [
+        (1.0 - guidance_audio, conditions.unconditional),
+        (guidance_audio - guidance_style, conditions.without_style),
+        (guidance_style, lambda: conditions),
+    ]
+    terms = [
+        predict(choose()) if weight == 1.0 else weight * predict(choose()) for weight, choose in weighted if weight != 0
+    ]
+    return sum(terms[1:], terms[0])
