@@ -9,6 +9,7 @@ tokens, S context tokens, C channels, H heads, d = C / H.
 
 import math
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +103,7 @@ def cross_attend(
     if scale == 0:
         return hidden_NTC
     if key_value is None:
-        bias = attention.to_out[0].bias
+        bias = cast(nn.Linear, attention.to_out[0]).bias
         return hidden_NTC if bias is None else hidden_NTC + scale * bias
     return torch.add(hidden_NTC, attention.attend(norm(hidden_NTC), key_value, size), alpha=scale)
 

@@ -107,8 +107,10 @@ class AudioProjection(StrictModel):
             ValueError: if the windows have another length or width than configured.
         """
         wanted = self.pos_emb.weight.shape
-        if windows_BFWA.shape[-2:] != wanted:
-            raise ValueError(f"audio windows are {tuple(windows_BFWA.shape[-2:])}, this model takes {tuple(wanted)}")
+        if windows_BFWA.dim() != 4 or windows_BFWA.shape[2:] != wanted:
+            raise ValueError(
+                f"audio windows are {tuple(windows_BFWA.shape)}, this model takes (videos, frames, {wanted[0]}, {wanted[1]})"
+            )
         if self.standardize:
             windows_BFWA = (windows_BFWA - self.feature_mean) / self.feature_std
         window_NWC = self.proj_in((windows_BFWA + self.pos_emb.weight).flatten(0, 1))

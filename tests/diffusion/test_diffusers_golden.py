@@ -1,0 +1,84 @@
+"""The UNet and its motion modules against stored outputs of diffusers 0.42.1 (tests/data/golden/diffusers)."""
+
+import json
+
+import pytest
+import torch
+from golden_rule import DATA, digest, read_keys, rule_weights
+from safetensors.torch import load_file
+from tiny_denoiser import adapter_to_svp, audio_conditions, sd_layout_unet
+
+META = json.loads((DATA / "diffusers/meta.json").read_text())
+SAMPLE_ATOL = 5e-4  # the deepest level is 1x1, where group norm of two numbers amplifies rounding
+MODULE_ATOL = 1e-4
+# The deepest level here is 1x1: the stored outputs of the middle and of the level above it are themselves off by 4.3e-4
+# from diffusers in float64 (diffusers in float32 on another machine: 5.2e-4). Ours equals diffusers' (test_unet_parity).
+DEEPEST_ATOL = 1e-3
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return load_file(DATA / "diffusers/golden.safetensors")
+
+
+@pytest.fixture(scope="module")
+def unet():
+    spatial = rule_weights(read_keys("diffusers/unet_keys.json"), seed=6)
+    temporal = rule_weights(read_keys("diffusers/motion_adapter_keys.json"), seed=7)
+    assert digest(spatial) == META["init"]["unet"]["sha256"]
+    assert digest(temporal) == META["init"]["motion_adapter"]["sha256"]
+    unet = sd_layout_unet((32, 64, 64, 64), audio_token_dim=32, motion_norm_across_frames=True)
+    result = unet.load_state_dict(spatial | adapter_to_svp(temporal), strict=False)
+    assert not result.unexpected_keys
+    assert all(any(new in key for new in ("1_5", "_style")) for key in result.missing_keys)
+    return unet.eval()
+
+
+def run(unet, latents, timestep, states_BFSC, motion, modules):
+    """The prediction and the outputs of the named submodules."""
+    seen = {}
+
+    def keep(name):
+        def hook(_module, _inputs, output):
+            seen[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    handles = [unet.get_submodule(path).register_forward_hook(keep(name)) for name, path in modules.items()]
+    with torch.no_grad():
+        sample = unet(latents, timestep, audio_conditions(unet, states_BFSC), motion=motion)
+    for handle in handles:
+        handle.remove()
+    return sample, seen
+
+
+def test_2d_unet(unet, golden):
+    modules = {
+        "conv_in": "conv_in",
+        "time_embedding": "time_embedding",
+        "down0": "down_blocks.0",
+        "mid": "mid_block",
+        "up0": "up_blocks.0",
+    }
+    frames_FCF = golden["latents"][0].transpose(0, 1)[:, :, None]  # four pictures: B = 4, F = 1
+    states = golden["encoder_hidden_states_2d"][:, None]
+    sample, seen = run(unet, frames_FCF, golden["timestep"], states, False, modules)
+    torch.testing.assert_close(sample[:, :, 0], golden["unet2d_sample"], atol=SAMPLE_ATOL, rtol=0)
+    for name, value in seen.items():
+        atol = DEEPEST_ATOL if name in ("mid", "up0") else MODULE_ATOL
+        torch.testing.assert_close(value, golden[f"unet2d.{name}"], atol=atol, rtol=0)
+
+
+def test_motion_model(unet, golden):
+    modules = {"down0.motion0": "down_blocks.0.motion_modules.0", "mid": "mid_block"}
+    states = golden["encoder_hidden_states_motion"][:, None].expand(1, 4, -1, -1)
+    sample, seen = run(unet, golden["latents"], golden["timestep"], states, True, modules)
+    torch.testing.assert_close(sample, golden["motion_sample"], atol=SAMPLE_ATOL, rtol=0)
+    for name, value in seen.items():
+        torch.testing.assert_close(value, golden[f"motion.{name}"], atol=MODULE_ATOL, rtol=0)
+
+
+def test_motion_model_with_states_per_frame(unet, golden):
+    states = golden["encoder_hidden_states_2d"][None]
+    sample, _ = run(unet, golden["latents"], golden["timestep"], states, True, {})
+    torch.testing.assert_close(sample, golden["motion_sample_per_frame_states"], atol=SAMPLE_ATOL, rtol=0)
