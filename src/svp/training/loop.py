@@ -1,9 +1,9 @@
 """One loop for all stages, on accelerate.
 
-    RUN/options.json            the options; a resumed run must have the same
-    RUN/checkpoints/step_…/     accelerate's state: weights, optimizer, random numbers, EMA, learning rate
-    RUN/logs/                   TensorBoard
-    RUN/model/                  the model with averaged weights, written when the run ends
+RUN/options.json            the options; a resumed run must have the same
+RUN/checkpoints/step_…/     accelerate's state: weights, optimizer, random numbers, EMA, learning rate
+RUN/logs/                   TensorBoard
+RUN/model/                  the model with averaged weights, written when the run ends
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
     set_seed(options.seed)
     accelerator.init_trackers("svp")
     optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
-    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(options.warmup_steps, 1)))
+    warmup = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / max(options.warmup_steps, 1))
+    )
     ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
     accelerator.register_for_checkpointing(warmup, ema)
@@ -90,7 +92,9 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
             step += 1
             values = {name: float(accelerator.reduce(value, "mean")) for name, value in figures.items()}
             if not values["loss"] < float("inf"):
-                raise InputError(f"{out}: the loss is {values['loss']} at step {step}; lower --learning-rate and --resume")
+                raise InputError(
+                    f"{out}: the loss is {values['loss']} at step {step}; lower --learning-rate and --resume"
+                )
             accelerator.log({f"train/{name}": value for name, value in values.items()}, step=step)
             progress.advance(values)
             last = step >= options.steps or time.monotonic() > deadline
@@ -120,7 +124,9 @@ def _open_run(out: Path, options: TrainOptions, resume: bool) -> None:
         differences = [key for key in type(options).model_fields if getattr(before, key) != getattr(options, key)]
         changed = sorted(set(differences) - {"steps"})  # a run may be made longer
         if changed:
-            raise InputError(f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out")
+            raise InputError(
+                f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out"
+            )
     elif resume and out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: holds no run that could be resumed; choose another --out")
     out.mkdir(parents=True, exist_ok=True)

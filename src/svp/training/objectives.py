@@ -40,9 +40,8 @@ class DiffusionObjective(nn.Module):
             batch["head_kps"],
             batch.get("style"),
             keep=ConditionMask(**dict(zip(CONDITIONS, batch["keep"].T, strict=True))),
-            motion=self.motion,
         )
-        prediction = self.denoiser(noisy, timestep, conditions)
+        prediction = self.denoiser(noisy, timestep, conditions, self.motion)
         error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
         loss = (error * batch["weight"]).mean()
         return loss, {"loss": loss.detach(), "mse": error.mean().detach()}

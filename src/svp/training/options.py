@@ -29,8 +29,12 @@ class TrainOptions(BaseModel):
     drop_each: float = Field(ge=0, le=1, description="chance that one condition alone is dropped")
     drop_all: float = Field(ge=0, le=1, description="chance that all conditions are dropped together")
     reference_distance: int = Field(ge=0, description="least distance of reference and target frame, in frames")
-    expression_weight: float = Field(ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1")
-    train_spatial: bool = Field(description="stage motion: also train the spatial layers (the other reading of Sec. 3.3)")
+    expression_weight: float = Field(
+        ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1"
+    )
+    train_spatial: bool = Field(
+        description="stage motion: also train the spatial layers (the other reading of Sec. 3.3)"
+    )
     groups: int = Field(gt=0, description="stage prior: P groups of equal identity and emotion per batch")
     per_group: int = Field(gt=0, description="stage prior: K clips per group")
     temperature: float = Field(gt=0, description="stage prior: tau of Eq. 6")

@@ -13,12 +13,13 @@ from torch import Tensor
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.manifest import Split
 from svp.datasets.prepared import PreparedDataset
+from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import latent_stride
 from svp.errors import InputError
-from svp.presets import PRESETS, build_pipeline
-from svp.style.encoder import StyleGaussian
+from svp.presets import PRESETS
+from svp.style.encoder import STD_FLOOR, StyleGaussian
 from svp.training.loop import Task, latest_checkpoint, run_stage, write_record
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
 from svp.training.options import TrainOptions
@@ -108,14 +109,20 @@ def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
 
 def build_denoiser(pipeline: SVPPipeline) -> Denoiser:
     return Denoiser(
-        pipeline.unet, pipeline.reference_net, pipeline.guider, pipeline.audio_projection, pipeline.style_projection
+        unet=pipeline.unet,
+        reference_net=pipeline.reference_net,
+        guider=pipeline.guider,
+        audio_projection=pipeline.audio_projection,
+        style_projection=pipeline.style_projection,
     )
 
 
 def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
     settings = pipeline.settings
     if dataset.size != settings.image_size:
-        raise InputError(f"{dataset.root}: clips of {dataset.size} pixels, the model makes {settings.image_size}; prepare again")
+        raise InputError(
+            f"{dataset.root}: clips of {dataset.size} pixels, the model makes {settings.image_size}; prepare again"
+        )
     pairs = []
     if stage.name in ("prior", "style"):
         pairs.append(("expression", dataset.expression_encoder, settings.expression_encoder))
@@ -123,7 +130,9 @@ def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) ->
         pairs.append(("audio", dataset.audio_encoder, settings.audio_encoder))
     for kind, has, wants in pairs:
         if has != wants:
-            raise InputError(f"{dataset.root}: {kind} features by {has}, the model was built for {wants}; prepare again")
+            raise InputError(
+                f"{dataset.root}: {kind} features by {has}, the model was built for {wants}; prepare again"
+            )
 
 
 def _build_task(
@@ -191,7 +200,9 @@ def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
             if name.endswith("attn2.to_out.0.weight"):
                 parameter.zero_()
     if denoiser.audio_projection.config.standardize:
-        denoiser.audio_projection.set_standardization(*_moments(dataset, "audio"))
+        mean, std = _moments(dataset, "audio")
+        denoiser.audio_projection.feature_mean.copy_(mean)
+        denoiser.audio_projection.feature_std.copy_(std.clamp_min(STD_FLOOR * float(std.max())))
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +150,7 @@ def _audio_windows(clip: object, start: int, stop: int, frames: int) -> np.ndarr
 
 
 def _expression_weight(landmarks_FL3: np.ndarray, height: int, width: int, stride: int, weight: float) -> Tensor:
-    """Loss weight per cell (F, h, w): `weight` in the boxes around mouth and eyes with brows, 1 elsewhere, mean kept 1."""
+    """Loss weight per cell (F, h, w): `weight` around mouth, eyes and brows, 1 elsewhere; the mean is kept 1."""
     weights = torch.ones(len(landmarks_FL3), height, width)
     if weight == 1:
         return weights
@@ -179,24 +178,21 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
     A group is one identity with one emotion (MEAD), or one video where no emotion is known (HDTF): Sec. 4.1.
     """
 
-    def __init__(self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int, style_size: int) -> None:
+    def __init__(
+        self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int, style_size: int
+    ) -> None:
         groups: dict[tuple[str, str], list[ClipRow]] = defaultdict(list)
         for row in dataset.accepted(split):
             video = Path(row.source).stem if row.emotion == "unknown" else ""
             groups[row.identity, f"{row.emotion}{video}"].append(row)
         self.groups = [groups[key] for key in sorted(groups)]
         if len(self.groups) < 2:
-            raise InputError(f"{dataset.root}: split {split} has {len(self.groups)} groups of identity and emotion; 2 or more are needed")
+            raise InputError(f"{dataset.root}: split {split} needs clips of 2 or more groups of identity and emotion")
         self.dataset, self.options, self.batches, self.style_size = dataset, options, batches, style_size
         self.training = split == "train"
 
     def __len__(self) -> int:
         return self.batches
-
-    @lru_cache(maxsize=None)  # noqa: B019 - the features of a corpus are small, the dataset lives as long as the run
-    def _features(self, clip_id: str) -> tuple[np.ndarray, np.ndarray]:
-        clip = self.dataset.clip(clip_id)
-        return clip.features("expression"), clip.features("audio")
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         options = self.options
@@ -207,9 +203,9 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
             for row in rng.choice(np.array(self.groups[label], dtype=object), size=options.per_group):
                 length = int(rng.integers(max(row.frames // 2, 1), row.frames + 1))
                 start = int(rng.integers(row.frames - length + 1))
-                expression, sound = self._features(row.clip_id)
-                expressions.append(torch.from_numpy(expression[start : start + length].astype(np.float32)))
-                sounds.append(torch.from_numpy(sound[start : start + length].astype(np.float32)))
+                clip = self.dataset.clip(row.clip_id)
+                expressions.append(torch.from_numpy(clip.features("expression", start, start + length)))
+                sounds.append(torch.from_numpy(clip.features("audio", start, start + length).astype(np.float32)))
                 labels.append(int(label))
         batch = len(labels)
         drop = rng.random(batch) < options.modality_dropout

@@ -1,0 +1,94 @@
+"""A pipeline with random weights from a preset: where training from scratch starts."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler
+
+from svp.diffusion.audio_projection import AudioProjection
+from svp.diffusion.guider import HeadKpsGuider
+from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.reference_net import ReferenceNet
+from svp.diffusion.settings import PipelineSettings
+from svp.diffusion.style_projection import StyleProjection
+from svp.diffusion.unet import DenoisingUNet
+from svp.diffusion.vae import PatchAutoencoderKL
+from svp.presets import SD_VAE, Preset
+from svp.style.encoder import StyleEncoder
+
+REFERENCE_SIZES = (
+    "in_channels",
+    "out_channels",
+    "block_out_channels",
+    "attention_levels",
+    "layers_per_block",
+    "attention_heads",
+    "norm_num_groups",
+)
+
+
+def build_pipeline(preset: Preset, seed: int) -> SVPPipeline:
+    """All networks of a preset, initialised from the seed; the caller's random numbers are left as they were.
+
+    Under `torch.device("meta")` it gives the shapes without the memory.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return SVPPipeline(
+            vae=build_vae(preset),
+            unet=DenoisingUNet(**preset.unet.model_dump()),
+            reference_net=ReferenceNet(
+                **{name: getattr(preset.unet, name) for name in REFERENCE_SIZES},
+                cross_attention_dim=preset.unet.audio_token_dim,
+            ),
+            guider=HeadKpsGuider(**preset.guider.model_dump(), out_channels=preset.unet.block_out_channels[0]),
+            audio_projection=AudioProjection(
+                **preset.audio_projection.model_dump(), token_dim=preset.unet.audio_token_dim
+            ),
+            style_projection=StyleProjection(
+                style_dim=preset.style_encoder.style_size,
+                tokens=preset.style_projection.tokens,
+                token_dim=preset.unet.style_token_dim,
+            ),
+            style_encoder=StyleEncoder(
+                **preset.style_encoder.model_dump(),
+                expression_size=preset.expression_size,
+                audio_size=preset.audio_projection.alpha_dim,
+                expression_encoder=preset.expression_encoder,
+                audio_encoder=preset.audio_encoder,
+            ),
+            scheduler=build_scheduler(preset.prediction_type),
+            settings=PipelineSettings(
+                image_size=preset.image_size,
+                window=preset.window,
+                overlap=preset.overlap,
+                chunk=preset.chunk,
+                audio_encoder=preset.audio_encoder,
+                expression_encoder=preset.expression_encoder,
+            ),
+        )
+
+
+def build_vae(preset: Preset) -> AutoencoderKL:
+    """The preset's own small VAE, or Stable Diffusion's autoencoder."""
+    if preset.vae is None:
+        return AutoencoderKL(**SD_VAE)
+    return PatchAutoencoderKL(
+        **preset.vae.model_dump(),
+        latent_channels=preset.latent_channels,
+        sample_size=preset.image_size,
+        scaling_factor=1.0,  # set from the latents at the end of stage `vae`
+    )
+
+
+def build_scheduler(prediction_type: str) -> EulerDiscreteScheduler:
+    """The noise schedule of Stable Diffusion 1.5 for the sampler of Sec. 4.1."""
+    return EulerDiscreteScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction_type,
+        timestep_spacing="leading",
+        steps_offset=1,
+    )
