@@ -1,0 +1,287 @@
+"""`svp prepare`: a folder of clips becomes a prepared dataset; what cannot be used is set aside with its reason."""
+
+import hashlib
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+from joblib import Parallel, delayed
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from svp.datasets.extract import ExtractOptions, extract_clips, reason_of, shared_audio_encoder
+from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.prepared import DATASET_NAME, DatasetWriter
+from svp.datasets.sources import ClipSource, assign_splits, folder_sources
+from svp.errors import InputError
+from svp.face.model import FaceModel
+
+FLUSH_SECONDS = 60.0
+INTERNAL = "internal error: "  # such a clip is tried again by the next run
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a run left in the dataset.
+
+    Attributes:
+        accepted: rows of the clips that can be used.
+        rejected: rows of those that cannot.
+        kept: number of source files that an earlier run had done.
+    """
+
+    accepted: tuple[ClipRow, ...]
+    rejected: tuple[ClipRow, ...]
+    kept: int
+
+    def __str__(self) -> str:
+        frames = sum(row.frames for row in self.accepted)
+        identities = len({row.identity for row in self.accepted})
+        lines = [
+            f"{len(self.accepted)} clips of {identities} identities accepted, {frames} frames, {frames / 25:.0f} s"
+        ]
+        if self.kept:
+            lines.append(f"{self.kept} source files were done before")
+        if self.rejected:
+            lines.append(f"{len(self.rejected)} rejected:")
+        reasons: defaultdict[str, list[str]] = defaultdict(list)
+        for row in self.rejected:
+            reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row.source)
+        for reason, names in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+            lines.append(f"  {len(names):5d}  {reason} (such as {min(names)})")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One source file, everything a worker needs to know about it."""
+
+    source: ClipSource
+    split: Split
+    present: tuple[ClipRow, ...]  # rows that the dataset has of it
+    writer: DatasetWriter
+    options: ExtractOptions
+
+
+def prepare_folder(
+    source: Path | str,
+    dataset: Path | str,
+    *,
+    size: int,
+    audio_encoder: str,
+    workers: int = 1,
+    resume: bool = True,
+    max_seconds: float = 10.0,
+    min_seconds: float = 0.4,
+    max_missing: float = 0.1,
+    correct_offset: bool = False,
+    require_sound: bool = False,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    progress: bool = True,
+) -> PrepareReport:
+    """Prepare the clips of a folder (see `sources.folder_sources` for what is taken and how it is labelled).
+
+    A source that is unreadable, empty, faceless or too short is set aside; the others go on. A run killed at any moment
+    and started again gives the same dataset, and so does any number of workers.
+
+    Args:
+        source: folder with video files, optionally with `clips.csv`.
+        dataset: where the prepared dataset is or will be.
+        size, audio_encoder, max_seconds, min_seconds, max_missing, correct_offset, require_sound: ExtractOptions.
+        workers: processes.
+        resume: go on with a dataset that exists; without it, one that exists is an error.
+        val_fraction, test_fraction: shares of the identities; no identity is in two splits.
+        seed: of the draw of identities.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: the source, an option or the dataset's folder cannot be used.
+    """
+    source, dataset = Path(source), Path(dataset)
+    if workers < 1:
+        raise InputError(f"workers {workers}: at least one process is needed; give 1 or more")
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction > 1:
+        raise InputError(
+            f"fractions {val_fraction} (val) and {test_fraction} (test): give shares that sum to at most 1"
+        )
+    if not resume and (dataset / DATASET_NAME).exists():
+        raise InputError(f"{dataset}: is already a prepared dataset; resume it or name another folder")
+    sources = folder_sources(source, exclude=dataset)
+    options = _options(
+        size=size,
+        audio_encoder=audio_encoder,
+        max_seconds=max_seconds,
+        min_seconds=min_seconds,
+        max_missing=max_missing,
+        correct_offset=correct_offset,
+        require_sound=require_sound,
+    )
+    choices = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    writer = DatasetWriter(
+        dataset,
+        {"layout": "folder", **options.model_dump(exclude={"size", "audio_encoder"}), **choices},
+        FaceModel.load().encoder_id,
+        shared_audio_encoder(audio_encoder).id,
+        size,
+    )
+    done = writer.done()
+    kept: dict[str, Split] = {row.identity: row.split for row in done.values()}
+    splits = assign_splits(
+        [clip.identity for clip in sources], kept, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
+    )
+    jobs = _jobs(sources, splits, writer, options)
+    n_kept, flushed = 0, time.monotonic()
+    columns = (
+        TextColumn("preparing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task("", total=len(jobs))
+        counts: Counter[str] = Counter()
+        for rows, unchanged in _run(jobs, workers):
+            n_kept += unchanged
+            counts.update(row.status for row in rows)
+            bar.update(task, advance=1, description=f"{counts['ok']} clips, {counts['rejected']} rejected")
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                writer.flush()
+                flushed = time.monotonic()
+    everything = writer.finish()
+    return PrepareReport(
+        tuple(row for row in everything if row.status == "ok"),
+        tuple(row for row in everything if row.status == "rejected"),
+        n_kept,
+    )
+
+
+def _options(**values: object) -> ExtractOptions:
+    try:
+        return ExtractOptions.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{first['loc'][0]} {first['input']!r}: {first['msg']}; choose another value") from error
+
+
+def _jobs(
+    sources: Sequence[ClipSource], splits: dict[str, Split], writer: DatasetWriter, options: ExtractOptions
+) -> dict[str, _Job]:
+    """Jobs by source name, large files first, so that no worker is left alone with one at the end."""
+    present = defaultdict(list)
+    for row in writer.done().values():
+        present[row.source].append(row)
+    jobs = [_Job(clip, splits[clip.identity], tuple(present[clip.name]), writer, options) for clip in sources]
+    jobs.sort(key=lambda job: (-job.source.path.stat().st_size if job.source.path.is_file() else 0, job.source.name))
+    return {job.source.name: job for job in jobs}
+
+
+def _run(jobs: dict[str, _Job], workers: int) -> Iterator[tuple[list[ClipRow], bool]]:
+    """Results of the jobs as they come. A file that kills its process (a fault in a codec) is rejected as well."""
+    if workers == 1:
+        for job in jobs.values():
+            _, rows, unchanged = _prepare_source(job)
+            yield rows, unchanged
+        return
+    waiting = dict(jobs)
+    try:
+        parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
+        for name, rows, unchanged in parallel(delayed(_prepare_in_worker)(job) for job in jobs.values()):
+            del waiting[name]
+            yield rows, unchanged
+    except BrokenProcessPool:
+        for job in waiting.values():
+            yield _prepare_apart(job)
+
+
+def _prepare_apart(job: _Job) -> tuple[list[ClipRow], bool]:
+    """A job in a process of its own; one that dies of it is rejected."""
+    try:
+        # joblib runs a single worker's task in this very process, hence two workers for one task
+        [(_, rows, unchanged)] = Parallel(n_jobs=2)([delayed(_prepare_in_worker)(job)])
+    except BrokenProcessPool:
+        base = _base_row(job, _digest(job.source.path))
+        return _settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False
+    return rows, unchanged
+
+
+def _prepare_in_worker(job: _Job) -> tuple[str, list[ClipRow], bool]:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    return _prepare_source(job)
+
+
+def _prepare_source(job: _Job) -> tuple[str, list[ClipRow], bool]:
+    """Prepare one source unless the dataset has it already; (source name, its rows, whether nothing had to be done)."""
+    source = job.source
+    if not source.path.is_file():
+        base = _base_row(job, "")
+        return source.name, _settle(job, [base.rejected("no such file; correct its name in clips.csv")]), False
+    base = _base_row(job, _digest(source.path))
+    if _is_current(job, base.sha256):
+        labels = base.model_dump(include={"identity", "emotion", "intensity", "split"})
+        rows = [row.model_copy(update=labels) for row in job.present]
+        for row, old in zip(rows, job.present, strict=True):
+            if row != old:
+                job.writer.commit(row)
+        return source.name, rows, True
+    try:
+        rows = extract_clips(source, base, job.writer, job.options)
+    except InputError as error:
+        rows = [base.rejected(reason_of(error, source.path))]
+    except Exception as error:  # one clip never stops the rest; the next run tries it again
+        rows = [base.rejected(f"{INTERNAL}{type(error).__name__}: {error}")]
+    return source.name, _settle(job, rows), False
+
+
+def _settle(job: _Job, rows: list[ClipRow]) -> list[ClipRow]:
+    """Commit the rows of a source and forget clips that it no longer gives."""
+    for clip_id in {row.clip_id for row in job.present} - {row.clip_id for row in rows}:
+        job.writer.remove(clip_id)
+    for row in rows:
+        if row.status == "ok":
+            job.writer.commit(row)
+        else:
+            job.writer.reject(row)
+    return rows
+
+
+def _base_row(job: _Job, digest: str) -> ClipRow:
+    source = job.source
+    return ClipRow(
+        clip_id=source.clip_id,
+        source=source.name,
+        sha256=digest,
+        identity=source.identity,
+        emotion=source.emotion,
+        intensity=source.intensity,
+        split=job.split,
+    )
+
+
+def _is_current(job: _Job, digest: str) -> bool:
+    """Whether all clips of this very file are there, with the sound where it is wanted."""
+    wanted = job.source.audio_offset
+    if wanted is None and not job.options.correct_offset:
+        wanted = 0.0
+    return len(job.present) > 0 and all(
+        row.sha256 == digest
+        and row.parts == len(job.present)
+        and not row.reason.startswith(INTERNAL)
+        and (wanted is None or row.audio_offset == wanted or not row.has_sound)
+        for row in job.present
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,164 @@
+"""Which clips a folder holds, who and what they show, and to which split each identity belongs."""
+
+import csv
+import hashlib
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from svp.datasets.manifest import Split
+from svp.errors import InputError
+
+CLIPS_CSV = "clips.csv"
+VIDEO_SUFFIXES = frozenset(
+    (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
+)
+PART_PATTERN = r"-p\d{3,}$"  # how the id of a part of a long clip ends
+
+
+class ClipSource(BaseModel):
+    """A source file with its labels.
+
+    Attributes:
+        path: the file.
+        name: its path relative to the source folder, with forward slashes.
+        clip_id: base of the ids of the clips that are cut from it.
+        identity, emotion, intensity: as in manifest.ClipRow.
+        audio_offset: seconds by which its sound is moved later (negative: earlier); None when nobody said.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    path: Path
+    name: str
+    clip_id: str
+    identity: str = Field(min_length=1)
+    emotion: str = Field(default="unknown", pattern=r"^[a-z][a-z_-]*$")
+    intensity: int = Field(default=0, ge=0, le=3)
+    audio_offset: float | None = Field(default=None, ge=-5, le=5)
+
+
+def folder_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
+    """Clips of a folder and its subfolders, by the names of the files, or as `clips.csv` in it lists them.
+
+    Without `clips.csv` a clip's identity is the subfolder it lies in, or its own name if it lies in none. `clips.csv`
+    has the column `file` (path relative to the folder; only these files are taken) and any of `identity`, `emotion`,
+    `intensity` (0 to 3) and `audio_offset` (seconds; positive moves the sound later); an empty cell is as if absent.
+
+    Args:
+        folder: where to look.
+        exclude: a folder in it that is left out (the dataset itself).
+
+    Raises:
+        InputError: no such folder, no video in it, or `clips.csv` has a mistake.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the folder that holds the clips")
+    table = folder / CLIPS_CSV
+    labels = _read_csv(table) if table.is_file() else {name: {} for name in _video_names(folder, exclude)}
+    if not labels:
+        suffixes = " ".join(sorted(VIDEO_SUFFIXES))
+        raise InputError(f"{folder}: holds no video ({suffixes}); name the folder that holds the clips")
+    sources = []
+    clip_ids = _clip_ids(labels)
+    for name, values in labels.items():
+        parent = Path(name).parent
+        known = {"identity": parent.as_posix() if parent.name else Path(name).stem} | values
+        known["emotion"] = known.get("emotion", "unknown").lower()
+        try:
+            source = ClipSource.model_validate(known | {"path": folder / name, "name": name, "clip_id": clip_ids[name]})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"{table}: {name}: {first['loc'][0]} {first['input']!r}: {first['msg']}; correct this cell"
+            ) from error
+        sources.append(source)
+    return sources
+
+
+def assign_splits(
+    identities: Iterable[str], kept: Mapping[str, Split], *, val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Split]:
+    """Split of each identity: a seeded draw without replacement, so none is in two splits.
+
+    Identities that already have a split keep it, so that a dataset that grows never moves a training face into the
+    test; the new ones fill up what the fractions ask for.
+    """
+    splits = dict(kept)
+    everyone = sorted(set(identities) | set(kept))
+    drawn = sorted(
+        (identity for identity in everyone if identity not in kept),
+        key=lambda identity: hashlib.sha256(f"{seed}/{identity}".encode()).digest(),
+    )
+    wanted: tuple[tuple[Split, float], ...] = (("test", test_fraction), ("val", val_fraction))
+    for split, fraction in wanted:
+        free = math.floor(fraction * len(everyone) + 0.5) - list(kept.values()).count(split)
+        taken, drawn = drawn[: max(free, 0)], drawn[max(free, 0) :]
+        splits.update(dict.fromkeys(taken, split))
+    splits.update(dict.fromkeys(drawn, "train"))
+    return splits
+
+
+def _video_names(folder: Path, exclude: Path | None) -> list[str]:
+    names = []
+    skipped = exclude.resolve() if exclude is not None else None
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (Path(parent) / name).resolve() != skipped
+        )
+        names += [
+            (Path(parent) / name).relative_to(folder).as_posix()
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+        ]
+    return sorted(names)
+
+
+def _read_csv(path: Path) -> dict[str, dict[str, str]]:
+    """Labels that the table gives, by file name."""
+    columns = {"file", "identity", "emotion", "intensity", "audio_offset"}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            present = set(reader.fieldnames or ())
+            rows = list(reader)
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not a readable CSV table in UTF-8 ({error}); save it again") from error
+    if "file" not in present or not present <= columns:
+        wrong = ", ".join(sorted(present - columns)) or "no column file"
+        raise InputError(f"{path}: {wrong}; the columns are {', '.join(sorted(columns))}")
+    labels: dict[str, dict[str, str]] = {}
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError(f"{path}: line {number} has another number of cells than the heading; correct it")
+        values = {key: value.strip() for key, value in row.items() if value.strip()}
+        name = Path(values.pop("file", "")).as_posix()
+        if name in (".", "") or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{path}: line {number}: file must be a path below the folder of {path.name}; correct it")
+        if name in labels:
+            raise InputError(f"{path}: line {number}: {name} is listed twice; keep one line per file")
+        labels[name] = values
+    return labels
+
+
+def _clip_ids(names: Iterable[str]) -> dict[str, str]:
+    """A unique id per name that is safe as a file name.
+
+    It is the name itself where possible. A short hash tells apart what would meet otherwise: names that differ in
+    their suffix or in letters that are replaced, and names that look like a part of another clip.
+    """
+    spoken = {name: Path(name).with_suffix("").as_posix().replace("/", "-") for name in names}
+    safe = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip("._-") for name, text in spoken.items()}
+    meeting = Counter(clip_id.lower() for clip_id in safe.values())
+    ids = {}
+    for name, clip_id in safe.items():
+        clear = clip_id == spoken[name] and meeting[clip_id.lower()] == 1 and len(clip_id) <= 150
+        if not clear or re.search(PART_PATTERN, clip_id):
+            clip_id = f"{clip_id[:150]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
+        ids[name] = clip_id
+    return ids
