@@ -4,15 +4,16 @@ import json
 
 import pytest
 import torch
-from golden_rule import DATA, digest, read_keys, rule_weights
 from safetensors.torch import load_file
 from tiny_denoiser import adapter_to_svp, audio_conditions, sd_layout_unet
+
+from golden_rule import DATA, digest, read_keys, rule_weights
 
 META = json.loads((DATA / "diffusers/meta.json").read_text())
 SAMPLE_ATOL = 5e-4  # the deepest level is 1x1, where group norm of two numbers amplifies rounding
 MODULE_ATOL = 1e-4
 # The deepest level here is 1x1: the stored outputs of the middle and of the level above it are themselves off by 4.3e-4
-# from diffusers in float64 (diffusers in float32 on another machine: 5.2e-4). Ours equals diffusers' (test_unet_parity).
+# from diffusers in float64 (in float32 on another machine: 5.2e-4). Ours equals diffusers' (test_unet_parity).
 DEEPEST_ATOL = 1e-3
 
 

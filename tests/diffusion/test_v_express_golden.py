@@ -1,17 +1,17 @@
 """V-Express at tiny width: guider, audio tokens, reference tokens and predictions (tests/data/golden/v_express).
 
-The stored predictions were computed by V-Express's own code. Loading is by its published names, so this also proves that
-its checkpoints fit by name.
+The stored predictions were computed by V-Express's own code. Loading is by its published names, so this also proves
+that its checkpoints fit by name.
 """
 
 import json
 
 import pytest
 import torch
-from golden_rule import DATA, digest, read_keys, rule_weights
 from safetensors.torch import load_file
 from tiny_denoiser import sd_layout_unet
 
+from golden_rule import DATA, digest, read_keys, rule_weights
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.guider import HeadKpsGuider

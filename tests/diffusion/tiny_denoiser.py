@@ -72,7 +72,7 @@ def audio_conditions(unet: DenoisingUNet, states_BFSC: Tensor) -> Conditions:
 
 
 def tiny_denoiser(*, reference_position: bool = True, seed: int = 0) -> Denoiser:
-    """All networks, laid out as `mini` (no attention at full resolution); every weight drawn, also those that start at 0."""
+    """All networks, laid out as `mini` (no attention at full resolution); weights that start at zero are drawn too."""
     torch.manual_seed(seed)
     shape = {
         "block_out_channels": (8, 16, 24),

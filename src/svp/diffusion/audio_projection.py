@@ -109,7 +109,8 @@ class AudioProjection(StrictModel):
         wanted = self.pos_emb.weight.shape
         if windows_BFWA.dim() != 4 or windows_BFWA.shape[2:] != wanted:
             raise ValueError(
-                f"audio windows are {tuple(windows_BFWA.shape)}, this model takes (videos, frames, {wanted[0]}, {wanted[1]})"
+                f"audio windows are {tuple(windows_BFWA.shape)}; "
+                f"this model takes (videos, frames, {wanted[0]}, {wanted[1]})"
             )
         if self.standardize:
             windows_BFWA = (windows_BFWA - self.feature_mean) / self.feature_std

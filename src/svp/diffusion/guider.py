@@ -31,6 +31,10 @@ class HeadKpsGuider(StrictModel):
             self.blocks.append(nn.Conv2d(width, width, kernel_size=3, padding=1))
             self.blocks.append(nn.Conv2d(width, next_width, kernel_size=3, padding=1, stride=2))
         self.conv_out = nn.Conv2d(block_out_channels[-1], out_channels, kernel_size=3, padding=1)
+        for layer in (self.conv_in, *self.blocks):
+            # torch's default shrinks the signal at every layer: after all of them the biases would drown the points
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
         zero(self.conv_out)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class StrictModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         written_by = config_dict.get("_class_name", cls.__name__)
         if written_by != cls.__name__:
             raise ValueError(f"configuration of {written_by} given to {cls.__name__}; load it with its own class")
-        known = cls._get_init_keys(cls)
+        known = cls._get_init_keys(cls) - {"self"}
         unknown = sorted(key for key in config_dict if not key.startswith("_") and key not in known)
         if unknown:
             raise ValueError(
