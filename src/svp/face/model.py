@@ -1,7 +1,7 @@
 """Linear face model on the landmark topology: neutral shape, identity axes, ARKit expression units.
 
-Frame: that of a picture of a frontal face. x to the right of the picture, y down, z away from the viewer; the origin lies
-between the eyeballs and the distance between the eyeballs is 1.
+Frame: that of a picture of a frontal face. x to the right of the picture, y down, z away from the viewer; the origin
+lies between the eyeballs and the distance between the eyeballs is 1.
 
 Shapes: K identity axes, E expression units, 478 landmarks.
 """

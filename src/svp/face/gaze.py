@@ -1,0 +1,76 @@
+"""Where the eyes look, measured from the irises: the eyeLook units of the expression.
+
+An iris sits on its eyeball; how far its centre lies from the eyeball's, seen in the picture, gives the angle.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from svp.face.model import FaceModel
+from svp.face.pose import Pose
+from svp.face.topology import (
+    EYE_CORNERS_LEFT,
+    EYE_CORNERS_RIGHT,
+    LID_LEFT,
+    LID_RIGHT,
+    PUPIL_LEFT,
+    PUPIL_RIGHT,
+)
+
+# Angle of the eyeball at weight 1. `scripts/make_face_model.py` turns the irises of the model by the same angles.
+LOOK_DEGREES: Final = {"In": 30.0, "Out": 30.0, "Down": 25.0, "Up": 20.0}
+MAX_LOOK = 1.2
+MAX_SINE = 0.9
+# Opening of the lids, in widths of the eye, below which (fully: at which) the iris is hidden and the gaze is not known.
+APERTURE_SEEN, APERTURE_HIDDEN = 0.16, 0.08
+
+_EYES = (
+    ("Right", EYE_CORNERS_RIGHT, PUPIL_RIGHT, LID_RIGHT, 1.0),
+    ("Left", EYE_CORNERS_LEFT, PUPIL_LEFT, LID_LEFT, -1.0),
+)
+
+
+def gaze_degrees(landmarks: np.ndarray, shape: np.ndarray, pose: Pose, model: FaceModel) -> np.ndarray:
+    """Direction of both eyes relative to the head.
+
+    Args:
+        landmarks: (N, 478, 3) pixels.
+        shape: (N, L, 3) fitted faces, in the model's frame; only the eye corners are used.
+        pose: of the N frames.
+        model: the face model.
+
+    Returns:
+        (N, 2, 2): right and left eye; degrees to the right of the picture and down. Zero while the lids hide the iris.
+    """
+    result = np.zeros((len(landmarks), 2, 2), np.float32)
+    for eye, (_, corners, pupil, lids, _) in enumerate(_EYES):
+        width = np.linalg.norm(landmarks[:, corners[0], :2] - landmarks[:, corners[1], :2], axis=-1)
+        opening = np.linalg.norm(landmarks[:, lids[0], :2] - landmarks[:, lids[1], :2], axis=-1) / np.maximum(
+            width, 1e-6
+        )
+        seen = np.clip((opening - APERTURE_HIDDEN) / (APERTURE_SEEN - APERTURE_HIDDEN), 0, 1)
+        # The eyeball is found from the corners of the eye, which hardly move, not from the lids.
+        to_center = model.eye_centers[eye] - model.neutral[list(corners)].mean(axis=0)
+        center = landmarks[:, list(corners), :2].mean(axis=1)
+        center = center + pose.scale[:, None] * (pose.rotation @ to_center)[:, :2]
+        off_axis = (landmarks[:, pupil, :2] - center) / (pose.scale[:, None] * model.eye_radius)
+        length = np.linalg.norm(off_axis, axis=-1, keepdims=True)
+        off_axis = off_axis * np.minimum(1, MAX_SINE / np.maximum(length, 1e-6))
+        towards_viewer = -np.sqrt(1 - (off_axis**2).sum(axis=-1, keepdims=True))
+        direction = np.concatenate([off_axis, towards_viewer], axis=-1)
+        direction = np.einsum("nba,nb->na", pose.rotation, direction)  # into the head's frame
+        result[:, eye, 0] = seen * np.degrees(np.arctan2(direction[:, 0], -direction[:, 2]))
+        result[:, eye, 1] = seen * np.degrees(np.arcsin(np.clip(direction[:, 1], -1, 1)))
+    return result
+
+
+def look_units(degrees: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Expressions (N, E) that hold only the eyeLook units of gaze directions (N, 2, 2)."""
+    expression = np.zeros((len(degrees), len(model.unit_names)), np.float32)
+    for eye, (side, _, _, _, inward) in enumerate(_EYES):
+        right, down = degrees[:, eye, 0], degrees[:, eye, 1]
+        for name, angle in (("In", inward * right), ("Out", -inward * right), ("Down", down), ("Up", -down)):
+            weight = np.clip(angle / LOOK_DEGREES[name], 0, MAX_LOOK)
+            expression[:, model.unit(f"eyeLook{name}{side}")] = weight
+    return expression
