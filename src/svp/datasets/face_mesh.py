@@ -3,9 +3,6 @@
 Coordinates are continuous pixels (the centre of the first pixel is 0.5, 0.5).
 """
 
-from functools import lru_cache
-from importlib import resources
-
 import numpy as np
 
 from svp.face import topology
@@ -17,7 +14,7 @@ _OVAL = np.array(topology.FACE_OVAL)
 def _edges(opening: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Upper and lower edge of a ring around an opening; both run from its first corner to the other one."""
     half = len(opening) // 2
-    return np.array(opening[: half + 1]), np.array([opening[0], *opening[:half - 1:-1]])
+    return np.array(opening[: half + 1]), np.array([opening[0], *opening[: half - 1 : -1]])
 
 
 INNER_UPPER_LIP, INNER_LOWER_LIP = _edges(topology.LIPS_INNER)
@@ -39,12 +36,11 @@ def strip(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return triangles[distinct & (triangles[:, 0] != triangles[:, 2])]
 
 
-@lru_cache(maxsize=1)
-def face_triangles() -> np.ndarray:
-    """The 852 triangles (T,3) of the face without eyes and mouth (source: docs of the asset in assets/README.md)."""
-    path = resources.files("svp") / "assets" / "landmark_triangles.npy"
-    with resources.as_file(path) as file:
-        return np.load(file, allow_pickle=False).astype(np.int64)
+def face_triangles(surface: np.ndarray) -> np.ndarray:
+    """The triangles (T,3) of a face model's surface without those that close eyes and mouth."""
+    rings = (topology.LIPS_INNER, topology.EYE_RIGHT, topology.EYE_LEFT)
+    closing = np.stack([np.isin(surface, ring).all(1) for ring in rings]).any(0)
+    return np.asarray(surface[~closing], np.int64)
 
 
 def ring_points(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -7,6 +7,8 @@ Shapes: N frames, E expression units, T triangles, S side of the picture. Pixels
 viewer; the centre of the first pixel is 0.5, 0.5.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -22,9 +24,26 @@ from svp.face.topology import N_SURFACE
 # much identity as expression.
 NEUTRALISED = {"mouth": 1.0, "jaw": 1.0, "cheek": 0.6, "nose": 0.6, "brow": 0.5, "eye": 0.4, "tongue": 0.0}
 SUBPIXEL_BITS = 4
+JAW_PULL = (0.6, 0.2, 0.0)  # how far each ring follows the edge of the face when the expression moves it
+EARS = (127, 356, 234, 454)
 # The other rows of each lip, which move with its inner edge; all run from the person's right to the left.
 _UPPER_ROWS = tuple(np.array(topology.LIP_UPPER).reshape(4, 9)[:3])
 _LOWER_ROWS = tuple(np.array(topology.LIP_LOWER).reshape(4, 9)[:3])
+
+
+@dataclass(frozen=True)
+class MovedMesh:
+    """Where everything is in one frame, in pixels.
+
+    Attributes:
+        landmarks: (478,3) true landmarks.
+        still: (478,3) the portrait's own landmarks in the frame's head pose, without its expression and gaze.
+        rings: (108,2) points around the head.
+    """
+
+    landmarks: np.ndarray
+    still: np.ndarray
+    rings: np.ndarray
 
 
 class Puppet:
@@ -62,17 +81,19 @@ class Puppet:
         self.source = source
 
         units = np.asarray(model.expression, np.float64) @ self._to_portrait  # (E,478,3) in pixels
+        units[:, N_SURFACE:] = 0  # irises go with the gaze
         self._units = self._own_lids(units)
         share = np.array([_share(name) for name in self.unit_names])
         own = np.asarray(fit.expression[0], np.float64) * share
         self.neutral = self._close_lips(source - np.tensordot(own, self._units, 1))
 
-        self._triangles = np.concatenate([mesh.hole_triangles(), mesh.ring_triangles(), mesh.face_triangles()])
-        self._n_behind = len(self._triangles) - len(mesh.face_triangles())
-        self._ring_source = mesh.ring_points(source, self.size)
+        face = mesh.face_triangles(model.triangles)
+        self._triangles = np.concatenate([mesh.hole_triangles(), mesh.ring_triangles(), face])
+        self._n_behind = len(self._triangles) - len(face)
+        rings = mesh.ring_points(source, self.size)
+        self._rings = np.column_stack([rings, np.full(len(rings), source[list(EARS), 2].mean())])
         self._ring_weights = mesh.ring_weights(source)
-        self._ring_depth = np.full(len(self._ring_source), source[[127, 356, 234, 454], 2].mean())
-        self._vertices = np.concatenate([self._lips_apart(source)[: N_SURFACE, :2], self._ring_source])
+        self._vertices = np.concatenate([self._lips_apart(source)[:N_SURFACE, :2], rings])
         self._orientation = np.sign(_areas(self._vertices, self._triangles[self._n_behind :]).sum())
         self._eyes = tuple(
             Eye(portrait, source, opening, iris)
@@ -88,7 +109,7 @@ class Puppet:
         gaze: np.ndarray | None = None,
     ) -> np.ndarray:
         """True landmarks (478,3) of the frame that `render` draws from the same arguments, in pixels."""
-        return self._move(expression, rotation, translation, gaze)[0]
+        return self.move(expression, rotation, translation, gaze).landmarks
 
     def render(
         self,
@@ -97,34 +118,24 @@ class Puppet:
         translation: np.ndarray | None = None,
         gaze: np.ndarray | None = None,
     ) -> np.ndarray:
-        """One frame.
+        """One frame (S,S,3) uint8 RGB; the arguments are those of `move`."""
+        return self.draw(self.move(expression, rotation, translation, gaze))
+
+    def move(
+        self,
+        expression: np.ndarray,
+        rotation: np.ndarray | None = None,
+        translation: np.ndarray | None = None,
+        gaze: np.ndarray | None = None,
+    ) -> "MovedMesh":
+        """Where everything is in one frame.
 
         Args:
             expression: (E,) coefficients on top of the neutral face.
             rotation: (3,3) of the head relative to the portrait, in picture axes; None is the portrait's own pose.
-            translation: (2,) or (3,) in pupil distances.
+            translation: (2,) or (3,) of the point between the eyes, in pupil distances.
             gaze: (2,) pupil offset in eye widths, right and down positive.
-
-        Returns:
-            (S,S,3) uint8 RGB.
         """
-        landmarks, still, rings = self._move(expression, rotation, translation, gaze)
-        target = np.concatenate([landmarks[:N_SURFACE, :2], rings])
-        map_x, map_y = self._inverse_map(target, landmarks[:, 2])
-        frame = cv2.remap(self.portrait, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for eye in self._eyes:
-            eye.paint(frame, landmarks, still)
-        self._mouth.paint(frame, landmarks, still)
-        return frame
-
-    def _move(
-        self,
-        expression: np.ndarray,
-        rotation: np.ndarray | None,
-        translation: np.ndarray | None,
-        gaze: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Landmarks (478,3), the same without expression and gaze, and the rings (108,2)."""
         turn = np.eye(3) if rotation is None else np.asarray(rotation, np.float64)
         shift = np.zeros(3)
         if translation is not None:
@@ -137,14 +148,21 @@ class Puppet:
         def pose(points: np.ndarray) -> np.ndarray:
             return (points - self.pivot) @ turn.T + self.pivot + shift
 
-        landmarks = pose(face)
-        rings = np.concatenate([self._ring_source, self._ring_depth[:, None]], 1)
-        moved = pose(rings)[:, :2]
-        # The jaw pulls the neck a little.
+        rings = pose(self._rings)[:, :2] - self._rings[:, :2]
+        # The jaw pulls the skin of the neck a little.
         pull = (face - self.neutral)[list(topology.FACE_OVAL), :2]
-        pull = np.concatenate([pull * follow for follow in (0.6, 0.2, 0.0)])
-        rings_out = self._ring_source + self._ring_weights[:, None] * (moved - self._ring_source) + pull
-        return landmarks.astype(np.float32), pose(self.source), rings_out
+        rings = self._ring_weights[:, None] * rings + np.concatenate([pull * follow for follow in JAW_PULL])
+        return MovedMesh(pose(face).astype(np.float32), pose(self.source), self._rings[:, :2] + rings)
+
+    def draw(self, moved: "MovedMesh") -> np.ndarray:
+        """The frame (S,S,3) uint8 RGB of a moved mesh."""
+        target = np.concatenate([moved.landmarks[:N_SURFACE, :2], moved.rings])
+        map_x, map_y = self._inverse_map(target, moved.landmarks[:, 2])
+        frame = cv2.remap(self.portrait, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for eye in self._eyes:
+            eye.paint(frame, moved.landmarks, moved.still)
+        self._mouth.paint(frame, moved.landmarks, moved.still)
+        return frame
 
     def _look(self, face: np.ndarray, gaze: np.ndarray) -> None:
         for iris, corners in ((topology.IRIS_RIGHT, (33, 133)), (topology.IRIS_LEFT, (362, 263))):

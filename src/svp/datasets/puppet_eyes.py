@@ -21,7 +21,9 @@ class Eye:
         iris: landmark numbers of the iris, its centre first.
     """
 
-    def __init__(self, portrait: np.ndarray, source: np.ndarray, opening: tuple[int, ...], iris: tuple[int, ...]) -> None:
+    def __init__(
+        self, portrait: np.ndarray, source: np.ndarray, opening: tuple[int, ...], iris: tuple[int, ...]
+    ) -> None:
         self._ring = np.array(opening)
         self._iris = iris[0]
         self._source_ring = source[self._ring, :2]

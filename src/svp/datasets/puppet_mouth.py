@@ -7,7 +7,6 @@ Everything is painted: the portrait's own teeth are seen under one smile only. L
 import cv2
 import numpy as np
 
-from svp.datasets import face_mesh as mesh
 from svp.face import topology
 
 TEXELS = 160  # texture pixels per pupil distance
@@ -72,7 +71,9 @@ class Mouth:
         y = (np.arange(size[1]) + low[1] + 0.5)[:, None]
         aside = ((x - lower_at[0]) * across[0] + (y - lower_at[1]) * across[1]) / self._unit
         beneath = ((x - lower_at[0]) * down[0] + (y - lower_at[1]) * down[1]) / self._unit
-        tongue = np.exp(-((aside / 0.22) ** 2) - ((beneath - 0.06) / 0.10) ** 2)[..., None] * min(1.0, drop / (0.2 * self._unit) + 0.2)
+        tongue = np.exp(-((aside / 0.22) ** 2) - ((beneath - 0.06) / 0.10) ** 2)[..., None] * min(
+            1.0, drop / (0.2 * self._unit) + 0.2
+        )
         picture = self._cavity + np.clip(tongue, 0, 1) * (self._tongue - self._cavity) * 0.75
         picture = picture + lower[..., 3:] * (lower[..., :3] - picture)
         picture = picture + upper[..., 3:] * (upper[..., :3] - picture)

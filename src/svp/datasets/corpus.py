@@ -1,0 +1,229 @@
+"""The puppet corpus: portraits that speak and feel become a prepared dataset with ground truth.
+
+Every identity shows several emotions, each in several clips: clips of one emotion are positives of each other for the
+style prior, clips of different emotions are cross-emotion pairs for the style stage. `expression` holds the true units of
+each frame (zero: the neutralised portrait), `landmarks` the true landmarks. What a clip shows follows from the seed, the
+identity and the number of the clip alone, so the features do not depend on the number of workers.
+
+Shapes: N frames, E units.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from joblib import Parallel, delayed
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Sound, motion_sounds, plan_corpus, speech_sounds
+from svp.datasets.manifest import ClipRow
+from svp.datasets.performance import Performance, perform_motion, perform_speech
+from svp.datasets.phones import read_phones
+from svp.datasets.prepared import DatasetWriter, PreparedDataset
+from svp.datasets.puppet import Puppet
+from svp.errors import InputError
+from svp.face.crop import portrait_crop
+from svp.face.head_kps import head_kps
+from svp.face.landmarks import LandmarkDetector
+from svp.face.model import FaceModel
+from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.image import read_image
+from svp.media.video import FPS
+
+ALPHA_FOLDER = ".alpha"  # alpha of whole recordings while the corpus is being made
+SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
+
+
+def make_speech_corpus(
+    portraits: Path, speech: Path, out: Path, options: CorpusOptions, *, workers: int = 1, progress: bool = True
+) -> list[ClipRow]:
+    """Portraits speak the recordings of a folder (`X.wav` with `X.phones.json` or `X.txt`, and `X.json` if labelled).
+
+    Args:
+        portraits: folder of pictures; each is one identity.
+        speech: folder of recordings.
+        out: the prepared dataset; a run that was interrupted is continued.
+        options: what to make.
+        workers: processes that render side by side.
+        progress: show a progress bar.
+
+    Returns:
+        The rows of the manifest, rejected portraits included.
+
+    Raises:
+        InputError: a folder holds nothing usable, or `out` was made with other options.
+    """
+    sounds = speech_sounds(speech, options)
+    return _make_corpus(portraits, sounds, None, out, options, workers, progress)
+
+
+def make_motion_corpus(
+    portraits: Path, motions: Path, out: Path, options: CorpusOptions, *, workers: int = 1, progress: bool = True
+) -> list[ClipRow]:
+    """Portraits repeat the expression and head motion of the clips of a prepared dataset, with those clips' sound.
+
+    Args, return value and errors are those of `make_speech_corpus`; motions is the folder of the dataset.
+    """
+    dataset = PreparedDataset(motions)
+    model = FaceModel.load()
+    if dataset.expression_encoder != model.encoder_id:
+        raise InputError(
+            f"{motions}: expressions are {dataset.expression_encoder}, the puppet needs {model.encoder_id}; "
+            "prepare the clips with that encoder"
+        )
+    sounds = motion_sounds(dataset, options)
+    return _make_corpus(portraits, sounds, motions, out, options, workers, progress)
+
+
+def _make_corpus(
+    portraits: Path,
+    sounds: Sequence[Sound],
+    motions: Path | None,
+    out: Path,
+    options: CorpusOptions,
+    workers: int,
+    progress: bool,
+) -> list[ClipRow]:
+    plans = plan_corpus(portraits, sounds, options)
+    description = options.model_dump(mode="json") | {"maker": "puppet", "motion": "clips" if motions else "speech"}
+    writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
+    done = writer.done()
+    todo = {
+        portrait: [clip for clip in clips if clip.row.clip_id not in done]
+        for portrait, clips in plans.items()
+        if not _rejected(clips, done)
+    }
+    todo = {portrait: clips for portrait, clips in todo.items() if clips}
+    used = sorted({clip.sound.path for clips in todo.values() for clip in clips})
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
+    ) as bar:
+        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+        if motions is None:
+            missing = [path for path in used if not _alpha_path(out, path).exists()]
+            chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
+            task = bar.add_task("sound features", total=len(missing))
+            for n in parallel(delayed(_encode)(out, chunk, options.audio_encoder) for chunk in chunks):
+                bar.advance(task, n)
+        task = bar.add_task("puppet clips", total=sum(len(clips) for clips in todo.values()))
+        jobs = (delayed(_perform)(writer, portrait, clips, motions, options) for portrait, clips in todo.items())
+        for n in parallel(jobs):
+            bar.advance(task, n)
+    rows = writer.finish()
+    shutil.rmtree(out / ALPHA_FOLDER, ignore_errors=True)
+    if not any(row.status == "ok" for row in rows):
+        raise InputError(f"{portraits}: no picture could be used ({rows[0].reason}); see {out}/manifest.parquet")
+    return rows
+
+
+def _rejected(clips: Sequence[ClipPlan], done: dict[str, ClipRow]) -> bool:
+    """True when this portrait was set aside in an earlier run: its first clip's row stands for all."""
+    row = done.get(clips[0].row.clip_id)
+    return row is not None and row.status == "rejected"
+
+
+def _alpha_path(out: Path, sound: Path) -> Path:
+    return out / ALPHA_FOLDER / f"{hashlib.sha256(str(sound).encode()).hexdigest()[:24]}.npy"
+
+
+def _encode(out: Path, sounds: Sequence[Path], encoder_id: str) -> int:
+    """alpha of whole recordings, once for all clips that use them."""
+    from svp.speech.alpha import is_silent, load_audio_encoder
+
+    encoder = load_audio_encoder(encoder_id)
+    for path in sounds:
+        audio = read_audio(path)
+        n_frames = len(audio) // SAMPLES_PER_FRAME
+        alpha = encoder.encode(audio, n_frames).numpy().astype(np.float16)
+        if is_silent(audio):
+            alpha = np.zeros_like(alpha)
+        target = _alpha_path(out, path)
+        target.parent.mkdir(exist_ok=True)
+        partial = target.with_name(f".{target.name}")
+        with partial.open("wb") as file:
+            np.save(file, alpha)
+        partial.replace(target)
+    return len(sounds)
+
+
+def load_puppet(portrait: Path, size: int) -> Puppet:
+    """The puppet of a picture file, `size` x `size` pixels.
+
+    Raises:
+        InputError: the picture cannot be read or shows no face that a puppet can be made of.
+    """
+    image = read_image(portrait)
+    with LandmarkDetector(static=True) as detector:
+        landmarks = detector.detect(image)
+    if landmarks is None:
+        raise InputError(f"{portrait}: no face found; use a picture with one visible face")
+    crop = portrait_crop(landmarks, size, image.shape[:2])
+    return Puppet(crop.apply(image), crop.points(landmarks), FaceModel.load())
+
+
+def _perform(
+    writer: DatasetWriter, portrait: Path, clips: Sequence[ClipPlan], motions: Path | None, options: CorpusOptions
+) -> int:
+    """All clips of one portrait; runs in a worker."""
+    cv2.setNumThreads(1)
+    try:
+        puppet = load_puppet(portrait, options.render_size)
+    except InputError as error:
+        for clip in clips:
+            writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(str(error)))
+        return len(clips)
+    dataset = PreparedDataset(motions) if motions else None
+    for clip in clips:
+        audio, alpha, performance = _material(writer.root, clip, dataset)
+        moved = [
+            puppet.move(*pose)
+            for pose in zip(
+                performance.expression, performance.rotation, performance.translation, performance.gaze, strict=True
+            )
+        ]
+        landmarks = np.stack([mesh.landmarks for mesh in moved]) * (options.size / options.render_size)
+        features = {
+            "expression": performance.expression.astype(np.float32),
+            "audio": alpha,
+            "landmarks": landmarks.astype(np.float32),
+            "head_kps": head_kps(landmarks).astype(np.float32),
+        }
+        writer.add_clip(clip.row, _frames(puppet, moved, options.size), audio, features)
+    return len(clips)
+
+
+def _frames(puppet: Puppet, moved: Sequence[Any], size: int) -> Iterator[np.ndarray]:
+    for mesh in moved:
+        frame = puppet.draw(mesh)
+        yield frame if puppet.size == size else cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _material(
+    out: Path, clip: ClipPlan, dataset: PreparedDataset | None
+) -> tuple[np.ndarray | None, np.ndarray, Performance]:
+    """Sound (samples,), alpha (N,A) and motion of a clip."""
+    model = FaceModel.load()
+    start, stop = clip.start, clip.start + clip.row.frames
+    if dataset is not None:
+        real = dataset.clip(clip.sound.name)
+        performance = perform_motion(real.features("expression"), real.features("landmarks"), model)
+        sound = real.audio(start, stop) if real.row.has_sound else None
+        return sound, real.features("audio", start, stop), performance.part(start, stop)
+    audio = read_audio(clip.sound.path)
+    alpha = np.load(_alpha_path(out, clip.sound.path), mmap_mode="r")[start:stop]
+    performance = perform_speech(
+        read_phones(clip.sound.path),
+        audio,
+        start,
+        stop,
+        clip.row.emotion,
+        clip.row.intensity,
+        model,
+        clip.identity_seed,
+        clip.clip_seed,
+    )
+    return audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME], np.asarray(alpha), performance

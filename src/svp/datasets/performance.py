@@ -1,0 +1,161 @@
+"""What a puppet does in one clip: a track of expression, head pose and gaze, from speech or from a real clip.
+
+Shapes: N frames, E units.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from svp.datasets.emotions import EMOTIONS, emotion_track
+from svp.datasets.habits import Habits, smooth_noise
+from svp.datasets.phones import Phone
+from svp.datasets.visemes import expand, loudness_track, speech_track
+from svp.face.fit import fit_clip
+from svp.face.model import FaceModel
+from svp.face.topology import EYE_CORNERS_RIGHT, PUPIL_LEFT, PUPIL_RIGHT
+
+MAX_TURN = np.radians(20.0)  # a photo has no other side: heads turn no further than this from the portrait
+MAX_SHIFT = 0.15  # pupil distances
+MAX_UNIT = 1.2
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Expression (N,E), rotation (N,3,3), translation (N,3) and gaze (N,2) as Puppet.move takes them."""
+
+    expression: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    gaze: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+    def part(self, start: int, stop: int) -> "Performance":
+        """Frames start:stop."""
+        span = slice(start, stop)
+        return Performance(self.expression[span], self.rotation[span], self.translation[span], self.gaze[span])
+
+
+def perform_speech(
+    phones: Sequence[Phone],
+    audio: np.ndarray,
+    start: int,
+    stop: int,
+    emotion: str,
+    intensity: int,
+    model: FaceModel,
+    identity_seed: Sequence[int],
+    clip_seed: Sequence[int],
+) -> Performance:
+    """Speak frames start:stop of a recording with an emotion.
+
+    Args:
+        phones, audio: of the whole recording; audio (samples,) at 16 kHz.
+        emotion, intensity: a key of EMOTIONS and 0 to 3.
+        identity_seed: decides the person's habits and how the person shows the emotion.
+        clip_seed: decides everything else.
+    """
+    n_frames = stop - start
+    habits = Habits.draw(np.random.default_rng([*identity_seed, 0]))
+    mood_rng = np.random.default_rng([*identity_seed, 1, sorted(EMOTIONS).index(emotion)])
+    mood_seed, blink_seed, gaze_seed, head_seed, rest_seed = np.random.SeedSequence(list(clip_seed)).spawn(5)
+    mood = EMOTIONS[emotion]
+    strength = intensity / 3
+
+    amplitude = habits.speaking * (1 + strength * (mood.speaking - 1))
+    expression = speech_track(phones, audio, stop, model.unit_names, amplitude)[start:].astype(np.float64)
+    units = model.unit_names
+    expression += emotion_track(emotion, intensity, n_frames, units, mood_rng, np.random.default_rng(mood_seed))
+    rng = np.random.default_rng(rest_seed)
+    for names, size in ((("browInnerUp", "browOuterUp"), 0.12), (("browDown",), 0.10), (("mouthSmile",), 0.06)):
+        stir = np.clip(smooth_noise(n_frames, 1, 0.6, rng), 0, 2.5)
+        for name in names:
+            expression += size * stir * expand({name: 1.0}, units)
+    blink_factor = 1 + strength * (mood.blinking - 1)
+    blinks = habits.blinks(n_frames, np.random.default_rng(blink_seed), blink_factor)
+    open_share = 1 - blinks[:, None] * expand({"eyeWide": 1.0, "eyeSquint": 1.0}, units)
+    expression = expression * open_share
+    lids = expand({"eyeBlink": 1.0}, units)
+    expression = expression * (1 - lids) + np.maximum(expression * lids, blinks[:, None] * lids)
+
+    gaze = habits.gaze(n_frames, np.random.default_rng(gaze_seed))
+    loudness = loudness_track(audio, stop)[start:]
+    bias = (strength * mood.head[0], strength * mood.head[1])
+    liveliness = 1 + strength * (mood.liveliness - 1)
+    rotation, translation = habits.head(n_frames, np.random.default_rng(head_seed), loudness, bias, liveliness)
+    expression = np.clip(expression, 0, MAX_UNIT)
+    return Performance(_with_gaze(expression, gaze, model), rotation, translation, gaze)
+
+
+def perform_motion(expression: np.ndarray, landmarks: np.ndarray, model: FaceModel) -> Performance:
+    """Repeat the motion of a real clip.
+
+    The clip's expression is taken as it is (it holds the style); its head pose is taken relative to its mean direction and
+    kept within what a photo can show.
+
+    Args:
+        expression: (N,E) of the clip, in the model's units.
+        landmarks: (N,478,3) of the clip, in pixels.
+    """
+    fit = fit_clip(landmarks, model)
+    rotation = np.asarray(fit.rotation, np.float64)
+    u, _, vt = np.linalg.svd(rotation.mean(0))
+    middle = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    relative = _limited(rotation @ middle.T)
+    pupils = np.linalg.norm(landmarks[:, PUPIL_RIGHT, :2] - landmarks[:, PUPIL_LEFT, :2], axis=1)
+    place = np.zeros((len(landmarks), 3))
+    place[:, :2] = np.asarray(fit.translation, np.float64)[:, :2] / np.median(pupils)
+    translation = MAX_SHIFT * np.tanh((place - np.median(place, axis=0)) / MAX_SHIFT)
+    gaze = _gaze_of(expression, model)
+    return Performance(np.clip(expression, 0, 1.5).astype(np.float32), relative, translation, gaze)
+
+
+def _limited(rotation: np.ndarray) -> np.ndarray:
+    """Rotations (N,3,3) whose angle stays below MAX_TURN."""
+    vectors = Rotation.from_matrix(rotation).as_rotvec()
+    angle = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Rotation.from_rotvec(vectors * MAX_TURN * np.tanh(angle / MAX_TURN) / np.maximum(angle, 1e-9)).as_matrix()
+
+
+def _iris_reach(model: FaceModel) -> dict[str, float]:
+    """How many eye widths the iris of the right eye moves at weight 1 of each eyeLook unit."""
+    outer, inner = model.neutral[list(EYE_CORNERS_RIGHT), :2]
+    width = float(np.linalg.norm(inner - outer))
+    return {
+        name: float(np.linalg.norm(model.expression[model.unit(f"eyeLook{name}Right"), PUPIL_RIGHT, :2])) / width
+        for name in ("In", "Out", "Up", "Down")
+    }
+
+
+def _with_gaze(expression: np.ndarray, gaze: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Set the eyeLook units (N,E) to those of a gaze (N,2)."""
+    reach = _iris_reach(model)
+    across, down = gaze[:, 0], gaze[:, 1]
+    looks = {
+        "InRight": across / reach["In"],  # the right eye is on the left of the picture
+        "OutRight": -across / reach["Out"],
+        "InLeft": -across / reach["In"],
+        "OutLeft": across / reach["Out"],
+        **{f"Up{side}": -down / reach["Up"] for side in ("Right", "Left")},
+        **{f"Down{side}": down / reach["Down"] for side in ("Right", "Left")},
+    }
+    expression = expression.copy()
+    for name, weight in looks.items():
+        expression[:, model.unit(f"eyeLook{name}")] = np.maximum(weight, 0)
+    return expression.astype(np.float32)
+
+
+def _gaze_of(expression: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Gaze (N,2) of eyeLook units (N,E): the mean of both eyes."""
+    reach = _iris_reach(model)
+
+    def unit(name: str) -> np.ndarray:
+        return np.asarray(expression[:, model.unit(f"eyeLook{name}")], np.float64)
+
+    across = (unit("InRight") + unit("OutLeft")) * reach["In"] - (unit("OutRight") + unit("InLeft")) * reach["Out"]
+    down = (unit("DownRight") + unit("DownLeft")) * reach["Down"] - (unit("UpRight") + unit("UpLeft")) * reach["Up"]
+    return np.clip(np.stack([across, down], 1) / 2, [-0.25, -0.1], [0.25, 0.1])

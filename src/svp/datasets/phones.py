@@ -1,0 +1,97 @@
+"""Phones with times of a recording: read from `X.phones.json`, or aligned from `X.txt` by pocketsphinx.
+
+Phone names are ARPABET in lower case without stress ("aa", "m", ...), "ax" for the unstressed vowel and "pau" for a pause.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from svp.errors import InputError
+from svp.media.audio import SAMPLE_RATE, read_audio
+
+PAUSE = "pau"
+FRAME_SECONDS = 0.01  # pocketsphinx counts time in frames of 10 ms
+NO_SPEECH = ("sil", "+spn+", "+nsn+", "+noise+", "(null)")
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone and when it sounds, in seconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+def read_phones(wav: Path) -> list[Phone]:
+    """Phones of a recording in order: from `X.phones.json` beside it, else by alignment with the words of `X.txt`.
+
+    Raises:
+        InputError: neither file is there, or what is there cannot be used.
+    """
+    timed = wav.with_suffix(".phones.json")
+    if timed.is_file():
+        return _from_json(timed)
+    words = wav.with_suffix(".txt")
+    if not words.is_file():
+        raise InputError(f"{wav}: no phone times; put {timed.name} or the spoken words as {words.name} beside it")
+    return align(read_audio(wav), words.read_text(encoding="utf-8"), str(words))
+
+
+def _from_json(path: Path) -> list[Phone]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        phones = [Phone(str(name).lower(), float(start), float(end)) for name, start, end in entries]
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a list of [phone, start, end] ({error}); write it anew") from error
+    last = 0.0
+    for phone in phones:
+        if not 0 <= last <= phone.start + 1e-3 <= phone.end + 2e-3:
+            raise InputError(f"{path}: {phone.name} at {phone.start} s does not follow on {last} s; correct the times")
+        last = phone.end
+    return phones
+
+
+def align(audio: np.ndarray, words: str, name: str) -> list[Phone]:
+    """Align known words with their recording in two passes: words first, then the phones inside them.
+
+    Args:
+        audio: (samples,) float at 16 kHz.
+        words: what is said; punctuation and case do not matter.
+        name: of the text, for errors.
+
+    Raises:
+        InputError: pocketsphinx is missing, a word is not in its dictionary, or the words do not fit the sound.
+    """
+    try:
+        from pocketsphinx import Decoder
+    except ImportError as error:
+        raise InputError(f"{name}: aligning needs pocketsphinx; pip install 'svp-portrait[speech]'") from error
+    text = " ".join(re.findall(r"[a-z']+", re.sub(r"\([^)]*\)|<[^>]*>", " ", words.lower())))
+    decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None)
+    unknown = [word for word in text.split() if decoder.lookup_word(word) is None]
+    if unknown or not text:
+        missing = ", ".join(sorted(set(unknown))) or "no words"
+        raise InputError(f"{name}: cannot align {missing}; write words that an English dictionary has")
+    sound = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
+    decoder.set_align_text(text)
+    for second_pass in (False, True):
+        if second_pass:
+            decoder.set_alignment()
+        decoder.start_utt()
+        decoder.process_raw(sound, full_utt=True)
+        decoder.end_utt()
+        if not second_pass and decoder.hyp() is None:  # the second pass has no hypothesis to ask for
+            raise InputError(f"{name}: the words do not fit the recording; correct the text")
+    phones = []
+    alignment = decoder.get_alignment()
+    for word in alignment:
+        for entry in word:
+            start = entry.start * FRAME_SECONDS
+            label = PAUSE if entry.name.lower() in NO_SPEECH else re.sub(r"\d", "", entry.name.lower())
+            phones.append(Phone(label, start, start + entry.duration * FRAME_SECONDS))
+    return phones
