@@ -71,7 +71,10 @@ def _runs(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[tuple[f
         if resampler is None or abs(time - expected) > _GAP_SECONDS or kind != _kind(frame):
             if resampler is not None:
                 yield start, _finish(resampler, chunks)
-            resampler, chunks = av.AudioResampler(format="flt", layout="mono", rate=sample_rate), []
+            # rematrix_maxval: channels are weighed to a sum of 1, so that the mix cannot exceed full scale.
+            options = {"rematrix_maxval": "1.0"}
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate, options=options)
+            chunks = []
             start, expected, kind = time, time, _kind(frame)
         expected += frame.samples / frame.sample_rate
         frame.pts = None  # the run's start is kept here; jitter of single stamps must not reach the resampler

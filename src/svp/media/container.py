@@ -44,9 +44,20 @@ def open_media(path: str | PathLike[str]) -> Iterator[InputContainer]:
     with container:
         if container.format.name in _NOT_MEDIA:
             raise InputError(f"{path}: not a video, sound or picture file; give a file such as .mp4 or .wav")
-        if "mp4" in container.format.name and _index_points_past_end(container, path):
+        if _riff_is_short(path) or ("mp4" in container.format.name and _index_points_past_end(container, path)):
             raise InputError(f"{path}: truncated, the file ends before its last frames; copy it again")
         yield container
+
+
+def _riff_is_short(path: Path) -> bool:
+    """True for a WAV or AVI shorter than its header says; FFmpeg would play what is there.
+
+    Programs that write to a pipe leave 0 or a very large number there, and some count a little wrong.
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    stated = int.from_bytes(head[4:], "little")
+    return head[:4] == b"RIFF" and stated < 0x7FFF0000 and path.stat().st_size + 4096 < stated
 
 
 def _index_points_past_end(container: InputContainer, path: Path) -> bool:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Sequence
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from svp.errors import InputError
 
@@ -14,7 +15,8 @@ _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey pictures of 16 bi
 
 
 def read_image(path: str | PathLike[str]) -> np.ndarray:
-    """A picture file, upright (EXIF orientation applied), transparency over white, 16 bits reduced to 8.
+    """A picture file, upright (EXIF orientation applied), transparency over white, 16 bits
+    reduced to 8, colours turned into sRGB where a profile is embedded.
 
     Returns:
         (H, W, 3) uint8 RGB; the first picture of an animation.
@@ -40,10 +42,23 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
     if picture.mode in _WIDE_MODES:
         grey = np.asarray(picture).astype(np.float64) / 257
         return np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    profile = picture.info.get("icc_profile")
     if "A" in picture.mode or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.array(picture.convert("RGB"))
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return np.array(_to_srgb(picture, profile))
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB in sRGB: phones and printers store other colours together with a profile that says which."""
+    if profile and picture.mode in ("RGB", "CMYK"):
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            return converted if converted is not None else picture.convert("RGB")
+        except (ImageCms.PyCMSError, OSError):  # a broken profile: the numbers as they are
+            return picture.convert("RGB")
+    return picture.convert("RGB")
 
 
 def write_png(path: str | PathLike[str], image: np.ndarray) -> None:

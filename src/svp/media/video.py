@@ -15,7 +15,8 @@ from typing import Self, cast
 import av
 import numpy as np
 from av.buffer import Buffer
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.error import FFmpegError
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from svp.errors import InputError
 from svp.media.container import decode, find_stream, frame_seconds, open_media
@@ -48,7 +49,7 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
     with open_media(path) as container:
         stream = _video_stream(container, path)
         first = cast(av.VideoFrame, next(decode(container, stream, path)))
-        height, width = upright(first, stream).shape[:2]
+        height, width = upright(first, stream, VideoReformatter()).shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or FPS)
         if stream.duration and stream.time_base:
             seconds = float(stream.duration * stream.time_base)
@@ -85,14 +86,15 @@ def read_frames(
         count = 0
         chosen: Iterator[av.VideoFrame]
         if fps is None:
-            chosen = (frame for time, _, frame in timed if seconds is None or time < seconds)
+            chosen = (frame for time, _, frame in timed if seconds is None or time < seconds - _TIE)
         else:
             chosen = _resample(timed, fps)
+        converter = VideoReformatter()
         shown: av.VideoFrame | None = None
         picture = np.empty(0, np.uint8)
         for frame in chosen:
             if frame is not shown:  # a repeated frame is converted once
-                shown, picture = frame, upright(frame, stream)
+                shown, picture = frame, upright(frame, stream, converter)
             yield picture.copy()
             count += 1
             if count == limit:
@@ -158,16 +160,16 @@ def _timed_frames(
     frames = decode(container, stream, path)
     first = next(frames)
     zero = first.time or 0.0
-    if start > 0 and stream.time_base is not None:
-        container.seek(int((zero + start) / stream.time_base), stream=stream, backward=True)
+    if start > 0 and first.time is not None:  # without time stamps there is nothing to seek by
         try:
+            _seek(container, stream, zero + start)
             frames = decode(container, stream, path)
             first = next(frames)
             landed = first.time is not None and first.time <= zero + start
-        except InputError:
+        except (InputError, FFmpegError):
             landed = False
         if not landed:  # the file's index is poor: decode from its start
-            container.seek(int(zero / stream.time_base), stream=stream, backward=True)
+            _seek(container, stream, zero)
             frames = decode(container, stream, path)
             first = next(frames)
     before: tuple[float, float, av.VideoFrame] | None = None
@@ -190,15 +192,23 @@ def _timed_frames(
         yield before
 
 
-def upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
+def _seek(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> None:
+    """Go to the key frame at or before a time stamp."""
+    container.seek(int(seconds / (stream.time_base or Fraction(1, av.time_base))), stream=stream, backward=True)
+
+
+def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReformatter) -> np.ndarray:
     """A decoded frame as a viewer sees it: rotation and mirroring of the display matrix applied, pixels square.
+
+    Args:
+        converter: one per stream; making one anew for every frame costs more than the conversion.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     width = max(1, round(frame.width * float(aspect))) if aspect else frame.width
-    picture = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
+    picture = converter.reformat(frame, width, frame.height, "rgb24", threads=1).to_ndarray()
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return picture
@@ -275,6 +285,7 @@ class VideoWriter:
         context = self._video.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        self._converter = VideoReformatter()
         self._audio = audio
         self._sample_rate = sample_rate
         self._samples_written = 0
@@ -288,8 +299,12 @@ class VideoWriter:
             raise ValueError(f"frame {frame.shape} {frame.dtype} must be ({self.height}, {self.width}, 3) uint8")
         if self.width % 2 or self.height % 2:
             frame = np.pad(frame, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        picture = self._converter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
         )
         picture.pts = self.frames_written
         picture.time_base = 1 / Fraction(self.fps).limit_denominator(1001)
