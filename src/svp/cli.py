@@ -1,0 +1,275 @@
+"""The command line. Thin: every command checks its options and calls one function of a room.
+
+Rooms are imported inside the commands, so that `svp --help` and a wrong option answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from svp.errors import InputError
+
+app = typer.Typer(
+    name="svp",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
+)
+style_app = typer.Typer(no_args_is_help=True, help="Make style files.")
+app.add_typer(style_app, name="style")
+
+Preset = Literal["mini"]
+Stage = Literal["prior", "vae", "appearance", "motion", "style"]
+CORES = os.cpu_count() or 1
+
+
+@app.command()
+def generate(
+    portrait: Annotated[Path, typer.Option(help="Picture with one visible face (photograph, painting, drawing).")],
+    audio: Annotated[Path, typer.Option(help="Speech: any sound or video file; its length is the video's.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The mp4 to write.")],
+    style: Annotated[
+        str | None,
+        typer.Option(help="Style: a saved style, a clip to learn it from, or a gallery name (happy, sad, ...)."),
+    ] = None,
+    style_strength: Annotated[
+        float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it.")
+    ] = 1.0,
+    head_motion: Annotated[
+        str, typer.Option(help="A clip whose head motion is used, `natural`, or `still`.")
+    ] = "natural",
+    preset: Annotated[Preset, typer.Option(help="The shipped model.")] = "mini",
+    model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 25,
+    guidance_audio: Annotated[
+        float | None,
+        typer.Option(help="Guidance scale of portrait, head motion and sound; the model's own by default."),
+    ] = None,
+    guidance_style: Annotated[
+        float | None, typer.Option(help="Guidance scale of the style; the model's own by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and inputs give the same video.")] = 0,
+    retarget: Annotated[
+        Literal["pose", "none"],
+        typer.Option(help="`pose` moves the portrait's own points; `none` uses a driving clip's points as they are."),
+    ] = "pose",
+) -> None:
+    """Make a talking-head video.
+
+    Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
+    """
+    for name, path in (("--portrait", portrait), ("--audio", audio)):
+        _need_file(path, name)
+    _need_output(output, ".mp4")
+    if style_strength != 1.0 and style is None:
+        raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
+    from svp.diffusion.pipeline import SVPPipeline
+    from svp.style.gallery import find_style
+
+    source = None if style is None else find_style(style)
+    pipeline = SVPPipeline.from_pretrained(str(model) if model is not None else preset)
+    prior = None if source is None else pipeline.style(source).scale(style_strength)
+    with _bar() as bar:
+        task = bar.add_task("generate", total=None)
+        stream = pipeline.stream(
+            portrait,
+            audio,
+            prior,
+            head_motion,
+            seed=seed,
+            num_inference_steps=steps,
+            guidance_audio=guidance_audio,
+            guidance_style=guidance_style,
+            retarget=retarget,
+            callback=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        stream.save(output)
+    _say(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.size} x {stream.size}")
+
+
+@style_app.command("extract")
+def style_extract(
+    clip: Annotated[Path, typer.Argument(help="Video of one person speaking; without sound the face alone counts.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")],
+    preset: Annotated[Preset, typer.Option(help="The shipped model whose style encoder is used.")] = "mini",
+    model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+) -> None:
+    """Learn a style from a clip and save it.
+
+    Example: svp style extract happy_clip.mp4 -o happy.safetensors
+    """
+    _need_file(clip, "CLIP")
+    _need_output(output, ".safetensors")
+    from svp.diffusion.pipeline import SVPPipeline
+
+    SVPPipeline.from_pretrained(str(model) if model is not None else preset).style(clip).save(output)
+    _say(f"{output}: style of {clip.name}")
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of clips; an optional clips.csv names identity and emotion.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder of the prepared dataset.")],
+    layout: Annotated[Literal["folder"], typer.Option(help="How SOURCE is organised.")] = "folder",
+    size: Annotated[int, typer.Option(min=32, help="Side of the crops in pixels: 128 for mini, 512 for base.")] = 128,
+    audio_features: Annotated[
+        str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
+    ] = "whisper-tiny.en/normed",
+    max_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Longer clips are cut into parts of at most this.")
+    ] = 10.0,
+    correct_offset: Annotated[bool, typer.Option(help="Estimate the delay of sound and lips and take it out.")] = False,
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for validation.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for testing.")] = 0.1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
+    resume: Annotated[bool, typer.Option(help="Go on with a dataset that was begun.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
+) -> None:
+    """Prepare clips for training and evaluation: crops, landmarks, expressions, sound features.
+
+    Example: svp prepare my_clips data/mine --size 128
+    """
+    from svp.datasets.prepare import prepare_folder
+
+    report = prepare_folder(
+        source,
+        dataset,
+        size=size,
+        audio_encoder=audio_features,
+        workers=workers,
+        resume=resume,
+        max_seconds=max_seconds,
+        correct_offset=correct_offset,
+        val_fraction=val,
+        test_fraction=test,
+        seed=seed,
+    )
+    _say(str(report))
+
+
+@app.command()
+def puppet(
+    portraits: Annotated[Path, typer.Option(help="Folder of pictures; each is one identity.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the prepared dataset.")],
+    speech: Annotated[
+        Path | None, typer.Option(help="Folder of recordings X.wav with X.phones.json, or with X.txt to be aligned.")
+    ] = None,
+    motions: Annotated[
+        Path | None, typer.Option(help="Prepared dataset whose expressions and poses are repeated.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base.")] = 128,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
+    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+) -> None:
+    """Turn portraits into a talking, emotional, labelled corpus: training data without a data set.
+
+    Example: svp puppet --portraits faces --speech sentences -o data/puppets
+    """
+    if (speech is None) == (motions is None):
+        raise InputError("svp puppet: give either --speech DIR or --motions DATASET")
+    from svp.datasets.corpus import make_motion_corpus, make_speech_corpus
+    from svp.datasets.corpus_plan import CorpusOptions
+
+    options = CorpusOptions(size=size, seed=seed)
+    if speech is not None:
+        rows = make_speech_corpus(portraits, speech, output, options, workers=workers)
+    elif motions is not None:
+        rows = make_motion_corpus(portraits, motions, output, options, workers=workers)
+    accepted = [row for row in rows if row.status == "ok"]
+    _say(f"{output}: {len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
+         f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rows) - len(accepted)} rejected")  # fmt: skip
+
+
+@app.command()
+def train(
+    stage: Annotated[Stage, typer.Argument(help="What to train; each stage builds on those before.")],
+    data: Annotated[Path, typer.Option(help="Prepared dataset.")],
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoints, TensorBoard logs, and the model at the end.")],
+    preset: Annotated[Literal["mini", "base"], typer.Option(help="Sizes and recipe.")] = "mini",
+    init: Annotated[Path | None, typer.Option(help="Run or model folder of the stage before.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's by default.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples per step over all processes.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Consecutive frames per sample (motion, style).")] = None,
+    expression_weight: Annotated[
+        float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
+    ] = None,
+    train_spatial: Annotated[bool | None, typer.Option(help="Stage motion: also train the spatial layers.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
+    ] = None,
+) -> None:
+    """Train one stage: vae, prior, appearance, motion, style, in this order for `mini`.
+
+    Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
+    """
+    from svp.training.options import recipe
+    from svp.training.run import train as run
+
+    options = recipe(
+        preset,
+        stage,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        frames=frames,
+        expression_weight=expression_weight,
+        train_spatial=train_spatial,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+    )
+    model = run(preset, data, out, options, init=init, resume=resume, max_minutes=max_minutes)
+    _say(f"{model}: model after stage {stage}")
+
+
+def _bar():  # type: ignore[no-untyped-def]  # rich is imported late
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _need_file(path: Path, option: str) -> None:
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {problem}; give {option} an existing file")
+
+
+def _need_output(path: Path, suffix: str) -> None:
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path}: the output must end in {suffix}; choose another name")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def main() -> NoReturn:
+    """Entry point: input errors become one line on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"svp: {error}", err=True)
+        sys.exit(2)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

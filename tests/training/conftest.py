@@ -1,0 +1,76 @@
+"""A preset and a dataset so small that every stage runs in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svp.datasets.manifest import ClipRow
+from svp.datasets.prepared import DatasetWriter
+from svp.presets import (
+    MINI,
+    PRESETS,
+    AudioProjectionSizes,
+    GuiderSizes,
+    StyleEncoderSizes,
+    StyleProjectionSizes,
+    VaeSizes,
+)
+
+SIZE, FRAMES = 32, 14
+
+
+@pytest.fixture(scope="session")
+def tiny_preset():
+    """`mini` with everything shrunk; not one of the shipped presets."""
+    return MINI.model_copy(
+        update={
+            "image_size": SIZE,
+            "latent_channels": 4,
+            "unet": MINI.unet.model_copy(
+                update={
+                    "in_channels": 4, "out_channels": 4, "block_out_channels": (8, 16), "attention_heads": (2, 2),
+                    "norm_num_groups": 4, "audio_token_dim": 8, "style_token_dim": 8, "motion_heads": 2,
+                }
+            ),
+            "guider": GuiderSizes(image_channels=3, block_out_channels=(4, 4, 8)),
+            "audio_projection": AudioProjectionSizes(
+                alpha_dim=1920, window=5, dim=8, depth=1, heads=2, head_dim=4, tokens=2, ff_mult=1, standardize=True
+            ),
+            "style_projection": StyleProjectionSizes(tokens=2),
+            "style_encoder": StyleEncoderSizes(style_size=16, layers=1, heads=2, feed_forward=16, standardize=True),
+            "vae": VaeSizes(patch_size=2, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4),
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture()
+def use_tiny(tiny_preset, monkeypatch):
+    """`--preset mini` means the tiny sizes in this test."""
+    monkeypatch.setitem(PRESETS, "mini", tiny_preset)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory) -> Path:
+    """Three identities with two emotions each; coloured noise for pictures, a moving blob of landmarks."""
+    root = tmp_path_factory.mktemp("tiny") / "dataset"
+    writer = DatasetWriter(root, {"made": "test"}, MINI.expression_encoder, MINI.audio_encoder, SIZE)
+    rng = np.random.default_rng(0)
+    for identity, split in (("a", "train"), ("b", "train"), ("c", "val")):
+        for emotion in ("neutral", "happy"):
+            frames = rng.integers(0, 255, (FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
+            landmarks = rng.uniform(8, 24, (1, 478, 3)) + rng.normal(0, 0.5, (FRAMES, 1, 3))
+            row = ClipRow(
+                clip_id=f"{identity}_{emotion}", source="made", sha256="0", identity=identity, emotion=emotion,
+                intensity=0 if emotion == "neutral" else 2, split=split, frames=FRAMES, fps_in=25.0,
+            )  # fmt: skip
+            features = {
+                "expression": np.abs(rng.normal(0, 0.3, (FRAMES, 52))) + (emotion == "happy"),
+                "audio": rng.normal(0, 1, (FRAMES, 1920)),
+                "landmarks": landmarks,
+                "head_kps": landmarks[:, :8, :2],
+            }
+            sound = rng.normal(0, 0.1, FRAMES * 640).astype(np.float32)
+            writer.add_clip(row, iter(frames), sound, features)
+    writer.finish()
+    return root

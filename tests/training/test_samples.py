@@ -1,0 +1,112 @@
+"""Samples follow from (seed, n) alone and are what their stage needs."""
+
+import numpy as np
+import pytest
+import torch
+
+from svp.datasets.latents import LatentCache, cache_latents
+from svp.datasets.prepared import PreparedDataset
+from svp.diffusion.build import build_vae
+from svp.style.encoder import StyleGaussian
+from svp.training.options import recipe
+from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, _expression_weight
+
+
+@pytest.fixture(scope="module")
+def make(tiny_dataset, tiny_preset):
+    dataset = PreparedDataset(tiny_dataset)
+    torch.manual_seed(0)
+    folder = cache_latents(dataset, build_vae(tiny_preset))
+
+    def build(split="train", styles=None, **changes):
+        options = recipe("mini", "motion", frames=4, batch_size=2, reference_distance=3, **changes)
+        return DiffusionSamples(
+            dataset, LatentCache(folder, scaling_factor=1.0), options, split,
+            latent_stride=4, num_train_timesteps=1000, styles=styles,
+        )  # fmt: skip
+
+    return build
+
+
+def test_a_sample_follows_from_its_number_and_the_seed(make):
+    a, b, other = make()[5], make()[5], make(seed=1)[5]
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+    assert not torch.equal(a["noise"], other["noise"])
+    assert not torch.equal(a["noise"], make()[6]["noise"])
+
+
+def test_shapes(make):
+    sample = make()[0]
+    assert sample["latents"].shape == sample["noise"].shape == (4, 4, 8, 8)
+    assert sample["reference"].shape == (4, 8, 8)
+    assert sample["audio"].shape == (4, 5, 1920)
+    assert sample["head_kps"].shape == (3, 4, 32, 32)
+    assert sample["weight"].shape == (4, 8, 8)
+
+
+def test_audio_windows_are_centred_on_their_frame(make, tiny_dataset):
+    samples = make()
+    alpha = {r.clip_id: PreparedDataset(tiny_dataset).clip(r.clip_id).features("audio") for r in samples.rows}
+    for n in range(6):
+        centre = samples[n]["audio"][:, 2].numpy()
+        assert any(
+            any(np.array_equal(centre, values[s : s + 4].astype(np.float32)) for s in range(len(values) - 3))
+            for values in alpha.values()
+        )
+
+
+def test_pairs_take_the_reference_from_another_emotion(make):
+    samples = make(styles={})
+    rng = np.random.default_rng(0)
+    for row in samples.rows:
+        source, frame = samples._reference(row, 0, 4, rng)
+        assert source.identity == row.identity
+        assert source.emotion != row.emotion
+        assert 0 <= frame < source.frames
+
+
+def test_the_reference_keeps_its_distance(make):
+    samples, rng = make(), np.random.default_rng(0)
+    row = samples.rows[0]
+    for _ in range(50):
+        _, frame = samples._reference(row, 4, 8, rng)
+        assert frame <= 4 - 3 - 1 or frame >= 8 + 3
+
+
+def test_style_is_drawn_anew_for_every_sample(make):
+    gaussian = StyleGaussian(torch.zeros(1, 16), torch.ones(1, 16))
+    samples = make(styles={name: gaussian for name in ("a_neutral", "a_happy", "b_neutral", "b_happy")})
+    assert not torch.equal(samples[0]["style"], samples[1]["style"])
+
+
+def test_conditions_are_dropped_as_often_as_asked(make):
+    samples = make(drop_each=0.3, drop_all=0.2)
+    keep = torch.stack([samples[n]["keep"] for n in range(400)])
+    assert abs(float((~keep).all(dim=1).float().mean()) - (0.2 + 0.8 * 0.3**4)) < 0.07
+    assert abs(float(keep.float().mean()) - 0.8 * 0.7) < 0.05
+    assert make(drop_each=0.0, drop_all=0.0)[0]["keep"].all()
+
+
+def test_expression_weight_marks_the_mouth_and_keeps_the_mean():
+    landmarks = np.random.default_rng(0).uniform(60, 68, (1, 478, 3))
+    weight = _expression_weight(landmarks, 16, 16, 8, 5.0)
+    assert float(weight.mean()) == pytest.approx(1.0)
+    assert weight[0, 8, 8] == pytest.approx(5 * float(weight[0, 0, 0]))
+    assert torch.equal(_expression_weight(landmarks, 16, 16, 8, 1.0), torch.ones(1, 16, 16))
+
+
+def test_groups_have_positives_and_negatives_and_keep_one_modality(tiny_dataset):
+    options = recipe("mini", "prior", groups=3, per_group=2, modality_dropout=0.9)
+    batches = GroupBatches(PreparedDataset(tiny_dataset), options, "train", 5, 16)
+    for n in range(len(batches)):
+        batch = batches[n]
+        assert len(batch["labels"]) == 6
+        assert len(set(batch["labels"].tolist())) == 3
+        assert (batch["keep_expression"] | batch["keep_audio"]).all()
+
+
+def test_pictures_are_in_range(tiny_dataset):
+    sample = PictureSamples(PreparedDataset(tiny_dataset), recipe("mini", "vae"), "train")[0]
+    assert sample["pixels"].shape == (3, 32, 32)
+    assert -1 <= float(sample["pixels"].min()) and float(sample["pixels"].max()) <= 1
