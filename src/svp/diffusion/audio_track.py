@@ -1,0 +1,50 @@
+"""alpha of a recording, computed as the video is generated: only the part that is needed is held.
+
+Shapes: A numbers per frame, F frames, W = 2 * radius + 1 alpha frames around a frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from svp.media.video import FPS
+from svp.speech.alpha import AudioEncoder
+
+
+class AudioTrack:
+    """Audio windows of a recording, in order.
+
+    Args:
+        encoder: encoder of alpha.
+        audio: (samples,) at 16 kHz.
+        n_frames: frames of the video.
+        radius: alpha frames on either side.
+    """
+
+    def __init__(self, encoder: AudioEncoder, audio: np.ndarray, n_frames: int, radius: int) -> None:
+        self.n_frames, self.radius = n_frames, radius
+        self._blocks = encoder.stream(audio, n_frames, FPS)
+        self._held = torch.zeros(0)
+        self._first = 0  # frame of the first held row
+
+    def windows(self, start: int, stop: int) -> Tensor:
+        """alpha of the frames i-radius … i+radius around each frame i of start … stop - 1; the edges repeat.
+
+        Successive calls must not go back by more than what the call before began with.
+
+        Returns:
+            (F, W, A) float32 on the CPU.
+        """
+        if not 0 <= start < stop <= self.n_frames or max(0, start - self.radius) < self._first:
+            raise ValueError(f"audio of frames {start} to {stop} of {self.n_frames}, held from {self._first}")
+        while self._first + len(self._held) < min(stop + self.radius, self.n_frames):
+            block_NA = next(self._blocks)
+            self._held = torch.cat((self._held, block_NA)) if len(self._held) else block_NA
+        offsets = torch.arange(-self.radius, self.radius + 1)
+        index_FW = (torch.arange(start, stop)[:, None] + offsets).clamp(0, self.n_frames - 1)
+        windows_FWA = self._held[index_FW - self._first]
+        drop = max(0, start - self.radius - self._first)
+        self._held, self._first = self._held[drop:].clone(), self._first + drop
+        return windows_FWA

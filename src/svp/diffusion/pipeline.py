@@ -1,0 +1,381 @@
+"""SVPPipeline: portrait, recording, head motion and style become a talking-head video (paper Fig. 2).
+
+Shapes: C latent channels, h x w latent grid, F frames, N frames of the video, W alpha frames of an audio window, A
+audio features, H x W pixels, D channels of the style space.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from torch import Tensor
+
+from svp.diffusion.audio_projection import AudioProjection
+from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.conditions import Conditions
+from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.guidance import guided
+from svp.diffusion.guider import HeadKpsGuider
+from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, load_audio, load_style
+from svp.diffusion.noise import seed_of, style_noise
+from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
+from svp.diffusion.reference_net import ReferenceNet
+from svp.diffusion.sampling import Predict, count_evaluations, sample_video
+from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
+from svp.diffusion.style_projection import StyleProjection
+from svp.diffusion.unet import DenoisingUNet
+from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
+from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
+from svp.diffusion.windows import Chunk, Window
+from svp.errors import InputError
+from svp.face.head_kps import draw_head_kps
+from svp.speech.alpha import AudioEncoder, load_audio_encoder
+from svp.style.encoder import StyleEncoder
+from svp.style.prior import StylePrior
+
+ASSETS = Path(__file__).parents[1] / "assets"
+SHIPPED = ("mini",)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One video, checked and measured, ready to be sampled."""
+
+    reference_latents: Tensor  # (1, C, h, w)
+    audio: AudioTrack
+    points: np.ndarray  # (N, 8, 2) in pixels of the crop
+    style: Tensor | None  # (D,)
+    seed: int
+    num_inference_steps: int
+    guidance_audio: float
+    guidance_style: float
+
+
+class SVPPipeline(DiffusionPipeline):
+    """A diffusers pipeline; `save_pretrained` and `from_pretrained` work on folders with one part per sub-folder.
+
+    Args:
+        vae: latents; `base` has Stable Diffusion's own, `mini` a small one.
+        unet, reference_net, guider, audio_projection, style_projection: the denoiser's networks.
+        scheduler: Euler, with the checkpoint's prediction type.
+        style_encoder: makes styles from clips; None for a model that was never taught styles.
+        settings: `PipelineSettings` or their dictionary.
+    """
+
+    _optional_components = ["style_encoder"]  # noqa: RUF012  # diffusers' name and type
+
+    vae: AutoencoderKL
+    unet: DenoisingUNet
+    reference_net: ReferenceNet
+    guider: HeadKpsGuider
+    audio_projection: AudioProjection
+    style_projection: StyleProjection
+    scheduler: EulerDiscreteScheduler
+    style_encoder: StyleEncoder | None
+
+    def __init__(
+        self,
+        vae: AutoencoderKL | PatchAutoencoderKL,
+        unet: DenoisingUNet,
+        reference_net: ReferenceNet,
+        guider: HeadKpsGuider,
+        audio_projection: AudioProjection,
+        style_projection: StyleProjection,
+        scheduler: EulerDiscreteScheduler,
+        style_encoder: StyleEncoder | None = None,
+        settings: PipelineSettings | dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            unet=unet,
+            reference_net=reference_net,
+            guider=guider,
+            audio_projection=audio_projection,
+            style_projection=style_projection,
+            scheduler=scheduler,
+            style_encoder=style_encoder,
+        )
+        self.settings = PipelineSettings.parse(settings, "model_index.json")
+        self.register_to_config(settings=self.settings.model_dump())
+        self._audio_encoder: AudioEncoder | None = None
+        stride = latent_stride(vae)
+        if self.settings.image_size % stride:
+            raise ValueError(f"image_size {self.settings.image_size} must be a multiple of the VAE's stride {stride}")
+        if style_encoder is not None:
+            trained = style_encoder.config["expression_encoder"]
+            if trained != self.settings.expression_encoder:
+                raise InputError(
+                    f"model_index.json: expression_encoder {self.settings.expression_encoder}, but the style encoder "
+                    f"was trained with {trained}; save the pipeline with the one it belongs to"
+                )
+
+    def register_modules(self, **modules: Any) -> None:
+        """As in diffusers; our own classes are written as members of this module.
+
+        diffusers loads a foreign class only from a module that was imported before and shows a known base class
+        (`ModelMixin`) too: both hold for this file, whatever the file a network lives in.
+        """
+        super().register_modules(**modules)
+        for name, module in modules.items():
+            if isinstance(module, ModelMixin) and type(module).__module__.startswith("svp."):
+                self.register_to_config(**{name: (__name__, type(module).__name__)})
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
+        """Load a shipped model by name, or a folder written by `save_pretrained`.
+
+        Args:
+            pretrained_model_name_or_path: "mini", or a folder.
+            kwargs: as in `DiffusionPipeline.from_pretrained` (`torch_dtype`, parts to replace).
+
+        Raises:
+            InputError: if there is no such model.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if str(pretrained_model_name_or_path) in SHIPPED and not folder.is_dir():
+            folder = ASSETS / folder
+        if not (folder / cls.config_name).is_file():
+            problem = f"has no {cls.config_name}" if folder.is_dir() else "no such model"
+            raise InputError(
+                f"{pretrained_model_name_or_path}: {problem}; name a folder with a saved model, or "
+                f"{' or '.join(SHIPPED)} where the installed package contains it"
+            )
+        return super().from_pretrained(str(folder), **kwargs)
+
+    # ------------------------------------------------------------------ networks
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The networks as one module, as training sees them."""
+        return Denoiser(
+            unet=self.unet,
+            reference_net=self.reference_net,
+            guider=self.guider,
+            audio_projection=self.audio_projection,
+            style_projection=self.style_projection,
+        )
+
+    @property
+    def audio_encoder(self) -> AudioEncoder:
+        """The encoder of alpha that the model was trained with, loaded when first needed."""
+        if self._audio_encoder is None:
+            self._audio_encoder = load_audio_encoder(self.settings.audio_encoder)
+        return self._audio_encoder
+
+    @torch.no_grad()
+    def encode_conditions(
+        self,
+        reference_latents: Tensor | None,
+        audio_windows: Tensor | None,
+        head_kps_images: Tensor | None,
+        style: Tensor | None = None,
+        reference_scale: float = 1.0,
+        audio_scale: float = 1.0,
+        style_scale: float = 1.0,
+    ) -> Conditions:
+        """Project the conditions of F frames once, for use in every step; None is the zero condition of guidance.
+
+        Args:
+            reference_latents: (1, C, h, w), see `encode_image`.
+            audio_windows: alpha of the frames i-2 … i+2 around each frame i, (F, W, A).
+            head_kps_images: drawn Head-Kps, RGB in [0, 1], (1, 3, F, H, W).
+            style: sampled style (D,), or one per frame (F, D).
+            reference_scale, audio_scale, style_scale: factors on the attention outputs.
+        """
+        return self.denoiser.encode(
+            self._to_unet(reference_latents),
+            None if audio_windows is None else self._to_unet(audio_windows)[None],
+            self._to_unet(head_kps_images),
+            None if style is None else self._to_unet(style)[None],
+            reference_scale=reference_scale,
+            audio_scale=audio_scale,
+            style_scale=style_scale,
+        )
+
+    @torch.no_grad()
+    def predict_noise(
+        self,
+        latents: Tensor,
+        timestep: Tensor | float,
+        c: Conditions,
+        guidance_scale: float | None = None,
+        *,
+        guidance_audio: float = 1.0,
+        guidance_style: float = 1.0,
+    ) -> Tensor:
+        """The network's prediction (noise, or v if the checkpoint says so) for a window of frames.
+
+        Args:
+            latents: noisy latents at the scale the network sees, (1, C, F, h, w).
+            timestep: diffusion step.
+            c: conditions of the same frames.
+            guidance_scale: sets both scales below.
+            guidance_audio, guidance_style: g_a and g_s of `guidance.py`; 1 and 1 is no guidance.
+
+        Returns:
+            (1, C, F, h, w), of the latents' type.
+        """
+        if guidance_scale is not None:
+            guidance_audio = guidance_style = guidance_scale
+        inputs = self._to_unet(latents)
+        prediction = guided(lambda given: self.unet(inputs, timestep, given), c, guidance_audio, guidance_style)
+        return prediction.to(latents.dtype)
+
+    @torch.no_grad()
+    def encode_image(self, image: np.ndarray) -> Tensor:
+        """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8: mode of the VAE's posterior x scaling_factor."""
+        pixels = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
+        posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        return posterior.mode().float() * self.vae.config["scaling_factor"]
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> np.ndarray:
+        """One frame's latents (1, C, h, w) as a picture (S, S, 3) uint8 RGB."""
+        scaled = (latents / self.vae.config["scaling_factor"]).to(self.vae.device, self.vae.dtype)
+        pixels = self.vae.decode(scaled).sample[0].float().clamp(-1, 1)
+        return ((pixels + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+    def _to_unet(self, tensor: Tensor | None) -> Any:
+        return None if tensor is None else tensor.to(self.unet.device, self.unet.dtype)
+
+    # ------------------------------------------------------------------ inputs
+
+    def portrait(self, source: PictureSource | Portrait) -> Portrait:
+        """A portrait cropped and measured for this model; many videos can share it."""
+        return source if isinstance(source, Portrait) else prepare_portrait(source, self.settings.image_size)
+
+    def style(self, source: StyleSource) -> StylePrior:
+        """A style from a saved style or a clip, checked against this model; see `load_style`."""
+        return load_style(source, self.style_encoder)
+
+    # ------------------------------------------------------------------ generation
+
+    def stream(
+        self,
+        portrait: PictureSource | Portrait,
+        audio: AudioSource,
+        style: StyleSource | None = None,
+        head_motion: MotionSource = NATURAL,
+        *,
+        generator: torch.Generator | None = None,
+        seed: int = 0,
+        num_inference_steps: int = STANDARD_STEPS,
+        guidance_scale: float | None = None,
+        guidance_audio: float | None = None,
+        guidance_style: float | None = None,
+        retarget: str = "pose",
+        callback: Callable[[int, int], None] | None = None,
+    ) -> FrameStream:
+        """The frames of a video one after the other; memory does not grow with the length.
+
+        The inputs are read and measured before this returns, the networks run as frames are taken.
+
+        Args:
+            portrait: picture file, PIL picture, (H, W, 3) uint8 RGB, or a prepared `Portrait`.
+            audio: sound or video file, or (samples,) floats at 16 kHz; its length is the video's.
+            style: a StylePrior, a saved style or a clip; None is no style.
+            head_motion: a clip, "natural", "still" or a `HeadMotion`.
+            generator: only its `initial_seed()` is used, instead of `seed`.
+            seed: the same seed and inputs give the same frames.
+            num_inference_steps: Euler steps.
+            guidance_scale: sets both scales; otherwise each is the model's own where it is not given.
+            guidance_audio: g_a, for reference, audio and Head-Kps.
+            guidance_style: g_s.
+            retarget: "pose" moves the portrait's own points, "none" takes those of the driving clip as they are.
+            callback: called with (done, total) network windows.
+
+        Raises:
+            InputError: if an input cannot be used.
+        """
+        steps_possible = self.scheduler.config["num_train_timesteps"]
+        if not 1 <= num_inference_steps <= steps_possible:
+            raise InputError(f"steps {num_inference_steps}: choose 1 to {steps_possible}")
+        check_inputs(portrait, style, head_motion, retarget, self.style_encoder)
+        samples = load_audio(audio)
+        n_frames = count_frames(len(samples))
+        seed = seed_of(generator, seed)
+        measured = self.portrait(portrait)
+        points = head_points(head_motion, measured, n_frames, retarget, seed)
+        prior = None if style is None else self.style(style)
+        default_audio, default_style = self.settings.guidance_audio, self.settings.guidance_style
+        if guidance_scale is not None:
+            default_audio = default_style = guidance_scale
+        job = Job(
+            reference_latents=self.encode_image(measured.image),
+            audio=AudioTrack(self.audio_encoder, samples, n_frames, self.settings.audio_radius),
+            points=points,
+            style=None if prior is None else prior.at(style_noise(seed, len(prior.mean))),
+            seed=seed,
+            num_inference_steps=num_inference_steps,
+            guidance_audio=default_audio if guidance_audio is None else guidance_audio,
+            guidance_style=default_style if guidance_style is None else guidance_style,
+        )
+        return FrameStream(self._frames(job, callback), n_frames, self.settings.image_size, samples)
+
+    def __call__(
+        self,
+        portrait: PictureSource | Portrait,
+        audio: AudioSource,
+        style: StyleSource | None = None,
+        head_motion: MotionSource = NATURAL,
+        **options: Any,
+    ) -> GeneratedVideo:
+        """A whole video in memory, `.frames` and `.save(path)`; arguments as in `stream`, whose frames these are."""
+        return self.stream(portrait, audio, style, head_motion, **options).collect()
+
+    @torch.no_grad()
+    def _frames(self, job: Job, callback: Callable[[int, int], None] | None) -> Iterator[np.ndarray]:
+        """Sample chunk by chunk, decode frame by frame."""
+        sizes = {"window": self.settings.window, "overlap": self.settings.overlap, "chunk": self.settings.chunk}
+        total = count_evaluations(len(job.points), num_inference_steps=job.num_inference_steps, **sizes)
+        done = 0
+
+        def progress() -> None:
+            nonlocal done
+            done += 1
+            if callback is not None:
+                callback(done, total)
+
+        # Reference and style are projected once per video, audio and Head-Kps once per chunk.
+        shared = self.encode_conditions(job.reference_latents, None, None, job.style)
+
+        def chunk_predict(part: Chunk) -> Predict:
+            drawn = torch.from_numpy(draw_head_kps(job.points[part.start : part.stop], self.settings.image_size))
+            own = self.encode_conditions(None, job.audio.windows(part.start, part.stop), drawn.transpose(0, 1)[None])
+            conditions = replace(own, reference=shared.reference, style=shared.style)
+
+            def predict(latents: Tensor, timestep: Tensor, window: Window) -> Tensor:
+                return self.predict_noise(
+                    latents,
+                    timestep,
+                    conditions.frames(window.start, window.stop),
+                    guidance_audio=job.guidance_audio,
+                    guidance_style=job.guidance_style,
+                )
+
+            return predict
+
+        _, channels, height, width = job.reference_latents.shape
+        scheduler = EulerDiscreteScheduler.from_config(self.scheduler.config)  # two streams may run side by side
+        for latents in sample_video(
+            chunk_predict,
+            scheduler,
+            n_frames=len(job.points),
+            latent_shape=(channels, height, width),
+            seed=job.seed,
+            num_inference_steps=job.num_inference_steps,
+            device=self.unet.device,
+            progress=progress,
+            **sizes,
+        ):
+            for frame in latents.unbind(dim=2):
+                yield self.decode_latents(frame)

@@ -1,0 +1,132 @@
+"""What the networks need of a portrait and of a head motion: the crop, its landmarks, eight points per frame.
+
+Shapes: S x S pixels of the crop, N frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from svp.errors import InputError
+from svp.face.crop import SquareCrop, clip_crop, portrait_crop
+from svp.face.fit import FaceFit, fit_clip
+from svp.face.head_kps import head_kps
+from svp.face.landmarks import require_landmarks, require_track, track_landmarks
+from svp.face.model import FaceModel
+from svp.face.motion import HeadMotion, apply_to_portrait
+from svp.media.image import read_image
+from svp.media.video import FPS, read_frames
+
+PictureSource = str | Path | np.ndarray | Image.Image
+MotionSource = str | Path | HeadMotion
+STILL, NATURAL = "still", "natural"
+RETARGETS = ("pose", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A portrait, cropped and measured.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB crop.
+        landmarks: (478, 3) in pixels of the crop.
+        fit: face model fitted to the landmarks (one frame): it lifts the eight points to 3-D.
+        crop: where the crop lies in the full picture.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    fit: FaceFit
+    crop: SquareCrop
+
+
+def prepare_portrait(source: PictureSource, size: int) -> Portrait:
+    """Find the face, crop it as training clips are cropped, fit the face model.
+
+    Args:
+        source: picture file, PIL picture or (H, W, 3) uint8 RGB.
+        size: S.
+
+    Raises:
+        InputError: if the picture cannot be read or shows no face.
+    """
+    image = read_picture(source)
+    landmarks = require_landmarks(image, source if isinstance(source, str | Path) else "portrait")
+    crop = portrait_crop(landmarks, size, image.shape[:2])
+    landmarks = crop.points(landmarks)
+    return Portrait(crop.apply(image), landmarks, fit_clip(landmarks[None], FaceModel.load()), crop)
+
+
+def read_picture(source: PictureSource) -> np.ndarray:
+    """A picture as (H, W, 3) uint8 RGB, upright.
+
+    Raises:
+        InputError: if it is neither a readable file nor a picture.
+    """
+    if isinstance(source, str | Path):
+        return read_image(source)
+    if isinstance(source, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
+    if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
+        return source
+    described = f"{source.dtype} {source.shape}" if isinstance(source, np.ndarray) else type(source).__name__
+    raise InputError(f"portrait: {described} is no picture; give a file, a PIL picture or uint8 RGB (H, W, 3)")
+
+
+def check_motion(motion: MotionSource, retarget: str) -> None:
+    """Cheap checks of `head_points`' arguments, before anything heavy starts.
+
+    Raises:
+        InputError: if there is no such clip, or an option is unknown or has no clip to apply to.
+    """
+    if retarget not in RETARGETS:
+        raise InputError(f"retarget {retarget}: unknown; use one of {', '.join(RETARGETS)}")
+    named = isinstance(motion, str) and motion in (STILL, NATURAL)
+    if retarget == "none" and (named or isinstance(motion, HeadMotion)):
+        raise InputError("retarget none: uses the points of a driving clip; give a clip as head motion")
+    if isinstance(motion, str | Path) and not named and not Path(motion).is_file():
+        raise InputError(f"{motion}: no such head motion; give a clip, '{STILL}' or '{NATURAL}'")
+
+
+def head_points(motion: MotionSource, portrait: Portrait, n_frames: int, retarget: str, seed: int) -> np.ndarray:
+    """The eight Head-Kps per frame.
+
+    Args:
+        motion: a clip, `still`, `natural` or a track of head poses; shorter ones play forth and back.
+        portrait: whose own points are moved.
+        n_frames: N.
+        retarget: `pose` gives the portrait the motion; `none` takes the clip's points as they are, in the clip's crop.
+        seed: of `natural`.
+
+    Returns:
+        (N, 8, 2) in pixels of the portrait's crop.
+
+    Raises:
+        InputError: if the clip cannot be read or shows no face.
+    """
+    if isinstance(motion, HeadMotion):
+        track = motion.resized(n_frames)
+    elif motion == STILL:
+        track = HeadMotion.still(n_frames)
+    elif motion == NATURAL:
+        track = HeadMotion.natural(n_frames, seed)
+    else:
+        # more of the clip than the video has frames would be cut off
+        landmarks = track_landmarks(read_frames(motion, FPS, seconds=n_frames / FPS))
+        landmarks = require_track(landmarks, motion)
+        if retarget == "none":
+            points = head_kps(clip_crop(landmarks, len(portrait.image)).points(landmarks))
+            return points[forth_and_back(len(points), n_frames)]
+        track = HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load())).resized(n_frames)
+    return apply_to_portrait(portrait.landmarks, portrait.fit, track)
+
+
+def forth_and_back(length: int, n_frames: int) -> np.ndarray:
+    """Which of `length` frames each of n_frames shows: 0 1 2 1 0 1 …"""
+    period = max(1, 2 * (length - 1))
+    position = np.arange(n_frames) % period
+    return np.minimum(position, period - position)

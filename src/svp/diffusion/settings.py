@@ -1,0 +1,63 @@
+"""What a saved pipeline says about itself besides its networks: sizes in frames and pixels, features, guidance."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from svp.errors import InputError
+
+STANDARD_GUIDANCE = 3.5  # as V-Express, until a model's own best value is measured
+STANDARD_STEPS = 25  # Sec. 4.1
+
+
+class PipelineSettings(BaseModel):
+    """Stands in `model_index.json` of a saved pipeline; unknown keys are errors.
+
+    Attributes:
+        image_size: side of the generated square in pixels.
+        window: frames the networks see at once.
+        overlap: frames that neighbouring windows, and neighbouring chunks, share.
+        chunk: frames that are denoised together before they are decoded.
+        audio_radius: alpha frames on either side of a frame in its audio window.
+        audio_encoder: id of the encoder of alpha, its last state included ("whisper-tiny.en/normed").
+        expression_encoder: id of the encoder of beta.
+        guidance_audio, guidance_style: scales used when a call names none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(gt=0)
+    window: int = Field(gt=0)
+    overlap: int = Field(ge=0)
+    chunk: int = Field(gt=0)
+    audio_radius: int = Field(default=2, ge=0)
+    audio_encoder: str
+    expression_encoder: str
+    guidance_audio: float = STANDARD_GUIDANCE
+    guidance_style: float = STANDARD_GUIDANCE
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if not self.overlap < self.window <= self.chunk:
+            raise ValueError(f"need overlap < window <= chunk, got {self.overlap}, {self.window}, {self.chunk}")
+        return self
+
+    @classmethod
+    def parse(cls, values: PipelineSettings | dict[str, Any] | None, source: str) -> PipelineSettings:
+        """Settings from a saved pipeline.
+
+        Raises:
+            InputError: if they are missing or do not fit.
+        """
+        if isinstance(values, PipelineSettings):
+            return values
+        if values is None:
+            raise InputError(f"{source}: has no settings; save the pipeline with SVPPipeline.save_pretrained")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"]) or "settings"
+            raise InputError(f"{source}: {where}: {problem['msg']}; save the pipeline again") from error
