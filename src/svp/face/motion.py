@@ -1,0 +1,204 @@
+"""Head motion: a track of rigid head poses and gaze, free of anybody's face shape, and how a portrait performs it.
+
+Poses are relative to the clip's most frontal frame: a motion that stays there leaves the portrait's own points where
+they are. Distances are in units of the distance between the person's own pupils. Shapes: N frames at 25 fps.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from svp.face.fit import FaceFit
+from svp.face.gaze import LOOK_DEGREES
+from svp.face.head_kps import HEAD_KPS
+from svp.face.model import FaceModel
+from svp.face.pose import rotation_from_angles, yaw_pitch_roll
+from svp.face.topology import EYE_CORNERS_LEFT, EYE_CORNERS_RIGHT, PUPIL_LEFT, PUPIL_RIGHT
+
+VIEW_DISTANCE: Final = 10.0  # of the viewer, in pupil distances (about 63 cm); turns size into depth
+MAX_GAZE: Final = (0.3, 0.15)  # how far a pupil may leave its place, in eye widths: right and down
+NEAR_FRONTAL: Final = 10.0  # degrees from the most frontal frame within which the resting gaze is measured
+JITTER_SIGMA: Final = 1.0  # frames; a detector trembles, a head does not
+
+# A calm speaker: standard deviations of yaw, pitch and roll in degrees, and the pivot of the head (top of the neck),
+# from the point between the eyes, in distances between the eyes.
+NATURAL_DEGREES: Final = (4.0, 2.2, 1.8)
+NATURAL_HERTZ: Final = (0.06, 0.7)
+NATURAL_WAVES: Final = 7
+NECK: Final = (0.0, 1.5, 1.4)
+SETTLE_SECONDS: Final = 2.0
+FIXATION_SECONDS: Final = (0.4, 1.6)  # shortest, and mean of what comes on top
+SACCADE_FRAMES: Final = 2
+GAZE_SPREAD: Final = (0.05, 0.02)
+EYE_CONTACT: Final = 0.6  # share of a head turn that the eyes make up for by staying on the viewer
+FPS: Final = 25.0
+
+
+@dataclass(frozen=True, eq=False)
+class HeadMotion:
+    """A track of head poses.
+
+    Attributes:
+        rotation: (N, 3, 3) in the picture's frame (x right, y down, z away), identity at the most frontal frame.
+        translation: (N, 3) of the point between the eyes, in pupil distances, zero at the most frontal frame.
+        gaze: (N, 2) offset of the pupils in eye widths, right and down along the head, zero at the resting gaze.
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    gaze: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.rotation)
+        shapes = (self.rotation.shape, self.translation.shape, self.gaze.shape)
+        if n == 0 or shapes != ((n, 3, 3), (n, 3), (n, 2)):
+            raise ValueError(f"expected (N, 3, 3), (N, 3) and (N, 2) of at least one frame, got {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+    @classmethod
+    def from_fit(cls, fit: FaceFit, model: FaceModel | None = None) -> Self:
+        """The motion of a fitted clip. Its face shape and expression are left behind."""
+        model = model or FaceModel.load()
+        angles = _smooth(np.unwrap(yaw_pitch_roll(fit.rotation.astype(np.float64)), axis=0))
+        # A camera above or below the eyes tilts all frames alike: pitch is judged against the clip's usual one.
+        off_front = np.linalg.norm(angles - [0, np.median(angles[:, 1]), 0], axis=1)
+        frontal = int(off_front.argmin())
+        rotation = rotation_from_angles(angles)
+        scale = np.exp(_smooth(np.log(fit.scale.astype(np.float64))[:, None])[:, 0])
+        place = _smooth(fit.translation.astype(np.float64))
+        translation = (place - place[frontal]) / (scale[frontal] * _pupil_distance(fit, model))
+        translation[:, 2] = VIEW_DISTANCE * (scale[frontal] / scale - 1)
+        gaze = _gaze_offsets(fit.expression, model)
+        near = off_front <= off_front[frontal] + np.radians(NEAR_FRONTAL)
+        gaze = gaze - np.median(gaze[near], axis=0)
+        return cls(*_float32(rotation @ rotation[frontal].T, translation, gaze))
+
+    @classmethod
+    def still(cls, n_frames: int) -> Self:
+        """No motion at all."""
+        return cls(*_float32(np.tile(np.eye(3), (n_frames, 1, 1)), np.zeros((n_frames, 3)), np.zeros((n_frames, 2))))
+
+    @classmethod
+    def natural(cls, n_frames: int, seed: int) -> Self:
+        """The head of a calm speaker who looks at the viewer: slow turns, small saccades, never frozen.
+
+        The track starts at the portrait's own pose. A longer track of the same seed begins with the shorter one.
+        """
+        rng = np.random.default_rng([seed, 1])
+        seconds = np.arange(n_frames) / FPS
+        low, high = np.log(NATURAL_HERTZ)
+        angles = np.empty((n_frames, 3))
+        for axis, degrees in enumerate(NATURAL_DEGREES):
+            hertz = np.exp(
+                low + (high - low) * (np.arange(NATURAL_WAVES) + rng.uniform(size=NATURAL_WAVES)) / NATURAL_WAVES
+            )
+            strength = hertz**-0.5
+            strength *= np.radians(degrees) / np.sqrt((strength**2).sum() / 2)
+            phase = rng.uniform(0, 2 * np.pi, NATURAL_WAVES)
+            wave = (strength * np.sin(2 * np.pi * hertz * seconds[:, None] + phase)).sum(axis=1)
+            start = (strength * np.sin(phase)).sum()
+            angles[:, axis] = wave - start * np.exp(-seconds / SETTLE_SECONDS)
+        rotation = rotation_from_angles(angles)
+        neck = np.array(NECK)
+        translation = neck - rotation @ neck  # the head turns about the neck, not about the eyes
+        gaze = _saccades(n_frames, np.random.default_rng([seed, 2]))
+        model = FaceModel.load()
+        gaze -= EYE_CONTACT * np.sin(angles[:, :2]) * model.eye_radius / _eye_width(model)
+        return cls(*_float32(rotation, translation, gaze))
+
+    def resized(self, n_frames: int) -> Self:
+        """The same motion for another number of frames: longer ones are cut, shorter ones play forth and back."""
+        period = max(2 * (len(self) - 1), 1)
+        position = np.arange(n_frames) % period
+        frames = np.minimum(position, period - position) if len(self) > 1 else np.zeros(n_frames, int)
+        return type(self)(self.rotation[frames], self.translation[frames], self.gaze[frames])
+
+
+def apply_to_portrait(
+    landmarks: np.ndarray, fit: FaceFit, motion: HeadMotion, model: FaceModel | None = None
+) -> np.ndarray:
+    """The portrait's own eight Head-Kps, performing a motion.
+
+    The points are lifted to 3-D by the depth of the face model fitted to the portrait, so the motion never changes the
+    face's shape. Where the motion rests they are exactly the detected points.
+
+    Args:
+        landmarks: (478, 3) of the portrait, pixels.
+        fit: of these landmarks, one frame.
+        motion: N frames.
+        model: the shipped model by default.
+
+    Returns:
+        (N, 8, 2) pixels of the same picture.
+    """
+    model = model or FaceModel.load()
+    points = list(HEAD_KPS)
+    detected = landmarks[points].astype(np.float64)
+    lifted = detected.copy()
+    lifted[:, 2] = fit.project(model)[0, points, 2]
+    origin, scale = fit.translation[0].astype(np.float64), float(fit.scale[0]) * _pupil_distance(fit, model)
+    nearness = VIEW_DISTANCE / (VIEW_DISTANCE + np.maximum(motion.translation[:, 2], -0.5 * VIEW_DISTANCE))
+    change = nearness[:, None, None] * motion.rotation - np.eye(3)
+    moved = np.einsum("nab,pb->npa", change, lifted - origin)
+    moved[..., :2] += scale * motion.translation[:, None, :2]
+    gaze = np.clip(motion.gaze, -np.array(MAX_GAZE), MAX_GAZE) * (scale * _eye_width(model))
+    along_head = np.einsum("nab,nb->na", motion.rotation @ fit.rotation[0], np.pad(gaze, ((0, 0), (0, 1))))
+    for pupil in (PUPIL_RIGHT, PUPIL_LEFT):
+        moved[:, points.index(pupil)] += along_head * nearness[:, None]
+    return (detected[:, :2] + moved[..., :2]).astype(np.float32)
+
+
+def _eye_width(model: FaceModel) -> float:
+    """Mean distance between the corners of an eye, in the model's unit."""
+    right, left = model.neutral[list(EYE_CORNERS_RIGHT)], model.neutral[list(EYE_CORNERS_LEFT)]
+    return float(np.linalg.norm(right[0] - right[1]) + np.linalg.norm(left[0] - left[1])) / 2
+
+
+def _pupil_distance(fit: FaceFit, model: FaceModel) -> float:
+    """Between the pupils of the fitted person, in the model's unit (which is the mean person's)."""
+    pupils = model.shape(fit.identity, np.zeros(len(model.unit_names)))[[PUPIL_RIGHT, PUPIL_LEFT]]
+    return float(np.linalg.norm(pupils[0] - pupils[1]))
+
+
+def _gaze_offsets(expression: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Offsets of the pupils (N, 2) in eye widths, right and down, mean of both eyes, from the eyeLook units."""
+
+    def angle(name: str, side: str) -> np.ndarray:
+        return np.radians(LOOK_DEGREES[name]) * expression[:, model.unit(f"eyeLook{name}{side}")].astype(np.float64)
+
+    right_eye = angle("In", "Right") - angle("Out", "Right"), angle("Down", "Right") - angle("Up", "Right")
+    left_eye = angle("Out", "Left") - angle("In", "Left"), angle("Down", "Left") - angle("Up", "Left")
+    mean = (np.stack(right_eye, axis=1) + np.stack(left_eye, axis=1)) / 2
+    return np.sin(mean) * model.eye_radius / _eye_width(model)
+
+
+def _saccades(n_frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Gaze offsets (N, 2) in eye widths: fixations near the viewer, joined by jumps of a few frames."""
+    gaze = np.zeros((n_frames, 2))
+    frame, old = 0, np.zeros(2)
+    shortest, more = FIXATION_SECONDS
+    new = old
+    while frame < n_frames:
+        for step in range(SACCADE_FRAMES):
+            if frame + step < n_frames:
+                gaze[frame + step] = old + (new - old) * (step + 1) / SACCADE_FRAMES
+        end = frame + max(SACCADE_FRAMES, round(FPS * (shortest + rng.exponential(more))))
+        gaze[frame + SACCADE_FRAMES : end] = new
+        frame, old = end, new
+        new = rng.normal(0, GAZE_SPREAD)
+    return gaze
+
+
+def _smooth(values: np.ndarray, sigma: float = JITTER_SIGMA) -> np.ndarray:
+    """Gaussian over time of (N, C), ends held."""
+    radius = int(np.ceil(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
+    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=1)
+
+
+def _float32(*arrays: np.ndarray) -> list[np.ndarray]:
+    return [array.astype(np.float32) for array in arrays]
