@@ -29,6 +29,11 @@ def whisper():
     return WhisperAudioEncoder(rule_whisper())
 
 
+@pytest.fixture(scope="module")
+def convolutions():
+    return WhisperAudioEncoder(convolutions_only(rule_whisper()), "raw")
+
+
 def noise(seconds, seed=0):
     return np.random.default_rng(seed).normal(scale=0.05, size=round(seconds * 16000)).astype(np.float32)
 
@@ -81,9 +86,8 @@ def impulse_frames(encoder, fps, seed):
 
 
 @pytest.mark.parametrize("fps", [25.0, 29.97])
-def test_an_impulse_changes_its_own_frame_over_ten_minutes(fps):
-    encoder = WhisperAudioEncoder(convolutions_only(rule_whisper()), "raw")
-    times, frames = impulse_frames(encoder, fps, seed=1)
+def test_an_impulse_changes_its_own_frame_over_ten_minutes(convolutions, fps):
+    times, frames = impulse_frames(convolutions, fps, seed=1)
     error = frames - times * fps
     assert np.abs(error).max() <= 1
     slope = np.polyfit(times, error, 1)[0]
@@ -104,10 +108,8 @@ def test_an_impulse_changes_the_middle_of_log_mel_over_ten_minutes():
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 2.0, 31.0])
 @pytest.mark.parametrize("kind", ["whisper", "log-mel"])
-def test_any_length_of_sound_gives_the_frames_asked_for(kind, seconds):
-    encoder = LogMelAudioEncoder()
-    if kind == "whisper":
-        encoder = WhisperAudioEncoder(convolutions_only(rule_whisper()))
+def test_any_length_of_sound_gives_the_frames_asked_for(convolutions, kind, seconds):
+    encoder = convolutions if kind == "whisper" else LogMelAudioEncoder()
     audio = noise(seconds)
     for frames in (0, 1, 60):
         alpha = encoder.encode(audio, frames)
