@@ -10,6 +10,10 @@ with random identities, mouth openings and poses, the landmark detector looks at
 onto the triangles they cover. The medoid of the hits of a landmark (and of its mirror partner) is its place. Upper and lower
 lip are told apart by how far the surface moves with `jawOpen`. Irises lie on the eyeballs.
 
+The units and the identity axes are the head's displacement at these places. The neutral face is MediaPipe's canonical face,
+the mean of what the detector returns (the CC0 head's chin is shorter and its brows are lower than people's), with two things
+put right: its lips do not touch and its lids are half closed.
+
 Frame of the model: that of a picture of a frontal face. x to the right of the picture, y down, z away from the viewer, the
 origin between the eyeballs, the distance between the eyeballs is 1.
 """
@@ -23,12 +27,29 @@ import numpy as np
 
 from svp.face.landmarks import LandmarkDetector
 from svp.face.model import ARKIT_UNITS, FACE_MODEL_FILE
-from svp.face.topology import IRIS_LEFT, IRIS_RIGHT, LIP_LOWER, LIP_UPPER, LIPS_INNER, N_LANDMARKS, N_SURFACE
+from svp.face.topology import (
+    EYE_CORNERS_LEFT,
+    EYE_CORNERS_RIGHT,
+    IRIS_LEFT,
+    IRIS_RIGHT,
+    LID_RIGHT,
+    LIP_LOWER,
+    LIP_UPPER,
+    LIPS_INNER,
+    LIPS_MIDDLE,
+    N_LANDMARKS,
+    N_SURFACE,
+)
 
 CANONICAL = Path(__file__).parent / "canonical_face.npz"
 N_PICTURES = 240
 PICTURE_SIZE = 512
 N_IDENTITY = 40
+LIP_GAP = 0.012  # between the inner edges of closed lips; the detector never quite lets them touch
+MOUTH_LOWER = 0.04  # closed mouths are found this much lower than the canonical one
+MOUTH_REACH = np.array([0.6, 0.2])
+LID_OPENING = 0.31  # of an open eye, in widths of the eye
+PUPIL_RAISE = -0.03  # height of a pupil that looks at the viewer over the line of the eye corners, y down
 IRIS_RADIUS = 0.093  # 11.7 mm across, at 63 mm between the eyes
 EYE_LOOK_DEGREES = {"Down": 25.0, "In": 30.0, "Out": 30.0, "Up": 20.0}  # what weight 1 of an eyeLook unit means
 FLIP = np.array([1.0, -1.0, -1.0])  # MakeHuman: y up, z to the viewer; the person's left is +x in both
@@ -302,6 +323,36 @@ def iris_points(center: np.ndarray, radius: float, degrees: tuple[float, float] 
     return center + points @ (turn @ nod).T
 
 
+def neutral_face(on_head: np.ndarray, blink: np.ndarray) -> np.ndarray:
+    """Neutral surface (468, 3): the canonical face, in the head's place and size, lips closed and lids open.
+
+    Args:
+        on_head: (468, 3) the landmarks' places on the head, in the model's frame.
+        blink: (468, 3) displacement of both lids at weight 1.
+    """
+    canonical = np.load(CANONICAL)["vertices"] * FLIP
+    scale, rotation, shift = similarity(canonical, on_head)
+    face = scale * canonical @ rotation.T + shift
+    corners = [*EYE_CORNERS_RIGHT, *EYE_CORNERS_LEFT]
+    width = [
+        np.linalg.norm(points[corners[:2]].mean(axis=0) - points[corners[2:]].mean(axis=0))
+        for points in (on_head, face)
+    ]
+    face = face * width[0] / width[1]
+    face += on_head[corners].mean(axis=0) - face[corners].mean(axis=0)
+    mouth = face[list(LIPS_MIDDLE)].mean(axis=0)
+    near = np.exp(-0.5 * (((face - mouth)[:, :2] / MOUTH_REACH) ** 2).sum(axis=1))
+    face[:, 1] += MOUTH_LOWER * near
+    upper, lower = np.array(LIP_UPPER).reshape(4, -1), np.array(LIP_LOWER).reshape(4, -1)  # rows, outer to inner
+    gap = face[lower[3], 1] - face[upper[3], 1] - LIP_GAP
+    share = np.linspace(0, 0.5, 4)[:, None]
+    face[upper, 1] += share * gap
+    face[lower, 1] -= share * gap
+    open_now, closing = (points[LID_RIGHT[1], 1] - points[LID_RIGHT[0], 1] for points in (face, blink))
+    eye_width = np.linalg.norm(face[corners[0]] - face[corners[1]])
+    return face + blink * (LID_OPENING * eye_width - open_now) / closing
+
+
 def without_pose(shapes: np.ndarray, neutral: np.ndarray) -> np.ndarray:
     """Shapes (M, 478, 3) without the part that a motion or scaling of the whole head explains."""
     zero = np.zeros(len(neutral))
@@ -333,7 +384,11 @@ def main(out: Path) -> None:
     def mirrored(field: np.ndarray) -> np.ndarray:
         return field[..., partners, :] * np.array([-1, 1, 1])
 
-    neutral = on_landmarks(head.vertices - origin)
+    blink = sum(on_landmarks(units[ARKIT_UNITS.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight"))
+    neutral = np.zeros((N_LANDMARKS, 3))
+    neutral[:N_SURFACE] = neutral_face(on_landmarks(head.vertices - origin)[:N_SURFACE], blink[:N_SURFACE])
+    eye_corners = neutral[[*EYE_CORNERS_RIGHT, *EYE_CORNERS_LEFT]].reshape(2, 2, 3).mean(axis=1)
+    centers[:, 1] = eye_corners[:, 1] + PUPIL_RAISE
     neutral[list(IRIS_RIGHT)], neutral[list(IRIS_LEFT)] = (iris_points(center, radius) for center in centers)
     neutral = (neutral + mirrored(neutral)) / 2
 

@@ -10,14 +10,16 @@ import sys
 from pathlib import Path
 
 import cv2
+import mediapipe
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
-from svp.face.crop import SquareCrop, portrait_crop
+from svp.face.crop import portrait_crop
 from svp.face.landmarks import require_landmarks
 from svp.media.image import read_image, write_png
 
 SIZE = 256  # pixels of a sample portrait
+PUPILS = 0.24  # distance of the pupils in sides of the portrait
 GRID = 8  # the smooth warp is evaluated every GRID pixels and interpolated between
 
 PEOPLE: dict[str, tuple[tuple[str, ...], tuple[int, int, int]]] = {  # name -> (pictures, background RGB)
@@ -54,37 +56,47 @@ def compose(paths: list[Path], background: tuple[int, int, int]) -> np.ndarray:
     for path in paths:
         image = read_image(path)
         landmarks = require_landmarks(image, path)
-        crop: SquareCrop = portrait_crop(landmarks, SIZE, image.shape[:2])
-        pictures.append(crop.apply(image).astype(np.float32))
-        points.append(upright(crop.points(landmarks)[:, :2], pictures))
+        crop = portrait_crop(landmarks, SIZE, image.shape[:2])
+        picture = crop.apply(image)
+        person = cv2.GaussianBlur(person_mask(picture), (0, 0), 1.5)
+        rgba, moved = upright(np.dstack([picture, 255 * person]).astype(np.float32), crop.points(landmarks)[:, :2])
+        pictures.append(rgba)
+        points.append(moved)
     mean = np.mean(points, axis=0)
-    layers = [warp(picture, source, mean) for picture, source in zip(pictures, points, strict=True)]
+    layers = np.stack([warp(picture, source, mean) for picture, source in zip(pictures, points, strict=True)])
+    colour, alpha = layers[..., :3], layers[..., 3:] / 255
     # a common exposure first: means of skin colour agree, so that the average does not look patched
     face = cv2.fillConvexPoly(np.zeros((SIZE, SIZE), np.uint8), cv2.convexHull(mean.astype(np.int32)), 1) > 0
-    target = np.mean([layer[face].mean(0) for layer in layers], axis=0)
-    blended = np.mean([layer * (target / layer[face].mean(0)) for layer in layers], axis=0)
+    skin = np.stack([picture[face].mean(0) for picture in colour])
+    colour = colour * (skin.mean(0) / skin)[:, None, None]
+    blended = (colour * alpha).sum(0) / np.maximum(alpha.sum(0), 1e-3)
     blended += 0.8 * (blended - cv2.GaussianBlur(blended, (0, 0), 1.5))  # a mean is soft; give back some contrast
-    mask = head_mask(mean)[..., None]
+    share = np.clip((alpha.mean(0) - 0.35) / 0.4, 0, 1)
+    mask = cv2.GaussianBlur(share * share * (3 - 2 * share), (0, 0), 1.0)[..., None]  # a soft outline of the person
     return np.clip(blended * mask + np.array(background, np.float32) * shade() * (1 - mask), 0, 255).astype(np.uint8)
 
 
-def upright(points: np.ndarray, pictures: list[np.ndarray]) -> np.ndarray:
-    """Turn the newest picture and its points so that the pupils are level, at a common distance and place."""
+def person_mask(picture: np.ndarray) -> np.ndarray:
+    """Probability (H, W) that a pixel shows the person."""
+    with mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
+        return np.asarray(segmenter.process(picture).segmentation_mask, np.float32)
+
+
+def upright(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn and scale a picture and its points so that the pupils are level, at a common distance and place."""
     left, right = points[468], points[473]
     angle = np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))
-    matrix = cv2.getRotationMatrix2D(
-        tuple(((left + right) / 2).tolist()), angle, 0.25 * SIZE / np.linalg.norm(right - left)
-    )
-    matrix[:, 2] += np.array([0.5 * SIZE, 0.44 * SIZE]) - (left + right) / 2
-    pictures[-1] = cv2.warpAffine(pictures[-1], matrix, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    middle = ((left + right) / 2).tolist()
+    matrix = cv2.getRotationMatrix2D(middle, angle, PUPILS * SIZE / np.linalg.norm(right - left))
+    matrix[:, 2] += np.array([0.5 * SIZE, 0.44 * SIZE]) - middle
+    moved = cv2.warpAffine(picture, matrix, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
+    return moved, points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def warp(picture: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Move the source points of a picture onto the target points, smoothly in between."""
-    frame = np.array(
-        [(x, y) for x in (0, SIZE / 2, SIZE) for y in (0, SIZE / 2, SIZE) if SIZE / 2 not in (x,) or y != SIZE / 2]
-    )
+    ticks = (0, SIZE / 2, SIZE)
+    frame = np.array([(x, y) for x in ticks for y in ticks if (x, y) != (SIZE / 2, SIZE / 2)])
     where = RBFInterpolator(np.vstack([target, frame]), np.vstack([source, frame]), smoothing=1.0)
     ticks = np.arange(0, SIZE + GRID, GRID, dtype=np.float64)
     grid = np.stack(np.meshgrid(ticks, ticks), axis=-1)
@@ -92,22 +104,6 @@ def warp(picture: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndar
     fine = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1).astype(np.float32) / GRID
     maps = cv2.remap(coarse, fine, None, cv2.INTER_LINEAR)
     return cv2.remap(picture, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-
-
-def head_mask(points: np.ndarray) -> np.ndarray:
-    """1 on head, hair and shoulders, 0 on the background, softly between."""
-    centre, size = points.mean(0), np.ptp(points, axis=0)
-    mask = np.zeros((SIZE, SIZE), np.float32)
-    head = (centre + [0, -0.17 * size[1]], (1.32 * size[0], 1.62 * size[1]), 0)
-    cv2.ellipse(mask, ((float(head[0][0]), float(head[0][1])), head[1], 0), 1.0, -1)
-    chin = points[152, 1]
-    shoulders = np.array([
-        (centre[0] - 0.38 * size[0], chin - 0.1 * size[1]), (centre[0] + 0.38 * size[0], chin - 0.1 * size[1]),
-        (centre[0] + 0.48 * size[0], chin + 0.18 * size[1]), (SIZE * 1.02, SIZE * 0.97), (SIZE * 1.02, SIZE * 1.1),
-        (-SIZE * 0.02, SIZE * 1.1), (-SIZE * 0.02, SIZE * 0.97), (centre[0] - 0.48 * size[0], chin + 0.18 * size[1]),
-    ])  # fmt: skip
-    cv2.fillPoly(mask, [shoulders.astype(np.int32)], 1.0)
-    return cv2.GaussianBlur(mask, (0, 0), 7)
 
 
 def shade() -> np.ndarray:

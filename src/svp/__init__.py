@@ -1,3 +1,24 @@
-"""SVP: style-enhanced vivid portraits. Import names lazily, so that `import svp` stays quick."""
+"""SVP: style-enhanced vivid portraits. Names are imported when first used, so that `import svp` stays quick."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+    from svp.style.encoder import StyleEncoder
+    from svp.style.prior import StylePrior
 
 __version__ = "0.1.0"
+__all__ = ["SVPPipeline", "StyleEncoder", "StylePrior"]
+
+_HOMES = {
+    "SVPPipeline": "svp.diffusion.pipeline",
+    "StyleEncoder": "svp.style.encoder",
+    "StylePrior": "svp.style.prior",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'svp' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -18,7 +18,9 @@ def options(steps: int, stage: str):
 
 @pytest.mark.parametrize(("stage", "network"), [("vae", "vae"), ("prior", "style_encoder")])
 def test_resumed_equals_uninterrupted(tmp_path, tiny_dataset, use_tiny, stage, network):
-    whole = train("mini", tiny_dataset, tmp_path / "whole", options(6, stage), init=None, resume=False, max_minutes=None)
+    whole = train(
+        "mini", tiny_dataset, tmp_path / "whole", options(6, stage), init=None, resume=False, max_minutes=None
+    )
     first = tmp_path / "parts"
     train("mini", tiny_dataset, first, options(4, stage), init=None, resume=False, max_minutes=None)
     assert latest_checkpoint(first).name == "step_00000004"

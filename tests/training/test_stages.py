@@ -8,6 +8,7 @@ import torch
 
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.presets import PRESETS
 from svp.training.options import recipe
 from svp.training.run import train
 
@@ -40,12 +41,10 @@ def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> se
 def runs(tmp_path_factory, tiny_preset, tiny_dataset):
     """Model folders after each stage of one small training from start to end."""
     patch = pytest.MonkeyPatch()
-    patch.setitem(__import__("svp.presets", fromlist=["PRESETS"]).PRESETS, "mini", tiny_preset)
+    patch.setitem(PRESETS, "mini", tiny_preset)
     root, folders, init = tmp_path_factory.mktemp("runs"), {}, None
     for stage in ("vae", "prior", "appearance", "motion", "style"):
-        init = train(
-            "mini", tiny_dataset, root / stage, options(stage), init=init, resume=False, max_minutes=None
-        )
+        init = train("mini", tiny_dataset, root / stage, options(stage), init=init, resume=False, max_minutes=None)
         folders[stage] = init
     patch.undo()
     return folders

@@ -148,6 +148,8 @@ def _batches(
         num_workers=1,  # reading runs beside the step
         drop_last=not whole,
     )
+    if whole:  # the contrastive batch belongs together: every process takes all of it
+        return ({name: value.to(accelerator.device) for name, value in batch.items()} for batch in loader)
     return iter(accelerator.prepare(loader))
 
 

@@ -61,12 +61,12 @@ class PriorObjective(nn.Module):
             batch["present"],
         )
         loss = contrastive_loss(gaussian.at(batch["noise"]), batch["labels"], self.temperature)
-        distance_BB = torch.cdist(gaussian.mean_BD.detach(), gaussian.mean_BD.detach()).fill_diagonal_(torch.inf)
+        distance_BB = torch.cdist(gaussian.mean.detach(), gaussian.mean.detach()).fill_diagonal_(torch.inf)
         nearest = batch["labels"][distance_BB.argmin(dim=1)] == batch["labels"]
         return loss, {
             "loss": loss.detach(),
             "nearest_is_positive": nearest.float().mean(),
-            "sigma": gaussian.variance_BD.detach().sqrt().mean(),
+            "sigma": gaussian.variance.detach().sqrt().mean(),
         }
 
 
@@ -80,7 +80,7 @@ class VaeObjective(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         pixels, weight = batch["pixels"], batch["weight"][:, None]
         posterior = self.vae.encode(pixels).latent_dist
-        restored = self.vae.decode(posterior.sample()).sample
+        restored = self.vae.decode(posterior.mean + posterior.std * batch["noise"]).sample
         l1 = ((restored - pixels).abs() * weight).mean()
         edges = sum(
             ((restored - pixels).diff(dim=axis).abs() * weight.narrow(axis, 0, pixels.shape[axis] - 1)).mean()

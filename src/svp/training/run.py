@@ -141,11 +141,13 @@ def _build_task(
     if stage.name == "vae":
         network: torch.nn.Module = pipeline.vae
         select(stage, network)
+        side = dataset.size // latent_stride(pipeline.vae)
+        shape = (pipeline.vae.config.latent_channels, side, side)
         return Task(
             VaeObjective(pipeline.vae, options.kl_weight),
             _trainable(network),
-            PictureSamples(dataset, options, "train"),
-            PictureSamples(dataset, options, "val") if dataset.accepted("val") else None,
+            PictureSamples(dataset, options, "train", shape),
+            PictureSamples(dataset, options, "val", shape) if dataset.accepted("val") else None,
         )
     if stage.name == "prior":
         encoder = pipeline.style_encoder
@@ -231,7 +233,7 @@ def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> No
     if stage.name == "prior":
         styles = encode_styles(pipeline, dataset)
         neutral = [row for row in dataset.accepted("train") if row.emotion == "neutral"] or dataset.accepted("train")
-        codes = torch.cat([styles[row.clip_id].mean_BD for row in neutral])
+        codes = torch.cat([styles[row.clip_id].mean for row in neutral])
         pipeline.style_encoder.neutral_code.copy_(codes.mean(dim=0))
 
 

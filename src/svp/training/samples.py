@@ -114,9 +114,12 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
 
 
 class PictureSamples(Dataset[dict[str, Tensor]]):
-    """Single frames as (3,H,W) in [-1,1] for stage `vae`, with the loss weight per pixel."""
+    """Single frames as (3,H,W) in [-1,1] for stage `vae`, with the loss weight per pixel and noise for the latents."""
 
-    def __init__(self, dataset: PreparedDataset, options: TrainOptions, split: Split) -> None:
+    def __init__(
+        self, dataset: PreparedDataset, options: TrainOptions, split: Split, latent_shape: tuple[int, int, int]
+    ) -> None:
+        self.latent_shape = latent_shape
         self.dataset, self.options, self.rows = dataset, options, dataset.accepted(split)
         if not self.rows:
             raise InputError(f"{dataset.root}: no clip in split {split}; add clips")
@@ -138,7 +141,9 @@ class PictureSamples(Dataset[dict[str, Tensor]]):
         if self.training and rng.random() < 0.5:  # a VAE knows no left and right: mirroring doubles its pictures
             picture_HW3, weight = picture_HW3[:, ::-1], weight.flip(-1)
         pixels = torch.from_numpy(np.ascontiguousarray(picture_HW3)).permute(2, 0, 1).float() / 127.5 - 1.0
-        return {"pixels": pixels, "weight": weight[0]}
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn(self.latent_shape, generator=generator)
+        return {"pixels": pixels, "weight": weight[0], "noise": noise}
 
 
 def _audio_windows(clip: object, start: int, stop: int, frames: int) -> np.ndarray:
