@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.guider import HeadKpsGuider

@@ -234,18 +234,19 @@ class SVPPipeline(DiffusionPipeline):
     def encode_image(self, image: np.ndarray) -> Tensor:
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8: mode of the VAE's posterior x scaling_factor."""
         pixels = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
-        posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        posterior = self.vae.encode(pixels.to(next(self.vae.parameters()))).latent_dist
         return posterior.mode().float() * self.vae.config["scaling_factor"]
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> np.ndarray:
         """One frame's latents (1, C, h, w) as a picture (S, S, 3) uint8 RGB."""
-        scaled = (latents / self.vae.config["scaling_factor"]).to(self.vae.device, self.vae.dtype)
+        # not `vae.device`: diffusers walks through all layers to find it, for every frame
+        scaled = (latents / self.vae.config["scaling_factor"]).to(next(self.vae.parameters()))
         pixels = self.vae.decode(scaled).sample[0].float().clamp(-1, 1)
         return ((pixels + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
     def _to_unet(self, tensor: Tensor | None) -> Any:
-        return None if tensor is None else tensor.to(self.unet.device, self.unet.dtype)
+        return None if tensor is None else tensor.to(next(self.unet.parameters()))
 
     # ------------------------------------------------------------------ inputs
 

@@ -6,8 +6,8 @@ and see only three channels; folding p x p pixels into channels first (and unfol
 Shapes: B pictures, H x W pixels in [-1, 1], C latent channels, h x w = H/s x W/s latent cells, s = `stride`.
 """
 
-from diffusers import AutoencoderKL
 from diffusers.configuration_utils import FrozenDict, register_to_config
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import Tensor
 from torch.nn import functional as F
@@ -55,13 +55,15 @@ class PatchAutoencoderKL(AutoencoderKL):
         self._internal_dict = own  # the parent registered its own arguments too; the saved config holds only ours
 
     def _encode(self, x: Tensor) -> Tensor:
-        return super()._encode(F.pixel_unshuffle(x, self.config.patch_size))
+        return super()._encode(F.pixel_unshuffle(x, self.config["patch_size"]))
 
-    def _decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        sample = F.pixel_shuffle(super()._decode(z, return_dict=False)[0], self.config.patch_size)
+    def _decode(  # type: ignore[override]  # diffusers' annotation says Tensor, its code gives a tuple
+        self, z: Tensor, return_dict: bool = True
+    ) -> DecoderOutput | tuple[Tensor]:
+        sample = F.pixel_shuffle(super()._decode(z, return_dict=False)[0], self.config["patch_size"])
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
 def latent_stride(vae: AutoencoderKL) -> int:
     """Pixels per latent cell along one side."""
-    return int(getattr(vae.config, "patch_size", 1)) * 2 ** (len(vae.config.block_out_channels) - 1)
+    return int(vae.config.get("patch_size", 1)) * 2 ** (len(vae.config["block_out_channels"]) - 1)

@@ -1,0 +1,258 @@
+"""The pipeline end to end with tiny random networks: determinism, streaming, lengths, files, refusals."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler
+from PIL import Image
+from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, tone
+
+from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.portrait import Portrait, forth_and_back
+from svp.diffusion.settings import PipelineSettings
+from svp.diffusion.video import count_frames
+from svp.errors import InputError
+from svp.media.video import probe, read_frames
+from svp.speech.alpha import audio_windows, load_audio_encoder
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> SVPPipeline:
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    return drawn_portrait()
+
+
+def generate(pipeline: SVPPipeline, portrait: Portrait, seconds: float = 0.5, **options: object) -> np.ndarray:
+    options = {"head_motion": "still", "num_inference_steps": 2, **options}
+    return pipeline(portrait=portrait, audio=tone(seconds), **options).frames
+
+
+def assert_same_frames(a: np.ndarray, b: np.ndarray) -> None:
+    """Equal weights at other addresses may round a sum differently: no pixel by more than one, few at all."""
+    difference = np.abs(a.astype(int) - b.astype(int))
+    assert a.shape == b.shape and difference.max() <= 1 and difference.mean() < 1e-3
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.04, 0.3, 0.32, 1.0])
+def test_streaming_gives_the_frames_of_offline_and_the_length_of_the_sound(
+    pipeline: SVPPipeline, portrait: Portrait, seconds: float
+) -> None:
+    offline = generate(pipeline, portrait, seconds)
+    stream = pipeline.stream(portrait, tone(seconds), head_motion="still", num_inference_steps=2)
+    assert stream.n_frames == len(offline) == max(1, int(np.ceil(round(seconds * 16000) / 640)))
+    frames = list(stream)
+    assert all(frame.shape == (SIZE, SIZE, 3) and frame.dtype == np.uint8 for frame in frames)
+    assert np.array_equal(np.stack(frames), offline)
+
+
+def test_a_thousand_frames_run(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    wider = pipeline.settings.model_copy(update={"window": 8, "chunk": 64})
+    pipeline = SVPPipeline(**pipeline.components, settings=wider)
+    stream = pipeline.stream(portrait, tone(40.0), head_motion="still", num_inference_steps=1, guidance_scale=1.0)
+    assert sum(1 for _ in stream) == stream.n_frames == 1000
+
+
+def test_the_same_seed_gives_the_same_frames_and_another_seed_others(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    first = generate(pipeline, portrait, seed=5)
+    assert np.array_equal(generate(pipeline, portrait, seed=5), first)
+    assert not np.array_equal(generate(pipeline, portrait, seed=6), first)
+    generator = torch.Generator().manual_seed(5)
+    torch.rand(3, generator=generator)
+    assert np.array_equal(generate(pipeline, portrait, seed=6, generator=generator), first)
+
+
+def test_first_frames_do_not_depend_on_the_length(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    sound = tone(2.0)
+    short = pipeline(portrait, sound[: 640 * 22], head_motion="still", num_inference_steps=2).frames
+    long = pipeline(portrait, sound, head_motion="still", num_inference_steps=2).frames
+    # the chunks of 22 frames are 0-7, 7-14 and 14-21; the sound of frames before 15 lies wholly in the shorter one
+    assert np.array_equal(long[:15], short[:15])
+
+
+def test_every_condition_changes_the_frames(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    plain = generate(pipeline, portrait)
+    styles = [generate(pipeline, portrait, style=random_style(pipeline, seed)) for seed in (0, 1)]
+    others = [
+        *styles,
+        generate(pipeline, portrait, head_motion="natural"),
+        pipeline(portrait, tone(0.5, seed=9) * 0.1, head_motion="still", num_inference_steps=2).frames,
+        generate(pipeline, Portrait(255 - portrait.image, portrait.landmarks, portrait.fit, portrait.crop)),
+    ]
+    frames = [plain, *others]
+    for i, a in enumerate(frames):
+        for b in frames[i + 1 :]:
+            assert not np.array_equal(a, b)
+
+
+def test_the_style_of_a_video_is_one_sample_from_its_seed(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    style = random_style(pipeline)
+    first = generate(pipeline, portrait, style=style, seed=1)
+    assert np.array_equal(generate(pipeline, portrait, style=style, seed=1), first)
+
+
+def test_guidance_scales_are_the_formula(pipeline: SVPPipeline) -> None:
+    generator = torch.Generator().manual_seed(0)
+    c = pipeline.encode_conditions(
+        torch.randn(1, 4, 4, 4, generator=generator),
+        torch.randn(3, 5, 1920, generator=generator),
+        torch.rand(1, 3, 3, SIZE, SIZE, generator=generator),
+        torch.randn(16, generator=generator),
+    )
+    latents = torch.randn(1, 4, 3, 4, 4, generator=generator)
+
+    def raw(conditions: object) -> torch.Tensor:
+        with torch.no_grad():
+            return pipeline.unet(latents, 500, conditions)
+
+    nothing, unstyled, full = raw(c.unconditional()), raw(c.without_style()), raw(c)
+    assert torch.equal(pipeline.predict_noise(latents, 500, c), full)
+    both = pipeline.predict_noise(latents, 500, c, guidance_scale=3.5)
+    torch.testing.assert_close(both, nothing + 3.5 * (full - nothing), atol=1e-5, rtol=1e-5)
+    apart = pipeline.predict_noise(latents, 500, c, guidance_audio=3.5, guidance_style=2.0)
+    expected = nothing + 3.5 * (unstyled - nothing) + 2.0 * (full - unstyled)
+    torch.testing.assert_close(apart, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_conditions_in_chunks_are_those_of_the_whole(pipeline: SVPPipeline) -> None:
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(1, 4, 4, 4, generator=generator)
+    audio = torch.randn(6, 5, 1920, generator=generator)
+    kps = torch.rand(1, 3, 6, SIZE, SIZE, generator=generator)
+    style = torch.randn(6, 16, generator=generator)
+    whole = pipeline.encode_conditions(reference, audio, kps, style).frames(2, 5)
+    part = pipeline.encode_conditions(reference, audio[2:5], kps[:, :, 2:5], style[2:5])
+    latents = torch.randn(1, 4, 3, 4, 4, generator=generator)
+    torch.testing.assert_close(
+        pipeline.predict_noise(latents, 10, whole), pipeline.predict_noise(latents, 10, part), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_networks_run_when_frames_are_taken_and_progress_is_told(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    calls: list[tuple[int, int]] = []
+    stream = pipeline.stream(
+        portrait, tone(0.6), head_motion="still", num_inference_steps=3, callback=lambda *n: calls.append(n)
+    )
+    assert calls == []
+    next(stream)
+    first_chunk = len(calls)
+    list(stream)
+    total = calls[-1][1]
+    assert 0 < first_chunk < total
+    assert calls == [(done, total) for done in range(1, total + 1)]
+
+
+def test_saved_and_loaded_pipelines_are_equal(pipeline: SVPPipeline, portrait: Portrait, tmp_path) -> None:
+    pipeline.save_pretrained(tmp_path / "model")
+    loaded = SVPPipeline.from_pretrained(tmp_path / "model")
+    assert loaded.settings == pipeline.settings
+    assert isinstance(loaded.scheduler, EulerDiscreteScheduler)
+    assert loaded.scheduler.config["prediction_type"] == pipeline.scheduler.config["prediction_type"]
+    style = random_style(pipeline)
+    assert_same_frames(generate(loaded, portrait, style=style), generate(pipeline, portrait, style=style))
+    loaded.save_pretrained(tmp_path / "again")
+    weights = sorted((tmp_path / "model").rglob("*.safetensors"))
+    assert len(weights) == 7
+    for path in weights:
+        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "model")).read_bytes()
+
+
+def test_a_model_without_a_style_encoder_is_saved_and_refuses_styles(portrait: Portrait, tmp_path) -> None:
+    whole = tiny_pipeline()
+    parts = {name: part for name, part in whole.components.items() if name != "style_encoder"}
+    SVPPipeline(**parts, settings=whole.settings).save_pretrained(tmp_path)
+    loaded = SVPPipeline.from_pretrained(tmp_path)
+    assert loaded.style_encoder is None
+    assert_same_frames(generate(loaded, portrait), generate(whole, portrait))
+    with pytest.raises(InputError, match="no style encoder"):
+        generate(loaded, portrait, style=random_style(whole))
+
+
+def test_the_video_file_has_the_frames_and_the_sound(pipeline: SVPPipeline, portrait: Portrait, tmp_path) -> None:
+    path = tmp_path / "out" / "video.mp4"
+    video = pipeline(portrait, tone(0.5), head_motion="still", num_inference_steps=1)
+    video.save(path)
+    info = probe(path)
+    assert (info.width, info.height, info.has_audio) == (SIZE, SIZE, True)
+    read = np.stack(list(read_frames(path))).astype(float)
+    assert len(read) == len(video) == 13
+    # random networks give noise, which H.264 coarsens; still every frame is nearest to its own
+    error_NN = np.abs(read[:, None] - video.frames[None]).mean(axis=(2, 3, 4))
+    assert error_NN.argmin(axis=1).tolist() == list(range(13))
+    streamed = tmp_path / "streamed.mp4"
+    pipeline.stream(portrait, tone(0.5), head_motion="still", num_inference_steps=1).save(streamed)
+    assert np.array_equal(np.stack(list(read_frames(streamed))), read)
+
+
+def test_nothing_is_left_of_a_video_that_failed(pipeline: SVPPipeline, portrait: Portrait, tmp_path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    stream = pipeline.stream(portrait, tone(1.0), head_motion="still", num_inference_steps=1, callback=stop)
+    with pytest.raises(KeyboardInterrupt):
+        stream.save(tmp_path / "video.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unusable_inputs_are_named(pipeline: SVPPipeline, portrait: Portrait, tmp_path) -> None:
+    sound = tone(0.2)
+    style = random_style(pipeline)
+    foreign = type(style)(style.mean, style.variance, style.neutral, "other", name="foreign")
+    (tmp_path / "broken.safetensors").write_text("no style")
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    for problem, arguments in {
+        "nobody.png": {"portrait": tmp_path / "nobody.png"},
+        "no face found": {"portrait": tmp_path / "black.png"},
+        "no picture": {"portrait": np.zeros((4, 4), np.uint8)},
+        "a.wav": {"audio": tmp_path / "a.wav"},
+        "mono floats": {"audio": np.zeros((2, 100), np.float32)},
+        "no such style": {"style": tmp_path / "none.mp4"},
+        "not a saved style": {"style": tmp_path / "broken.safetensors"},
+        "style encoder other": {"style": foreign},
+        "no such head motion": {"head_motion": "nodding"},
+        "retarget points": {"retarget": "points"},
+        "retarget none": {"retarget": "none"},
+        "steps 0": {"num_inference_steps": 0},
+    }.items():
+        with pytest.raises(InputError, match=problem):
+            pipeline.stream(**{"portrait": portrait, "audio": sound, "head_motion": "still", **arguments})
+
+
+def test_folders_that_hold_no_model_are_named(tmp_path) -> None:
+    with pytest.raises(InputError, match="no such model"):
+        SVPPipeline.from_pretrained("nothing/here")
+    with pytest.raises(InputError, match=r"model_index\.json"):
+        SVPPipeline.from_pretrained(tmp_path)
+
+
+def test_settings_are_strict() -> None:
+    good = {"image_size": 32, "window": 4, "overlap": 1, "chunk": 8, "audio_encoder": "a", "expression_encoder": "b"}
+    assert PipelineSettings.parse(good, "x").guidance_audio == 3.5
+    for wrong in ({**good, "overlap": 4}, {**good, "chunks": 8}, {**good, "window": 9}, None):
+        with pytest.raises(InputError, match=r"model_index\.json"):
+            PipelineSettings.parse(wrong, "model_index.json")
+
+
+def test_an_audio_track_is_the_windows_of_the_whole_and_forgets_the_past() -> None:
+    encoder, sound = load_audio_encoder("log-mel"), tone(4.0)
+    whole = audio_windows(encoder.encode(sound, 100))
+    track = AudioTrack(encoder, sound, 100, radius=2)
+    for start, stop in ((0, 8), (7, 15), (14, 40), (30, 99), (95, 100)):
+        torch.testing.assert_close(track.windows(start, stop), whole[start:stop])
+    assert len(track._held) < 10
+    with pytest.raises(ValueError):
+        track.windows(0, 8)
+
+
+def test_lengths_are_counted_in_whole_numbers() -> None:
+    assert [count_frames(n) for n in (0, 1, 640, 641, 16000 * 5, 16000 * 600 + 1)] == [1, 1, 1, 2, 125, 15001]
+
+
+def test_shorter_clips_play_forth_and_back() -> None:
+    assert forth_and_back(3, 7).tolist() == [0, 1, 2, 1, 0, 1, 2]
+    assert forth_and_back(1, 3).tolist() == [0, 0, 0]
