@@ -1,8 +1,8 @@
 """By how much a clip's sound is early or late against its mouth.
 
-The opening of the lips is predicted from the sound's energy in bands at one moment; the moment from which it is predicted
-best says where the sound belongs. The prediction is learned on four fifths of the clip and scored on the rest, so that no
-lag is preferred for fitting noise. Energy in bands tells an open vowel from a loud fricative, plain loudness does not.
+The opening of the lips is predicted from the sound's energy in bands at one moment; the moment from which that works
+best says where the sound belongs. The prediction is learned on four fifths of the clip and scored on the rest, so that
+no lag is preferred for fitting noise. Bands tell an open vowel from a loud fricative, plain loudness does not.
 
 Shapes: N frames, M bands, L lags.
 """

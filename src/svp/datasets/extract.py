@@ -90,9 +90,7 @@ def extract_clips(source: ClipSource, base: ClipRow, writer: DatasetWriter, opti
             for start, stop in spans:
                 row = base.model_copy(
                     update={
-                        "clip_id": base.clip_id
-                        if len(spans) == 1 and first == 0
-                        else f"{base.clip_id}-p{len(rows):03d}",
+                        "clip_id": base.clip_id if whole else f"{base.clip_id}-p{len(rows):03d}",
                         "frames": stop - start,
                         "seconds": (stop - start) / FPS,
                         "start": (first + start) / FPS,

@@ -24,6 +24,8 @@ from svp.media.container import decode, find_stream, frame_seconds, open_media
 FPS = 25.0
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _SUFFIXES = (".mp4", ".m4v", ".mov")
+# Without it x264 writes other bytes in every run of the very same frames.
+_REPRODUCIBLE = {"x264-params": "cpu-independent=1"}
 _TIE = 1e-6  # seconds; between two equally near frames the earlier one stays
 
 
@@ -278,7 +280,9 @@ class VideoWriter:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
         self._video = self._container.add_stream(
-            "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf), "preset": "medium"}
+            "libx264",
+            rate=Fraction(fps).limit_denominator(1001),
+            options={"crf": str(crf), "preset": "medium", **_REPRODUCIBLE},
         )
         self._video.width, self._video.height = width + width % 2, height + height % 2
         self._video.pix_fmt = "yuv420p"
