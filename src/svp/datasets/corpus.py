@@ -1,9 +1,9 @@
 """The puppet corpus: portraits that speak and feel become a prepared dataset with ground truth.
 
 Every identity shows several emotions, each in several clips: clips of one emotion are positives of each other for the
-style prior, clips of different emotions are cross-emotion pairs for the style stage. `expression` holds the true units of
-each frame (zero: the neutralised portrait), `landmarks` the true landmarks. What a clip shows follows from the seed, the
-identity and the number of the clip alone, so the features do not depend on the number of workers.
+style prior, clips of different emotions are cross-emotion pairs for the style stage. `expression` holds the true units
+of each frame (zero: the neutralised portrait), `landmarks` the true landmarks. What a clip shows follows from the seed,
+the identity and the number of the clip alone, so the features do not depend on the number of workers.
 
 Shapes: N frames, E units.
 """
@@ -178,7 +178,7 @@ def _perform(
         return len(clips)
     dataset = PreparedDataset(motions) if motions else None
     for clip in clips:
-        audio, alpha, performance = _material(writer.root, clip, dataset)
+        audio, alpha, performance = _material(writer.root, clip, dataset, puppet.yaw_range)
         moved = [
             puppet.move(*pose)
             for pose in zip(
@@ -203,14 +203,14 @@ def _frames(puppet: Puppet, moved: Sequence[Any], size: int) -> Iterator[np.ndar
 
 
 def _material(
-    out: Path, clip: ClipPlan, dataset: PreparedDataset | None
+    out: Path, clip: ClipPlan, dataset: PreparedDataset | None, yaw_range: tuple[float, float]
 ) -> tuple[np.ndarray | None, np.ndarray, Performance]:
     """Sound (samples,), alpha (N,A) and motion of a clip."""
     model = FaceModel.load()
     start, stop = clip.start, clip.start + clip.row.frames
     if dataset is not None:
         real = dataset.clip(clip.sound.name)
-        performance = perform_motion(real.features("expression"), real.features("landmarks"), model)
+        performance = perform_motion(real.features("expression"), real.features("landmarks"), model, yaw_range)
         sound = real.audio(start, stop) if real.row.has_sound else None
         return sound, real.features("audio", start, stop), performance.part(start, stop)
     audio = read_audio(clip.sound.path)
@@ -225,5 +225,6 @@ def _material(
         model,
         clip.identity_seed,
         clip.clip_seed,
+        yaw_range,
     )
     return audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME], np.asarray(alpha), performance

@@ -36,7 +36,7 @@ class Emotion:
 EMOTIONS: dict[str, Emotion] = {
     "neutral": Emotion({}),
     "angry": Emotion(
-        {"browDown": 1.0, "noseSneer": 0.45, "eyeSquint": 0.45, "eyeWide": 0.2, "mouthFrown": 0.4, "mouthUpperUp": 0.15}
+        {"browDown": 1.25, "noseSneer": 0.6, "eyeSquint": 0.45, "eyeWide": 0.2, "mouthFrown": 0.4, "mouthUpperUp": 0.15}
         | {"mouthPress": 0.2, "jawForward": 0.25},
         speaking=1.3,
         liveliness=1.5,
@@ -57,7 +57,7 @@ EMOTIONS: dict[str, Emotion] = {
         head=(-0.04, -0.03),
     ),
     "fear": Emotion(
-        {"browInnerUp": 1.0, "browOuterUp": 0.45, "eyeWide": 1.0, "mouthStretch": 0.7, "mouthLowerDown": 0.2}
+        {"browInnerUp": 1.2, "browOuterUp": 0.6, "eyeWide": 1.2, "mouthStretch": 0.8, "mouthLowerDown": 0.2}
         | {"jawOpen": 0.06},
         speaking=0.95,
         liveliness=1.2,
@@ -72,7 +72,7 @@ EMOTIONS: dict[str, Emotion] = {
         head=(-0.02, 0.03),
     ),
     "sad": Emotion(
-        {"mouthFrown": 0.9, "browInnerUp": 1.0, "eyeBlink": 0.22, "mouthShrugLower": 0.4, "browDown": 0.15}
+        {"mouthFrown": 1.1, "browInnerUp": 1.2, "eyeBlink": 0.25, "mouthShrugLower": 0.4, "browDown": 0.15}
         | {"mouthPress": 0.1},
         speaking=0.7,
         liveliness=0.6,
@@ -80,7 +80,7 @@ EMOTIONS: dict[str, Emotion] = {
         head=(0.09, -0.04),
     ),
     "surprised": Emotion(
-        {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0, "jawOpen": 0.14, "mouthFunnel": 0.15},
+        {"browInnerUp": 1.2, "browOuterUp": 1.2, "eyeWide": 1.2, "jawOpen": 0.14, "mouthFunnel": 0.15},
         speaking=1.2,
         liveliness=1.2,
         blinking=0.6,

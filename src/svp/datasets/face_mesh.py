@@ -3,6 +3,8 @@
 Coordinates are continuous pixels (the centre of the first pixel is 0.5, 0.5).
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from svp.face import topology
@@ -73,7 +75,7 @@ def ring_triangles() -> np.ndarray:
     n = len(_OVAL)
     loops = [_OVAL, *(N_SURFACE + n * k + np.arange(n) for k in range(len(RING_PLACES)))]
     closed = [np.append(loop, loop[0]) for loop in loops]
-    return np.concatenate([strip(inner, outer) for inner, outer in zip(closed[:-1], closed[1:], strict=True)])
+    return np.concatenate([strip(inner, outer) for inner, outer in pairwise(closed)])
 
 
 def hole_triangles() -> np.ndarray:

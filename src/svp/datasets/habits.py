@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from svp.media.video import FPS
 
-MAX_ANGLES = np.radians([11.0, 19.0, 10.0])  # pitch, yaw, roll
+MAX_PITCH, MAX_YAW, MAX_ROLL = np.radians([11.0, 19.0, 10.0])
 # The head turns about the top of the neck; in pupil distances from the point between the eyes.
 NECK = np.array([0.0, 0.9, 1.5])
 BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1])  # course of a blink, frame by frame
@@ -96,6 +96,7 @@ class Habits:
         loudness: np.ndarray,
         bias: tuple[float, float] = (0.0, 0.0),
         liveliness: float = 1.0,
+        yaw_range: tuple[float, float] = (-MAX_YAW, MAX_YAW),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (N,3,3) and translation (N,3) in pupil distances, relative to the portrait's pose.
 
@@ -105,13 +106,18 @@ class Habits:
             loudness: (N,), 0 to 1.
             bias: pitch and roll that an emotion adds.
             liveliness: factor of the motion.
+            yaw_range: how far the head may turn to either side.
         """
         angles = self.rest + np.radians(rng.normal(0, [1.0, 3.0, 1.0]))
         angles = angles + self.sway * liveliness * smooth_noise(n_frames, 3, self.pace, rng)
         beat = gaussian_filter1d(np.asarray(loudness, np.float64), 2.5, mode="nearest")
         angles[:, 0] += self.nod * liveliness * (beat - beat.mean()) + bias[0]
         angles[:, 2] += bias[1]
-        angles = MAX_ANGLES * np.tanh(angles / MAX_ANGLES)
+        low, high = max(yaw_range[0], -MAX_YAW), min(yaw_range[1], MAX_YAW)
+        most = np.stack(
+            [np.full(n_frames, MAX_PITCH), np.where(angles[:, 1] > 0, high, -low), np.full(n_frames, MAX_ROLL)], 1
+        )
+        angles = most * np.tanh(angles / most)
         rotation = Rotation.from_euler("YXZ", angles[:, [1, 0, 2]]).as_matrix()
         shift = self.shift * smooth_noise(n_frames, 3, 1.5 * self.pace, rng) * min(liveliness, 1.2)
         shift[:, 2] = 0.0  # weak perspective: depth is not seen

@@ -12,14 +12,14 @@ from scipy.spatial.transform import Rotation
 from svp.datasets.emotions import EMOTIONS, emotion_track
 from svp.datasets.habits import Habits, smooth_noise
 from svp.datasets.phones import Phone
-from svp.datasets.visemes import expand, loudness_track, speech_track
+from svp.datasets.visemes import closed, expand, loudness_track, speech_track
 from svp.face.fit import fit_clip
 from svp.face.model import FaceModel
 from svp.face.topology import EYE_CORNERS_RIGHT, PUPIL_LEFT, PUPIL_RIGHT
 
 MAX_TURN = np.radians(20.0)  # a photo has no other side: heads turn no further than this from the portrait
 MAX_SHIFT = 0.15  # pupil distances
-MAX_UNIT = 1.2
+MAX_UNIT = 1.3
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def perform_speech(
     model: FaceModel,
     identity_seed: Sequence[int],
     clip_seed: Sequence[int],
+    yaw_range: tuple[float, float],
 ) -> Performance:
     """Speak frames start:stop of a recording with an emotion.
 
@@ -58,6 +59,7 @@ def perform_speech(
         emotion, intensity: a key of EMOTIONS and 0 to 3.
         identity_seed: decides the person's habits and how the person shows the emotion.
         clip_seed: decides everything else.
+        yaw_range: of the puppet.
     """
     n_frames = stop - start
     habits = Habits.draw(np.random.default_rng([*identity_seed, 0]))
@@ -67,14 +69,17 @@ def perform_speech(
     strength = intensity / 3
 
     amplitude = habits.speaking * (1 + strength * (mood.speaking - 1))
-    expression = speech_track(phones, audio, stop, model.unit_names, amplitude)[start:].astype(np.float64)
     units = model.unit_names
-    expression += emotion_track(emotion, intensity, n_frames, units, mood_rng, np.random.default_rng(mood_seed))
+    spoken, shut = speech_track(phones, audio, stop, units, amplitude)
+    expression = spoken[start:] + emotion_track(
+        emotion, intensity, n_frames, units, mood_rng, np.random.default_rng(mood_seed)
+    )
     rng = np.random.default_rng(rest_seed)
     for names, size in ((("browInnerUp", "browOuterUp"), 0.12), (("browDown",), 0.10), (("mouthSmile",), 0.06)):
         stir = np.clip(smooth_noise(n_frames, 1, 0.6, rng), 0, 2.5)
         for name in names:
             expression += size * stir * expand({name: 1.0}, units)
+    expression = closed(expression, shut[start:], units)
     blink_factor = 1 + strength * (mood.blinking - 1)
     blinks = habits.blinks(n_frames, np.random.default_rng(blink_seed), blink_factor)
     open_share = 1 - blinks[:, None] * expand({"eyeWide": 1.0, "eyeSquint": 1.0}, units)
@@ -86,26 +91,31 @@ def perform_speech(
     loudness = loudness_track(audio, stop)[start:]
     bias = (strength * mood.head[0], strength * mood.head[1])
     liveliness = 1 + strength * (mood.liveliness - 1)
-    rotation, translation = habits.head(n_frames, np.random.default_rng(head_seed), loudness, bias, liveliness)
+    rotation, translation = habits.head(
+        n_frames, np.random.default_rng(head_seed), loudness, bias, liveliness, yaw_range
+    )
     expression = np.clip(expression, 0, MAX_UNIT)
     return Performance(_with_gaze(expression, gaze, model), rotation, translation, gaze)
 
 
-def perform_motion(expression: np.ndarray, landmarks: np.ndarray, model: FaceModel) -> Performance:
+def perform_motion(
+    expression: np.ndarray, landmarks: np.ndarray, model: FaceModel, yaw_range: tuple[float, float]
+) -> Performance:
     """Repeat the motion of a real clip.
 
-    The clip's expression is taken as it is (it holds the style); its head pose is taken relative to its mean direction and
-    kept within what a photo can show.
+    The clip's expression is taken as it is (it holds the style); its head pose is taken relative to its mean direction
+    and kept within what a photo can show.
 
     Args:
         expression: (N,E) of the clip, in the model's units.
         landmarks: (N,478,3) of the clip, in pixels.
+        yaw_range: of the puppet.
     """
     fit = fit_clip(landmarks, model)
     rotation = np.asarray(fit.rotation, np.float64)
     u, _, vt = np.linalg.svd(rotation.mean(0))
     middle = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
-    relative = _limited(rotation @ middle.T)
+    relative = _limited(rotation @ middle.T, yaw_range)
     pupils = np.linalg.norm(landmarks[:, PUPIL_RIGHT, :2] - landmarks[:, PUPIL_LEFT, :2], axis=1)
     place = np.zeros((len(landmarks), 3))
     place[:, :2] = np.asarray(fit.translation, np.float64)[:, :2] / np.median(pupils)
@@ -114,11 +124,13 @@ def perform_motion(expression: np.ndarray, landmarks: np.ndarray, model: FaceMod
     return Performance(np.clip(expression, 0, 1.5).astype(np.float32), relative, translation, gaze)
 
 
-def _limited(rotation: np.ndarray) -> np.ndarray:
-    """Rotations (N,3,3) whose angle stays below MAX_TURN."""
+def _limited(rotation: np.ndarray, yaw_range: tuple[float, float]) -> np.ndarray:
+    """Rotations (N,3,3) whose angle stays below MAX_TURN and whose yaw stays in the range."""
     vectors = Rotation.from_matrix(rotation).as_rotvec()
     angle = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Rotation.from_rotvec(vectors * MAX_TURN * np.tanh(angle / MAX_TURN) / np.maximum(angle, 1e-9)).as_matrix()
+    vectors = vectors * MAX_TURN * np.tanh(angle / MAX_TURN) / np.maximum(angle, 1e-9)
+    vectors[:, 1] = np.clip(vectors[:, 1], *yaw_range)
+    return Rotation.from_rotvec(vectors).as_matrix()
 
 
 def _iris_reach(model: FaceModel) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Phones with times of a recording: read from `X.phones.json`, or aligned from `X.txt` by pocketsphinx.
 
-Phone names are ARPABET in lower case without stress ("aa", "m", ...), "ax" for the unstressed vowel and "pau" for a pause.
+Phone names are ARPABET in lower case without stress ("aa", "m", ...), "ax" for the unstressed vowel, "pau" for a pause.
 """
 
 import json

@@ -23,8 +23,12 @@ from svp.face.topology import N_SURFACE
 # The share of the measured expression that is taken away: all of the mouth, less where wrinkles, lids and brows are as
 # much identity as expression.
 NEUTRALISED = {"mouth": 1.0, "jaw": 1.0, "cheek": 0.6, "nose": 0.6, "brow": 0.5, "eye": 0.4, "tongue": 0.0}
+MIN_YAW = np.radians(4.0)
 SUBPIXEL_BITS = 4
+MAX_YAW = np.radians(24.0)  # of the frame, whatever the portrait's own is
+MAX_STRETCH = 5.0  # portrait pixels per frame pixel
 JAW_PULL = (0.6, 0.2, 0.0)  # how far each ring follows the edge of the face when the expression moves it
+BROWS = (([70, 63, 105, 66, 107], [46, 53, 52, 65, 55]), ([300, 293, 334, 296, 336], [276, 283, 282, 295, 285]))
 EARS = (127, 356, 234, 454)
 # The other rows of each lip, which move with its inner edge; all run from the person's right to the left.
 _UPPER_ROWS = tuple(np.array(topology.LIP_UPPER).reshape(4, 9)[:3])
@@ -57,6 +61,7 @@ class Puppet:
     Attributes:
         neutral: (478,3) landmarks at zero expression and the portrait's own pose.
         pupil_distance: of the portrait, in pixels.
+        yaw_range: how far the head may turn about the vertical, in radians, before a photo shows that it is flat.
     """
 
     def __init__(self, portrait: np.ndarray, landmarks: np.ndarray, model: FaceModel) -> None:
@@ -73,6 +78,8 @@ class Puppet:
         translation = np.asarray(fit.translation[0], np.float64)
         self.pivot[: len(translation)] = translation
         self._to_portrait = float(fit.scale[0]) * np.asarray(fit.rotation[0], np.float64).T
+        own_yaw = float(np.arcsin(np.clip(fit.rotation[0][0, 2], -1, 1)))
+        self.yaw_range = (min(-MAX_YAW - own_yaw, -MIN_YAW), max(MAX_YAW - own_yaw, MIN_YAW))
         self.pupil_distance = float(np.linalg.norm(source[468, :2] - source[473, :2]))
         # Depth comes from the fitted model: the detector's own depth is noisy and differs between portraits.
         shape = np.asarray(model.shape(fit.identity, fit.expression[0]), np.float64) @ self._to_portrait
@@ -82,6 +89,7 @@ class Puppet:
 
         units = np.asarray(model.expression, np.float64) @ self._to_portrait  # (E,478,3) in pixels
         units[:, N_SURFACE:] = 0  # irises go with the gaze
+        _keep_brows_thick(units)
         self._units = self._own_lids(units)
         share = np.array([_share(name) for name in self.unit_names])
         own = np.asarray(fit.expression[0], np.float64) * share
@@ -177,8 +185,6 @@ class Puppet:
         area = _areas(target, triangles)
         visible = area * self._orientation > 1e-3
         face_depth = depth[triangles[self._n_behind :]].mean(1)
-        order = np.concatenate([np.arange(self._n_behind), self._n_behind + np.argsort(-face_depth)])
-        order = order[visible[order]]
         # Affine target -> portrait: columns of the inverse edge matrix times the portrait's edges.
         sa, sb, sc = (self._vertices[triangles[:, k]] for k in range(3))
         safe = np.where(visible, area, 1.0)[:, None]
@@ -189,6 +195,12 @@ class Puppet:
         affine = np.stack([by_x, by_y, offset], 2).astype(np.float32)  # (T,2,3)
         affine = np.concatenate([affine, np.eye(2, 3, dtype=np.float32)[None]])
 
+        # Behind the face come holes and rings, then the face from far to near. What is seen almost from its edge comes
+        # first of all: beyond its own pixels its map runs wild, and its neighbours cover them.
+        order = np.concatenate([np.arange(self._n_behind), self._n_behind + np.argsort(-face_depth)])
+        order = order[visible[order]]
+        thin = np.abs(affine[order, :, :2]).max((1, 2)) > MAX_STRETCH
+        order = np.concatenate([order[thin], order[~thin]])
         labels = np.full((self.size, self.size), len(triangles), np.int32)
         corners = np.rint((target[triangles] - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
         for index in order.tolist():  # far to near
@@ -247,6 +259,14 @@ class Puppet:
         apart[mesh.INNER_UPPER_LIP[1:-1], :2] -= inward[1:-1]
         apart[mesh.INNER_LOWER_LIP[1:-1], :2] += inward[1:-1]
         return apart
+
+
+def _keep_brows_thick(units: np.ndarray) -> None:
+    """Both edges of a brow move like the one that moves more: hair does not shrink. (E,478,3), changed in place."""
+    for upper, lower in BROWS:
+        first, second = units[:, upper], units[:, lower]
+        more = np.linalg.norm(first, axis=2, keepdims=True) >= np.linalg.norm(second, axis=2, keepdims=True)
+        units[:, upper] = units[:, lower] = np.where(more, first, second)
 
 
 def _share(unit_name: str) -> float:

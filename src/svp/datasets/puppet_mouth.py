@@ -9,9 +9,10 @@ import numpy as np
 
 from svp.face import topology
 
+FINE = 4  # the outline of the lips is drawn this much larger
 TEXELS = 160  # texture pixels per pupil distance
 TEETH_WIDTH = 0.74  # of the visible arch
-UPPER_TEETH = (-0.13, 0.035)  # top and edge of the upper teeth, from the line where the lips meet
+UPPER_TEETH = (-0.12, 0.055)  # top and edge of the upper teeth, from the line where the lips meet
 LOWER_TEETH = (-0.005, 0.12)  # edge and root of the lower teeth, from the same line moved with the jaw
 INCISOR = 0.115  # width of the middle tooth; the others get narrower towards the sides
 CHEEKS = (50, 280, 205, 425)  # landmarks whose colour tells the light
@@ -50,9 +51,12 @@ class Mouth:
         if (high <= low).any():
             return
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
-        mask = np.zeros(size[::-1], np.uint8)
-        cv2.fillPoly(mask, [np.rint((ring - low - 0.5) * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
-        if mask.max() < 16:
+        # OpenCV draws half a pixel of outline; at four times the size it does not open closed lips.
+        fine = np.zeros((size[1] * FINE, size[0] * FINE), np.uint8)
+        cv2.fillPoly(fine, [np.rint(((ring - low) * FINE - 0.5) * 16).astype(np.int32)], 255, shift=4)
+        soft = cv2.resize(fine, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        soft = np.clip(soft * 1.5 - 0.5, 0, 1)
+        if not soft.any():
             return
         across = still[454, :2].astype(np.float64) - still[234, :2]
         across = landmarks[308, :2].astype(np.float64) - landmarks[78, :2] if not across.any() else across
@@ -71,21 +75,20 @@ class Mouth:
         y = (np.arange(size[1]) + low[1] + 0.5)[:, None]
         aside = ((x - lower_at[0]) * across[0] + (y - lower_at[1]) * across[1]) / self._unit
         beneath = ((x - lower_at[0]) * down[0] + (y - lower_at[1]) * down[1]) / self._unit
-        tongue = np.exp(-((aside / 0.22) ** 2) - ((beneath - 0.06) / 0.10) ** 2)[..., None] * min(
+        tongue = np.exp(-((aside / 0.22) ** 2) - ((beneath - 0.02) / 0.11) ** 2)[..., None] * min(
             1.0, drop / (0.2 * self._unit) + 0.2
         )
-        picture = self._cavity + np.clip(tongue, 0, 1) * (self._tongue - self._cavity) * 0.75
-        picture = picture + lower[..., 3:] * (lower[..., :3] - picture)
-        picture = picture + upper[..., 3:] * (upper[..., :3] - picture)
-
-        soft = mask.astype(np.float32) / 255
+        picture = self._cavity + np.clip(tongue, 0, 1) * (self._tongue - self._cavity)
         blur = max(0.05 * self._unit, 1.0)
         depth = cv2.GaussianBlur(soft, (0, 0), blur, borderType=cv2.BORDER_CONSTANT)
         shade = np.clip(0.25 + 0.95 * depth, 0, 1)[..., None]  # light does not reach what is close to the lips
+        picture = picture * shade
+        picture = picture + lower[..., 3:] * (lower[..., :3] * (0.55 + 0.45 * shade) - picture)
+        picture = picture + upper[..., 3:] * (upper[..., :3] * (0.65 + 0.35 * shade) - picture)
         sides = np.clip(1.15 - (np.abs(aside) / 0.42) ** 2, 0.15, 1)[..., None]
         weight = cv2.GaussianBlur(soft, (3, 3), 0)[..., None]
         region = frame[low[1] : high[1], low[0] : high[0]]
-        region[:] = np.clip(np.rint(region + weight * (picture * shade * sides - region)), 0, 255).astype(np.uint8)
+        region[:] = np.clip(np.rint(region + weight * (picture * sides - region)), 0, 255).astype(np.uint8)
 
 
 def _lip_line(landmarks: np.ndarray) -> np.ndarray:
@@ -149,11 +152,11 @@ def _place(
     top: float,
 ) -> np.ndarray:
     """A texture warped into a region: `at` is the middle of the lip line, `across` and `down` one pupil distance."""
-    height, width = texture.shape[:2]
+    width = texture.shape[1]
     matrix = np.stack([across / TEXELS, down / TEXELS], 1)
     origin = at - low - 0.5 + top * down - matrix @ np.array([width / 2 - 0.5, -0.5])
     premultiplied = texture.copy()
     premultiplied[..., :3] *= texture[..., 3:]
     warped = cv2.warpAffine(premultiplied, np.column_stack([matrix, origin]), size, flags=cv2.INTER_LINEAR)
-    warped[..., :3] /= np.maximum(warped[..., 3:], 1e-3)
+    warped[..., :3] = warped[..., :3] / np.maximum(warped[..., 3:], 1e-3)
     return warped

@@ -56,13 +56,15 @@ _PHONES: dict[str, tuple[str, ...]] = {
 }
 # How far a shape forbids the lips to be apart.
 _CLOSURE = {"closed": 1.0, "lip on teeth": 0.75}
-_OPENING_UNITS = ("jawOpen", "mouthLowerDown", "mouthUpperUp", "mouthFunnel")
+# Units that part the lips, and how much of them a closure takes away.
+_OPENING_UNITS = {"jawOpen": 1.0, "mouthLowerDown": 1.0, "mouthUpperUp": 1.0, "mouthFunnel": 1.0, "mouthStretch": 0.7}
+_OPENING_UNITS |= {"noseSneer": 0.4, "mouthSmile": 0.3}
 
 
 def speech_track(
     phones: Sequence[Phone], audio: np.ndarray, n_frames: int, unit_names: Sequence[str], amplitude: float = 1.0
-) -> np.ndarray:
-    """Mouth units (N,E) of spoken phones.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mouth units (N,E) of spoken phones, and how far the lips must be closed in each frame (N,), 0 to 1.
 
     Args:
         phones: in order; time between them counts as a pause, unknown names as an unstressed vowel.
@@ -87,11 +89,14 @@ def speech_track(
     # A closure lasts at least as long as a frame, so that every /b m p/ is seen in one.
     held = maximum_filter1d(closure, 1 + 2 * round(0.5 * TRACK_RATE / FPS))
     shut = np.maximum(gaussian_filter1d(held, CLOSURE_SECONDS * TRACK_RATE, mode="nearest"), closure)
-    for name in _OPENING_UNITS:
-        columns = [k for k, unit in enumerate(unit_names) if unit in (name, f"{name}Left", f"{name}Right")]
-        smooth[:, columns] *= (1 - shut)[:, None]
     at = np.minimum(np.round(np.arange(n_frames) / FPS * TRACK_RATE).astype(int), steps - 1)
-    return smooth[at].astype(np.float32)
+    return closed(smooth[at], shut[at], unit_names), shut[at]
+
+
+def closed(track: np.ndarray, shut: np.ndarray, unit_names: Sequence[str]) -> np.ndarray:
+    """A track (N,E) whose lips meet where `shut` (N,) is 1, whatever else the face does."""
+    opening = sum(expand({name: share}, unit_names) for name, share in _OPENING_UNITS.items())
+    return track * (1 - shut[:, None] * opening)
 
 
 def loudness_track(audio: np.ndarray, n_frames: int) -> np.ndarray:
