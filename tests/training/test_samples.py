@@ -109,4 +109,4 @@ def test_groups_have_positives_and_negatives_and_keep_one_modality(tiny_dataset)
 def test_pictures_are_in_range(tiny_dataset):
     sample = PictureSamples(PreparedDataset(tiny_dataset), recipe("mini", "vae"), "train", (4, 8, 8))[0]
     assert sample["pixels"].shape == (3, 32, 32)
-    assert -1 <= float(sample["pixels"].min()) and float(sample["pixels"].max()) <= 1
+    assert float(sample["pixels"].min()) >= -1 and float(sample["pixels"].max()) <= 1

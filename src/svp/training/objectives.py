@@ -7,7 +7,8 @@ Each objective is a module whose forward takes a batch of `samples.py` and retur
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,10 +24,12 @@ Figures = dict[str, Tensor]
 class DiffusionObjective(nn.Module):
     """|| prediction - target ||^2 of Eq. 1, for the noise or (v-prediction) the velocity."""
 
+    alphas_cumprod: Tensor
+
     def __init__(self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, motion: bool) -> None:
         super().__init__()
         self.denoiser, self.motion = denoiser, motion
-        self.prediction_type = str(scheduler.config.prediction_type)
+        self.prediction_type = str(scheduler.config["prediction_type"])
         self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:

@@ -19,7 +19,7 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import latent_stride
 from svp.errors import InputError
 from svp.presets import PRESETS
-from svp.style.encoder import STD_FLOOR, StyleGaussian
+from svp.style.encoder import STD_FLOOR, StyleEncoder, StyleGaussian
 from svp.training.loop import Task, latest_checkpoint, run_stage, write_record
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
 from svp.training.options import TrainOptions
@@ -107,14 +107,15 @@ def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
     return SVPPipeline.from_pretrained(model_folder(init))
 
 
-def build_denoiser(pipeline: SVPPipeline) -> Denoiser:
-    return Denoiser(
-        unet=pipeline.unet,
-        reference_net=pipeline.reference_net,
-        guider=pipeline.guider,
-        audio_projection=pipeline.audio_projection,
-        style_projection=pipeline.style_projection,
-    )
+def style_encoder_of(pipeline: SVPPipeline) -> StyleEncoder:
+    """The model's style encoder.
+
+    Raises:
+        InputError: if the model was saved without one.
+    """
+    if pipeline.style_encoder is None:
+        raise InputError("--init: the model has no style encoder; start from one that `svp train` made")
+    return pipeline.style_encoder
 
 
 def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
@@ -142,7 +143,7 @@ def _build_task(
         network: torch.nn.Module = pipeline.vae
         select(stage, network)
         side = dataset.size // latent_stride(pipeline.vae)
-        shape = (pipeline.vae.config.latent_channels, side, side)
+        shape = (pipeline.vae.config["latent_channels"], side, side)
         return Task(
             VaeObjective(pipeline.vae, options.kl_weight),
             _trainable(network),
@@ -150,11 +151,11 @@ def _build_task(
             PictureSamples(dataset, options, "val", shape) if dataset.accepted("val") else None,
         )
     if stage.name == "prior":
-        encoder = pipeline.style_encoder
-        if encoder.config.standardize and fresh:
+        encoder = style_encoder_of(pipeline)
+        if encoder.config["standardize"] and fresh:
             encoder.set_standardization(*_moments(dataset, "expression"), *_moments(dataset, "audio"))
         select(stage, encoder)
-        size = encoder.config.style_size
+        size = encoder.config["style_size"]
         return Task(
             PriorObjective(encoder, options.temperature),
             _trainable(encoder),
@@ -168,7 +169,7 @@ def _build_task(
 def _diffusion_task(
     pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool
 ) -> Task:
-    denoiser = build_denoiser(pipeline)
+    denoiser = pipeline.denoiser
     if stage.name == "motion" and fresh:
         start_motion(denoiser, dataset)
     select(stage, denoiser, options.train_spatial)
@@ -178,11 +179,11 @@ def _diffusion_task(
     def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:
         return DiffusionSamples(
             dataset,
-            LatentCache(latents, scaling_factor=pipeline.vae.config.scaling_factor),
+            LatentCache(latents, scaling_factor=pipeline.vae.config["scaling_factor"]),
             options,
             split,
             latent_stride=latent_stride(pipeline.vae),
-            num_train_timesteps=pipeline.scheduler.config.num_train_timesteps,
+            num_train_timesteps=pipeline.scheduler.config["num_train_timesteps"],
             styles=styles,
             timesteps=timesteps,
         )
@@ -201,7 +202,7 @@ def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
         for name, parameter in denoiser.unet.named_parameters():
             if name.endswith("attn2.to_out.0.weight"):
                 parameter.zero_()
-    if denoiser.audio_projection.config.standardize:
+    if denoiser.audio_projection.config["standardize"]:
         mean, std = _moments(dataset, "audio")
         denoiser.audio_projection.feature_mean.copy_(mean)
         denoiser.audio_projection.feature_std.copy_(std.clamp_min(STD_FLOOR * float(std.max())))
@@ -210,7 +211,7 @@ def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
 @torch.no_grad()
 def encode_styles(pipeline: SVPPipeline, dataset: PreparedDataset) -> dict[str, StyleGaussian]:
     """The frozen prior's Gaussian of every accepted clip."""
-    encoder = pipeline.style_encoder.eval()
+    encoder = style_encoder_of(pipeline).eval()
     styles = {}
     for row in dataset.accepted():
         clip = dataset.clip(row.clip_id)
@@ -234,7 +235,7 @@ def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> No
         styles = encode_styles(pipeline, dataset)
         neutral = [row for row in dataset.accepted("train") if row.emotion == "neutral"] or dataset.accepted("train")
         codes = torch.cat([styles[row.clip_id].mean for row in neutral])
-        pipeline.style_encoder.neutral_code.copy_(codes.mean(dim=0))
+        style_encoder_of(pipeline).neutral_code.copy_(codes.mean(dim=0))
 
 
 def _moments(dataset: PreparedDataset, feature: str) -> tuple[Tensor, Tensor]:
