@@ -107,6 +107,8 @@ class StylePrior:
         So mu becomes neutral + k (mu - neutral) and sigma^2 becomes k^2 sigma^2: 0 is the neutral code itself, 1
         changes nothing, more exaggerates.
         """
+        if strength == 1:
+            return self  # exactly, not but for rounding
         return replace(
             self,
             mean=self.neutral + strength * (self.mean - self.neutral),

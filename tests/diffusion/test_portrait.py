@@ -1,0 +1,72 @@
+"""Portraits and head motions from real pictures and clips."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from svp.diffusion.portrait import Portrait, head_points, prepare_portrait
+from svp.face.head_kps import head_kps
+from svp.face.landmarks import track_landmarks
+from svp.face.motion import HeadMotion
+from svp.media.image import read_image
+from svp.media.video import read_frames
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def picture(shared: Path) -> Path:
+    return shared / "data/portraits/anitalker_monalisa.jpg"
+
+
+@pytest.fixture(scope="module")
+def clip(shared: Path) -> Path:
+    return next(iter(sorted((shared / "data/clips/lrs3_spectre").glob("*.mp4"))))
+
+
+@pytest.fixture(scope="module")
+def portrait(picture: Path) -> Portrait:
+    return prepare_portrait(picture, SIZE)
+
+
+def test_a_portrait_is_the_same_from_a_file_an_array_and_a_picture(portrait: Portrait, picture: Path) -> None:
+    assert portrait.image.shape == (SIZE, SIZE, 3) and portrait.image.dtype == np.uint8
+    inside = (portrait.landmarks[:, :2] > 0) & (portrait.landmarks[:, :2] < SIZE)
+    assert inside.all()
+    for other in (read_image(picture), Image.open(picture)):
+        again = prepare_portrait(other, SIZE)
+        assert np.array_equal(again.image, portrait.image)
+        assert np.array_equal(again.landmarks, portrait.landmarks)
+
+
+def test_a_still_head_keeps_the_points_and_a_natural_one_moves_them(portrait: Portrait) -> None:
+    own = head_kps(portrait.landmarks)
+    still = head_points("still", portrait, 5, "pose", seed=0)
+    np.testing.assert_allclose(still, np.repeat(own[None], 5, axis=0), atol=1e-3)
+    natural = head_points("natural", portrait, 50, "pose", seed=0)
+    assert natural.shape == (50, 8, 2) and natural.std(axis=0).max() > 0.5
+    assert np.array_equal(head_points("natural", portrait, 50, "pose", seed=0), natural)
+    assert not np.array_equal(head_points("natural", portrait, 50, "pose", seed=1), natural)
+    assert np.array_equal(head_points(HeadMotion.still(2), portrait, 5, "pose", seed=0), still)
+
+
+def test_a_clip_gives_its_motion_or_its_points(portrait: Portrait, clip: Path) -> None:
+    moved = head_points(clip, portrait, 30, "pose", seed=0)
+    assert moved.shape == (30, 8, 2)
+    own = head_kps(portrait.landmarks)
+    assert np.abs(moved - own).max(axis=(1, 2)).min() < 0.05 * SIZE  # near the portrait's own at the frontal frame
+    points = head_points(clip, portrait, 30, "none", seed=0)
+    eyes = points[:, 4:6]
+    track = head_kps(track_landmarks(read_frames(clip, seconds=1.2)))[:, 4:6]
+    ratio = np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=-1) / np.linalg.norm(track[:, 0] - track[:, 1], axis=-1)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)  # only cropped and scaled
+
+
+def test_a_clip_shorter_than_the_video_plays_forth_and_back(portrait: Portrait, clip: Path) -> None:
+    length = len(track_landmarks(read_frames(clip, seconds=20)))
+    for retarget in ("pose", "none"):
+        points = head_points(clip, portrait, 2 * length + 3, retarget, seed=0)
+        assert len(points) == 2 * length + 3
+        np.testing.assert_allclose(points[length : 2 * length - 2], points[1 : length - 1][::-1], atol=1e-3)
