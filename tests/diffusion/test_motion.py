@@ -54,3 +54,13 @@ def test_videos_of_a_batch_do_not_mix():
 def test_windows_longer_than_the_table_are_refused():
     with pytest.raises(ValueError, match="window of 9 frames is longer than the motion modules' 8 positions"):
         module()(torch.randn(9, 8, 4, 4), 9)
+
+
+def test_motion_modules_train_on_frozen_levels_in_channels_last():
+    """torch's group norm kernel kills the process here unless the layout is changed."""
+    denoiser = tiny_denoiser().to(memory_format=torch.channels_last).requires_grad_(False)
+    moving = denoiser.unet.down_blocks[0].motion_modules.requires_grad_(True)
+    inputs = tiny_inputs(frames=2)
+    conditions = denoiser.encode(**inputs)
+    denoiser(torch.randn(2, 4, 2, 8, 8), 300, conditions).square().mean().backward()
+    assert all(parameter.grad.any() for parameter in moving.parameters())

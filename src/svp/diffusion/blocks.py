@@ -15,6 +15,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
+from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
 
 RESNET_EPS = 1e-5
@@ -68,7 +69,7 @@ class SpatialTransformer(nn.Module):
 
     def __init__(self, *, channels: int, norm_groups: int, block: TransformerBlock) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(norm_groups, channels, eps=TRANSFORMER_NORM_EPS)
+        self.norm = GroupNorm(norm_groups, channels, eps=TRANSFORMER_NORM_EPS)
         self.proj_in = nn.Conv2d(channels, channels, kernel_size=1)
         self.transformer_blocks = nn.ModuleList([block])
         self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
@@ -128,6 +129,9 @@ class Level(nn.Module):
             )
             for entering in in_channels
         )
+        for resnet, entering in zip(self.resnets, in_channels, strict=True):
+            resnet.norm1 = GroupNorm(norm_groups, entering, eps=RESNET_EPS)
+            resnet.norm2 = GroupNorm(norm_groups, channels, eps=RESNET_EPS)
         if make_motion is not None:
             self.motion_modules = nn.ModuleList(make_motion(channels) for _ in range(attentions))
         self.has_attention = make_block is not None

@@ -13,6 +13,7 @@ from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
 from svp.diffusion.attention import Attention, zero
+from svp.diffusion.group_norm import GroupNorm
 
 GROUP_NORM_EPS = 1e-6
 TABLE_TOLERANCE = 1e-4  # the published tables were computed in float32
@@ -111,7 +112,7 @@ class TemporalTransformer(nn.Module):
         super().__init__()
         self.max_frames = max_frames
         self.norm_across_frames = norm_across_frames
-        self.norm = nn.GroupNorm(norm_groups, channels, eps=GROUP_NORM_EPS)
+        self.norm = GroupNorm(norm_groups, channels, eps=GROUP_NORM_EPS)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList([TemporalBlock(channels=channels, heads=heads, max_frames=max_frames)])
         self.proj_out = nn.Linear(channels, channels)

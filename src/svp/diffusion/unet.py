@@ -24,6 +24,7 @@ from svp.diffusion.blocks import (
     name_blocks,
 )
 from svp.diffusion.conditions import Conditions
+from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
 from svp.diffusion.strict_config import StrictModel
 
@@ -161,7 +162,7 @@ class DenoisingUNet(StrictModel):
             motion_levels=tuple(motion_levels),
             motion_mid=motion_mid,
         )
-        self.conv_norm_out = nn.GroupNorm(norm_num_groups, width, eps=RESNET_EPS)
+        self.conv_norm_out = GroupNorm(norm_num_groups, width, eps=RESNET_EPS)
         self.conv_out = nn.Conv2d(width, out_channels, kernel_size=3, padding=1)
         self.blocks = cast(dict[str, DenoisingBlock], name_blocks(self))
         self.start_reference_from_self()
