@@ -84,7 +84,10 @@ def align(audio: np.ndarray, words: str, name: str) -> list[Phone]:
             decoder.set_alignment()
         decoder.start_utt()
         decoder.process_raw(sound, full_utt=True)
-        decoder.end_utt()
+        try:
+            decoder.end_utt()
+        except RuntimeError as error:
+            raise InputError(f"{name}: the words do not fit the recording; correct the text") from error
         if not second_pass and decoder.hyp() is None:  # the second pass has no hypothesis to ask for
             raise InputError(f"{name}: the words do not fit the recording; correct the text")
     phones = []
