@@ -52,7 +52,7 @@ def runs(tmp_path_factory, tiny_preset, tiny_dataset):
 
 EXPECTED = {  # stage -> (stage before, what moves, what of it may stay because nothing reaches it)
     "prior": ("vae", r"style_encoder\.", r"^$"),
-    "appearance": ("prior", r"unet\.(?!.*(attn2|norm2|attn_style|norm_style|motion_modules))|reference_net\.|guider\.",
+    "appearance": ("prior", r"unet\.(?!.*(attn2|blocks\.\d+\.norm2|attn_style|norm_style|motion_modules))|reference_net\.|guider\.",  # noqa: E501
                    r"reference_net\.|unet\..*attn1_5\.to_"),
     "motion": ("appearance", r"unet\.|audio_projection\.", r"unet\.(?!.*(attn2|motion_modules))|audio_projection\."),
     "style": ("motion", r"unet\..*(attn_style|norm_style)|style_projection\.", r"^$"),

@@ -15,7 +15,7 @@ from torch import nn
 
 from svp.training.options import StageName
 
-AUDIO_LAYERS = r"unet\..*\.(attn2|norm2)\."
+AUDIO_LAYERS = r"unet\..*\.transformer_blocks\.\d+\.(attn2|norm2)\."  # resnets have a norm2 of their own
 MOTION_MODULES = r"unet\..*motion_modules\."
 STYLE_LAYERS = r"unet\..*\.(attn_style|norm_style)\."
 
