@@ -22,6 +22,7 @@ from svp.datasets.prepared import DATASET_NAME, DatasetWriter
 from svp.datasets.sources import ClipSource, assign_splits, folder_sources
 from svp.errors import InputError
 from svp.face.model import FaceModel
+from svp.media.video import FPS
 
 FLUSH_SECONDS = 60.0
 INTERNAL = "internal error: "  # such a clip is tried again by the next run
@@ -45,7 +46,7 @@ class PrepareReport:
         frames = sum(row.frames for row in self.accepted)
         identities = len({row.identity for row in self.accepted})
         lines = [
-            f"{len(self.accepted)} clips of {identities} identities accepted, {frames} frames, {frames / 25:.0f} s"
+            f"{len(self.accepted)} clips of {identities} identities accepted, {frames} frames, {frames / FPS:.0f} s"
         ]
         if self.kept:
             lines.append(f"{self.kept} source files were done before")

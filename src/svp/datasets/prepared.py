@@ -6,6 +6,7 @@
     clips/<clip_id>.wav                 16 kHz mono, exactly as long as the video; silence when the source has none
     features/<clip_id>.safetensors      expression (N,E) f32, audio (N,A) f16, landmarks (N,478,3) f32 and head_kps
                                         (N,8,2) f32 in crop pixels; encoder ids in the header
+    latents/<vae>/<clip_id>.safetensors once training has cached them (latents.py)
     rows/<clip_id>.json                 only while a preparation runs: the row of a clip that is done
 
 Landmarks are float32 because float16 is a quarter of a pixel coarse beyond pixel 256.
