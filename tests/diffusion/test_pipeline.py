@@ -161,6 +161,15 @@ def test_saved_and_loaded_pipelines_are_equal(pipeline: SVPPipeline, portrait: P
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "model")).read_bytes()
 
 
+def test_half_precision_runs_and_stays_near(pipeline: SVPPipeline, portrait: Portrait, tmp_path) -> None:
+    pipeline.save_pretrained(tmp_path)
+    half = SVPPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert half.unet.dtype == half.vae.dtype == torch.bfloat16
+    style = random_style(pipeline)  # its encoder is still known
+    difference = generate(half, portrait, style=style).astype(int) - generate(pipeline, portrait, style=style)
+    assert 0 < np.abs(difference).mean() < 10
+
+
 def test_a_model_without_a_style_encoder_is_saved_and_refuses_styles(portrait: Portrait, tmp_path) -> None:
     whole = tiny_pipeline()
     parts = {name: part for name, part in whole.components.items() if name != "style_encoder"}
@@ -210,6 +219,7 @@ def test_unusable_inputs_are_named(pipeline: SVPPipeline, portrait: Portrait, tm
         "no face found": {"portrait": tmp_path / "black.png"},
         "no picture": {"portrait": np.zeros((4, 4), np.uint8)},
         "a.wav": {"audio": tmp_path / "a.wav"},
+        "audio: list": {"audio": [0.0, 1.0]},
         "mono floats": {"audio": np.zeros((2, 100), np.float32)},
         "no such style": {"style": tmp_path / "none.mp4"},
         "not a saved style": {"style": tmp_path / "broken.safetensors"},

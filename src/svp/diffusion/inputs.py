@@ -70,6 +70,8 @@ def load_audio(source: AudioSource) -> np.ndarray:
     """
     if isinstance(source, str | Path):
         return read_audio(source)
+    if not isinstance(source, np.ndarray):
+        raise InputError(f"audio: {type(source).__name__}; give a sound file or an array (samples,) at 16 kHz")
     if source.ndim != 1 or not np.issubdtype(source.dtype, np.floating) or not np.isfinite(source).all():
         raise InputError(f"audio: {source.dtype} {source.shape}; give finite mono floats at 16 kHz, (samples,)")
-    return source.astype(np.float32)
+    return source.astype(np.float32, copy=False)

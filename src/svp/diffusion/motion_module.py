@@ -39,7 +39,7 @@ class FramePositions(nn.Module):
 
     def forward(self, hidden_NFC: Tensor) -> Tensor:
         """(N, F, C) to (N, F, C)."""
-        return hidden_NFC + self.pe[:, : hidden_NFC.shape[1]]
+        return hidden_NFC + self.pe[:, : hidden_NFC.shape[1]].to(hidden_NFC.dtype)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         stored = state_dict.pop(prefix + "pe", None)  # not a parameter: known by formula

@@ -135,13 +135,13 @@ class SVPPipeline(DiffusionPipeline):
 
         Args:
             pretrained_model_name_or_path: "mini", or a folder.
-            kwargs: as in `DiffusionPipeline.from_pretrained` (`torch_dtype`, parts to replace).
+            kwargs: as in `DiffusionPipeline.from_pretrained` (`dtype`, parts to replace).
 
         Raises:
             InputError: if there is no such model.
         """
         folder = Path(pretrained_model_name_or_path)
-        if str(pretrained_model_name_or_path) in SHIPPED and not folder.is_dir():
+        if str(folder) in SHIPPED and not (folder / cls.config_name).is_file():
             folder = ASSETS / folder
         if not (folder / cls.config_name).is_file():
             problem = f"has no {cls.config_name}" if folder.is_dir() else "no such model"
