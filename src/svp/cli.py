@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 style_app = typer.Typer(no_args_is_help=True, help="Make style files.")
 app.add_typer(style_app, name="style")
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
 
 Preset = Literal["mini"]
 Stage = Literal["prior", "vae", "appearance", "motion", "style"]
@@ -70,11 +73,10 @@ def generate(
     _need_output(output, ".mp4")
     if style_strength != 1.0 and style is None:
         raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
-    from svp.diffusion.pipeline import SVPPipeline
     from svp.style.gallery import find_style
 
     source = None if style is None else find_style(style)
-    pipeline = SVPPipeline.from_pretrained(str(model) if model is not None else preset)
+    pipeline = _pipeline(model, preset)
     prior = None if source is None else pipeline.style(source).scale(style_strength)
     with _bar() as bar:
         task = bar.add_task("generate", total=None)
@@ -107,9 +109,7 @@ def style_extract(
     """
     _need_file(clip, "CLIP")
     _need_output(output, ".safetensors")
-    from svp.diffusion.pipeline import SVPPipeline
-
-    SVPPipeline.from_pretrained(str(model) if model is not None else preset).style(clip).save(output)
+    _pipeline(model, preset).style(clip).save(output)
     _say(f"{output}: style of {clip.name}")
 
 
@@ -230,6 +230,16 @@ def train(
     )
     model = run(preset, data, out, options, init=init, resume=resume, max_minutes=max_minutes)
     _say(f"{model}: model after stage {stage}")
+
+
+def _pipeline(model: Path | None, preset: str) -> SVPPipeline:
+    """The model to use, without diffusers' own bar: loading is short."""
+    from diffusers.utils import logging
+
+    from svp.diffusion.pipeline import SVPPipeline
+
+    logging.disable_progress_bar()
+    return SVPPipeline.from_pretrained(str(model) if model is not None else preset)
 
 
 def _bar():  # type: ignore[no-untyped-def]  # rich is imported late

@@ -1,0 +1,95 @@
+"""The command line as a user meets it: answers at once, one line and exit code 2 for what they can cause."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PORTRAIT = ROOT / "samples" / "portraits" / "ada.png"
+SPEECH = ROOT / "samples" / "speech" / "face.wav"
+
+
+def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "svp.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("command", [(), ("generate",), ("prepare",), ("puppet",), ("train",), ("style", "extract")])
+def test_help_of_every_command_has_an_example(command):
+    result = svp(*command, "--help")
+    assert result.returncode == 0
+    assert not command or "Example: svp" in result.stdout.replace("\n", " ")
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys, svp, svp.cli; print([m for m in ('torch', 'diffusers', 'mediapipe', 'cv2') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_version_is_that_of_the_package():
+    import svp as package
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert package.__version__ == project["version"]
+
+
+BAD_INPUTS = {
+    "no portrait": (("--portrait", "missing.png", "--audio", SPEECH), "missing.png: no such file"),
+    "folder": (("--portrait", ROOT, "--audio", SPEECH), "is a folder"),
+    "no audio": (("--portrait", PORTRAIT, "--audio", "missing.wav"), "missing.wav: no such file"),
+    "unknown style": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--style", "nosuchstyle"),
+        "nosuchstyle: no such file",
+    ),
+    "strength without style": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--style-strength", "2"),
+        "--style-strength",
+    ),
+    "no model": (("--portrait", PORTRAIT, "--audio", SPEECH, "--model", "nosuchfolder"), "nosuchfolder: no such model"),
+    "no motion": (("--portrait", PORTRAIT, "--audio", SPEECH, "--head-motion", "nosuch.mp4"), "nosuch.mp4"),
+    "retarget without clip": (("--portrait", PORTRAIT, "--audio", SPEECH, "--retarget", "none"), "retarget none"),
+    "portrait is text": (("--portrait", ROOT / "README.md", "--audio", SPEECH), "README.md"),
+    "audio is text": (("--portrait", PORTRAIT, "--audio", ROOT / "LICENSE"), "LICENSE"),
+    "no face": (("--portrait", "NOFACE", "--audio", SPEECH), "no face found"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_input_is_one_line_and_exit_code_two(case, tmp_path):
+    arguments, expected = BAD_INPUTS[case]
+    if "NOFACE" in arguments:
+        from PIL import Image
+
+        Image.new("RGB", (200, 200), (90, 120, 60)).save(tmp_path / "wall.png")
+        arguments = tuple(tmp_path / "wall.png" if a == "NOFACE" else a for a in arguments)
+    out = tmp_path / "out.mp4"
+    result = svp("generate", *arguments, "-o", out)
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    assert expected in lines[0] and lines[0].startswith("svp: ")
+    assert not out.exists()
+
+
+def test_the_output_must_be_an_mp4(tmp_path):
+    result = svp("generate", "--portrait", PORTRAIT, "--audio", SPEECH, "-o", tmp_path / "out.gif")
+    assert result.returncode == 2
+    assert "must end in .mp4" in result.stderr
+
+
+def test_puppet_wants_one_kind_of_motion(tmp_path):
+    result = svp("puppet", "--portraits", PORTRAIT.parent, "-o", tmp_path / "corpus")
+    assert result.returncode == 2
+    assert "--speech" in result.stderr
+
+
+def test_train_names_a_missing_dataset(tmp_path):
+    result = svp("train", "vae", "--data", tmp_path / "none", "--out", tmp_path / "run")
+    assert result.returncode == 2
+    assert "svp prepare" in result.stderr
