@@ -228,12 +228,3 @@ class DenoisingUNet(StrictModel):
         for block in self.blocks.values():
             block.norm1_5.load_state_dict(block.norm1.state_dict())
             block.attn1_5.load_state_dict(block.attn1.state_dict(), strict=False)  # the position term stays
-
-    @torch.no_grad()
-    def zero_audio_outputs(self) -> None:
-        """Zero the output weights of the audio attention, biases kept.
-
-        Once, when stage `motion` starts from SD's text attention; never on import or resume.
-        """
-        for block in self.blocks.values():
-            nn.init.zeros_(cast(nn.Linear, block.attn2.to_out[0]).weight)
