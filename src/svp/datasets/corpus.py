@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from threadpoolctl import threadpool_limits
 
 from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Sound, motion_sounds, plan_corpus, speech_sounds
 from svp.datasets.manifest import ClipRow
@@ -171,7 +172,8 @@ def _perform(
     """All clips of one portrait; runs in a worker."""
     cv2.setNumThreads(1)
     try:
-        puppet = load_puppet(portrait, options.render_size)
+        with threadpool_limits(1):  # the last bits of a matrix product depend on the number of threads
+            puppet = load_puppet(portrait, options.render_size)
     except InputError as error:
         for clip in clips:
             writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(str(error)))

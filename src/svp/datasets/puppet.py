@@ -87,13 +87,14 @@ class Puppet:
         self.pivot[2] = -shape[:, 2].mean()
         self.source = source
 
-        units = np.asarray(model.expression, np.float64) @ self._to_portrait  # (E,478,3) in pixels
-        units[:, N_SURFACE:] = 0  # irises go with the gaze
-        _keep_brows_thick(units)
-        self._units = self._own_lids(units)
+        self._units = np.asarray(model.expression, np.float64) @ self._to_portrait  # (E,478,3) in pixels
+        self._units[:, N_SURFACE:] = 0  # irises go with the gaze
+        _keep_brows_thick(self._units)
         share = np.array([_share(name) for name in self.unit_names])
         own = np.asarray(fit.expression[0], np.float64) * share
+        self._own_lids(source)
         self.neutral = self._close_lips(source - np.tensordot(own, self._units, 1))
+        self._own_lids(self.neutral)
 
         face = mesh.face_triangles(model.triangles)
         self._triangles = np.concatenate([mesh.hole_triangles(), mesh.ring_triangles(), face])
@@ -212,20 +213,14 @@ class Puppet:
         map_y = per_pixel[..., 3] * x + per_pixel[..., 4] * y + per_pixel[..., 5]
         return map_x - 0.5, map_y - 0.5  # OpenCV's pixel centres are whole numbers
 
-    def _own_lids(self, units: np.ndarray) -> np.ndarray:
-        """Scale each blink so that 1 closes this portrait's eye, whose opening is not the model's."""
-        units = units.copy()
-        for side, upper, lower in (("Right", 159, 145), ("Left", 386, 374)):
-            opening = self.source[lower] - self.source[upper]
-            for name in (f"eyeBlink{side}",):
-                if name not in self.unit_names:
-                    continue
-                index = self.unit_names.index(name)
-                closing = units[index, upper] - units[index, lower]
-                along = float(closing[:2] @ opening[:2])
-                if along > 0:
-                    units[index] *= np.clip(float(opening[:2] @ opening[:2]) / along, 0.3, 2.5)
-        return units
+    def _own_lids(self, face: np.ndarray) -> None:
+        """Scale the blinks so that 1 closes the eyes of this face (478,3), whose opening is not the model's."""
+        for side, upper, lower in (("Right", *topology.LID_RIGHT), ("Left", *topology.LID_LEFT)):
+            blink = self._units[self.unit_names.index(f"eyeBlink{side}")]
+            opening = face[lower, :2] - face[upper, :2]
+            closing = float((blink[upper, :2] - blink[lower, :2]) @ opening)
+            if closing > 0:
+                blink *= np.clip(float(opening @ opening) / closing, 0.3, 2.5)
 
     def _close_lips(self, face: np.ndarray) -> np.ndarray:
         """Bring the inner lips together; both lips keep their thickness and the skin around follows smoothly."""

@@ -1,0 +1,152 @@
+"""The puppet corpus: its plan, its ground truth, and that nothing but the seed decides what it holds."""
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svp.datasets.corpus import make_motion_corpus, make_speech_corpus
+from svp.datasets.corpus_plan import CorpusOptions, plan_corpus, speech_sounds
+from svp.datasets.emotions import EMOTIONS
+from svp.datasets.phones import Phone
+from svp.datasets.prepared import PreparedDataset
+from svp.errors import InputError
+from svp.face.model import FaceModel
+from svp.media.audio import write_wav
+from svp.media.image import write_png
+
+OPTIONS = CorpusOptions(
+    size=64, render_size=128, min_frames=10, max_frames=14, audio_encoder="log-mel", test_fraction=0.2, seed=3
+)
+
+
+def add_recording(folder: Path, name: str, words: str, emotion: str | None) -> None:
+    rng = np.random.default_rng(len(name))
+    phones = [Phone("pau", 0.0, 0.1), Phone("m", 0.1, 0.25), Phone("aa", 0.25, 0.6), Phone("pau", 0.6, 0.8)]
+    audio = np.zeros(12800, np.float32)
+    audio[1600:9600] = rng.normal(0, 0.1, 8000)
+    write_wav(folder / f"{name}.wav", audio)
+    (folder / f"{name}.txt").write_text(words)
+    (folder / f"{name}.phones.json").write_text(json.dumps([[p.name, p.start, p.end] for p in phones]))
+    if emotion:
+        (folder / f"{name}.json").write_text(json.dumps({"emotion": emotion}))
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("speech")
+    for number in range(20):
+        for emotion in ("neutral", list(EMOTIONS)[1 + number % 7]):
+            add_recording(folder, f"s{number}_{emotion}", f"Sentence {'a' * number} end.", emotion)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def portraits(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portraits")
+    for name in ("anitalker_aiface2.png", "cremad_emotalkingface_img05.png"):
+        (folder / name).symlink_to(shared / "data/portraits" / name)
+    write_png(folder / "wall.png", np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(portraits: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    out = tmp_path_factory.mktemp("made") / "corpus"
+    make_speech_corpus(portraits, speech, out, OPTIONS, progress=False)
+    return PreparedDataset(out)
+
+
+def test_plan_splits_identities_and_sentences_and_pairs_emotions(speech: Path, tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
+    plans = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
+    splits, sentences = defaultdict(set), defaultdict(set)
+    for clips in plans.values():
+        emotions = Counter(clip.row.emotion for clip in clips)
+        assert emotions["neutral"] == 2 and len(emotions) == 3 and set(emotions.values()) == {2}
+        for clip in clips:
+            splits[clip.row.split].add(clip.row.identity)
+            sentences[clip.row.split].add(clip.sound.group)
+            assert (clip.row.intensity == 0) == (clip.row.emotion == "neutral")
+            assert clip.start + clip.row.frames <= clip.sound.frames
+    assert len(splits["test"]) == 8 and len(splits["train"]) == 30
+    for kind in (splits, sentences):
+        assert not kind["train"] & kind["test"] and not kind["train"] & kind["val"] and not kind["val"] & kind["test"]
+    ids = [clip.row.clip_id for clips in plans.values() for clip in clips]
+    assert len(set(ids)) == len(ids) == 240
+    assert plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS) == plans
+    other = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"seed": 4}))
+    assert other != plans
+
+
+def test_corpus_is_a_prepared_dataset_with_ground_truth(corpus: PreparedDataset) -> None:
+    rows = corpus.accepted()
+    assert len(rows) == 12 and corpus.expression_encoder == FaceModel.load().encoder_id
+    assert len({row.identity for row in rows}) == 2
+    jaw = FaceModel.load().unit("jawOpen")
+    correlations = []
+    for row in rows:
+        clip = corpus.clip(row.clip_id)
+        expression, landmarks = clip.features("expression"), clip.features("landmarks")
+        assert expression.shape == (row.frames, 52) and expression.min() >= 0
+        assert clip.features("audio").shape == (row.frames, 1920)
+        assert clip.frames().shape == (row.frames, 64, 64, 3)
+        assert landmarks[:, :468, :2].min() > 0 and landmarks[:, :468, :2].max() < 64
+        assert np.array_equal(clip.features("head_kps")[:, 4], landmarks[:, 468, :2])
+        gap = np.linalg.norm(landmarks[:, 13, :2] - landmarks[:, 14, :2], axis=1)
+        correlations.append(np.corrcoef(gap, expression[:, jaw])[0, 1])
+    assert np.median(correlations) > 0.9
+
+
+def test_picture_without_a_face_is_rejected_with_its_reason(corpus: PreparedDataset) -> None:
+    rejected = [row for row in corpus.rows if row.status == "rejected"]
+    assert {row.identity for row in rejected} == {"wall"}
+    assert all("no face found" in row.reason for row in rejected)
+
+
+def test_workers_and_interruption_change_nothing(
+    corpus: PreparedDataset, portraits: Path, speech: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "again"
+    rows = make_speech_corpus(portraits, speech, out, OPTIONS, workers=2, progress=False)
+    assert [row.model_dump() for row in rows] == [row.model_dump() for row in corpus.rows]
+    lost = next(row for row in rows if row.status == "ok")
+    (out / "features" / f"{lost.clip_id}.safetensors").unlink()
+    kept = next(row for row in reversed(rows) if row.status == "ok")
+    before = (out / "clips" / f"{kept.clip_id}.mp4").stat().st_mtime_ns
+    make_speech_corpus(portraits, speech, out, OPTIONS, progress=False)
+    assert (out / "clips" / f"{kept.clip_id}.mp4").stat().st_mtime_ns == before
+    for row in corpus.accepted():
+        for folder, suffix in (("features", "safetensors"), ("clips", "mp4"), ("clips", "wav")):
+            name = f"{folder}/{row.clip_id}.{suffix}"
+            assert (out / name).read_bytes() == (corpus.root / name).read_bytes(), name
+
+
+def test_motions_of_real_clips_are_repeated(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
+    out = tmp_path / "motion"
+    make_motion_corpus(portraits, corpus.root, out, OPTIONS, progress=False)
+    made = PreparedDataset(out)
+    assert made.accepted()
+    for row in made.accepted():
+        source = corpus.clip(row.source.split(" + ")[1])
+        assert (row.emotion, row.intensity) == (source.row.emotion, source.row.intensity)
+        spoken, shown = source.features("expression"), made.clip(row.clip_id).features("expression")
+        starts = range(len(source) - row.frames + 1)
+        assert min(np.abs(spoken[k : k + row.frames] - shown).max() for k in starts) < 1e-6
+
+
+def test_unusable_inputs_are_named(speech: Path, tmp_path: Path, shared: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="no picture in it"):
+        make_speech_corpus(empty, speech, tmp_path / "out", OPTIONS, progress=False)
+    with pytest.raises(InputError, match=r"no \.wav with \.phones\.json or \.txt"):
+        make_speech_corpus(empty, empty, tmp_path / "out", OPTIONS, progress=False)
+    (empty / "wall.png").symlink_to(shared / "data/README.md")
+    with pytest.raises(InputError, match="no picture could be used"):
+        make_speech_corpus(empty, speech, tmp_path / "out", OPTIONS, progress=False)
+    with pytest.raises(ValueError, match="multiple of size"):
+        CorpusOptions(size=96, render_size=256)
