@@ -40,7 +40,7 @@ def main() -> None:
         for name in STYLES:
             task = bar.add_task(f"style {name}", total=None)
 
-            def progress(done: int, total: int, task=task) -> None:  # noqa: ANN001
+            def progress(done: int, total: int, task=task) -> None:
                 bar.update(task, completed=done, total=total)
 
             videos.append(pipeline(portrait, SPEECH, find_style(name), callback=progress))
@@ -51,7 +51,8 @@ def main() -> None:
         for video in videos
     ]
     side = enlarged[0][0].shape[0]
-    with VideoWriter(out / "demo.mp4", side * len(videos), side, audio=videos[0].audio) as writer:
+    sound = videos[0].sound
+    with VideoWriter(out / "demo.mp4", side * len(videos), side, audio=sound.samples, sample_rate=sound.rate) as writer:
         for pair in zip(*enlarged, strict=True):
             writer.write(np.concatenate(pair, axis=1))
     moments = np.linspace(0, len(enlarged[0]) - 1, COLUMNS).round().astype(int)

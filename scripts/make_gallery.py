@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from svp import SVPPipeline, StylePrior
+from svp import StylePrior, SVPPipeline
 from svp.datasets.prepared import PreparedDataset
 from svp.style.gallery import LEVELS
 from svp.training.run import encode_styles, style_encoder_of

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from svp.diffusion.portrait import MotionSource, PictureSource, Portrait, check_motion, read_picture
+from svp.diffusion.video import Sound
 from svp.errors import InputError
-from svp.media.audio import read_audio
+from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.style.encoder import StyleEncoder
 from svp.style.extract import extract_style
 from svp.style.prior import StylePrior
@@ -16,6 +17,7 @@ from svp.style.prior import StylePrior
 AudioSource = str | Path | np.ndarray
 StyleSource = str | Path | StylePrior
 SAVED_STYLE = ".safetensors"
+OUTPUT_RATE = 48_000
 
 
 def check_inputs(
@@ -75,3 +77,10 @@ def load_audio(source: AudioSource) -> np.ndarray:
     if source.ndim != 1 or not np.issubdtype(source.dtype, np.floating) or not np.isfinite(source).all():
         raise InputError(f"audio: {source.dtype} {source.shape}; give finite mono floats at 16 kHz, (samples,)")
     return source.astype(np.float32, copy=False)
+
+
+def output_sound(source: AudioSource, samples: np.ndarray) -> Sound:
+    """The recording as it is heard in the video: a file's at 48 kHz, an array's as it was given."""
+    if isinstance(source, str | Path):
+        return Sound(read_audio(source, OUTPUT_RATE), OUTPUT_RATE)
+    return Sound(samples, SAMPLE_RATE)

@@ -24,7 +24,7 @@ from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
-from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, load_audio, load_style
+from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, load_audio, load_style, output_sound
 from svp.diffusion.noise import seed_of, style_noise
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
@@ -320,7 +320,8 @@ class SVPPipeline(DiffusionPipeline):
             guidance_audio=default_audio if guidance_audio is None else guidance_audio,
             guidance_style=default_style if guidance_style is None else guidance_style,
         )
-        return FrameStream(self._frames(job, callback), n_frames, self.settings.image_size, samples)
+        sound = output_sound(audio, samples)
+        return FrameStream(self._frames(job, callback), n_frames, self.settings.image_size, sound)
 
     def __call__(
         self,

@@ -19,16 +19,29 @@ def count_frames(n_samples: int) -> int:
     return max(1, -(-n_samples * FRAMES_PER_SECOND // SAMPLE_RATE))
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, audio: np.ndarray) -> None:
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """What is heard in the file: the recording at a better rate than the 16 kHz that the networks hear.
+
+    Attributes:
+        samples: (samples,) float32, mono.
+        rate: samples per second.
+    """
+
+    samples: np.ndarray
+    rate: int
+
+
+def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound: Sound) -> None:
     """Write frames as they come, with the sound; the file appears when complete.
 
     Args:
         path: of the mp4.
         frames: (size, size, 3) uint8 RGB, in order.
         size: side in pixels.
-        audio: (samples,) at 16 kHz.
+        sound: what is heard.
     """
-    with VideoWriter(path, size, size, fps=FPS, audio=audio, sample_rate=SAMPLE_RATE) as writer:
+    with VideoWriter(path, size, size, fps=FPS, audio=sound.samples, sample_rate=sound.rate) as writer:
         for frame in frames:
             writer.write(frame)
 
@@ -39,18 +52,18 @@ class GeneratedVideo:
 
     Attributes:
         frames: (N, S, S, 3) uint8 RGB at 25 fps.
-        audio: (samples,) float32 at 16 kHz.
+        sound: the recording.
     """
 
     frames: np.ndarray
-    audio: np.ndarray
+    sound: Sound
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def save(self, path: str | Path) -> None:
         """Write an mp4 with the sound."""
-        write_video(path, self.frames, self.frames.shape[1], self.audio)
+        write_video(path, self.frames, self.frames.shape[1], self.sound)
 
 
 class FrameStream(Iterator[np.ndarray]):
@@ -59,11 +72,11 @@ class FrameStream(Iterator[np.ndarray]):
     Attributes:
         n_frames: how many frames there will be.
         size: side in pixels.
-        audio: (samples,) float32 at 16 kHz.
+        sound: the recording.
     """
 
-    def __init__(self, frames: Iterator[np.ndarray], n_frames: int, size: int, audio: np.ndarray) -> None:
-        self.n_frames, self.size, self.audio = n_frames, size, audio
+    def __init__(self, frames: Iterator[np.ndarray], n_frames: int, size: int, sound: Sound) -> None:
+        self.n_frames, self.size, self.sound = n_frames, size, sound
         self._frames = frames
 
     def __next__(self) -> np.ndarray:
@@ -72,7 +85,7 @@ class FrameStream(Iterator[np.ndarray]):
 
     def save(self, path: str | Path) -> None:
         """Write the frames that are still to come to an mp4, each as soon as it is there."""
-        write_video(path, self, self.size, self.audio)
+        write_video(path, self, self.size, self.sound)
 
     def collect(self) -> GeneratedVideo:
         """All frames that are still to come, in memory."""
@@ -80,4 +93,4 @@ class FrameStream(Iterator[np.ndarray]):
         count = 0
         for count, frame in enumerate(self, start=1):
             frames[count - 1] = frame
-        return GeneratedVideo(frames[:count], self.audio)
+        return GeneratedVideo(frames[:count], self.sound)
