@@ -1,0 +1,1 @@
+"""Speed of the parts, as ratios measured side by side in one run. `make bench` runs all of them."""

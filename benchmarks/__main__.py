@@ -1,0 +1,26 @@
+"""Run every benchmark, or those named: python -m benchmarks [conditions faces speech]."""
+
+import platform
+import subprocess
+import sys
+
+import torch
+
+from benchmarks import conditions, faces, speech
+
+ALL = {"conditions": conditions.run, "faces": faces.run, "speech": speech.run}
+
+
+def main() -> None:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+          f"commit {commit.stdout.strip() or 'unknown'}")  # fmt: skip
+    for name in sys.argv[1:] or ALL:
+        if name not in ALL:
+            sys.exit(f"{name}: no such benchmark; there are {', '.join(ALL)}")
+        print(f"\n{name}")
+        ALL[name]()
+
+
+if __name__ == "__main__":
+    main()
