@@ -9,7 +9,7 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from svp.diffusion.strict_config import StrictModel
+from svp.strict_model import StrictModel
 
 
 class ResamplerAttention(nn.Module):

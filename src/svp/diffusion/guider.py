@@ -9,7 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from svp.diffusion.attention import zero
-from svp.diffusion.strict_config import StrictModel
+from svp.strict_model import StrictModel
 
 
 class HeadKpsGuider(StrictModel):

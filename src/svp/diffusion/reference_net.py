@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from svp.diffusion.attention import Attention, cross_attend
 from svp.diffusion.blocks import TIME_CHANNELS_FACTOR, TransformerBlock, build_levels, name_blocks
-from svp.diffusion.strict_config import StrictModel
+from svp.strict_model import StrictModel
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Shapes: B videos, F frames, D channels of the style space, S tokens.
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from svp.diffusion.strict_config import StrictModel
+from svp.strict_model import StrictModel
 
 
 class StyleProjection(StrictModel):

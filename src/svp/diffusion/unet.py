@@ -26,7 +26,7 @@ from svp.diffusion.blocks import (
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
-from svp.diffusion.strict_config import StrictModel
+from svp.strict_model import StrictModel
 
 
 @dataclass(frozen=True)

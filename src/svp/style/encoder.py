@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from svp.strict_model import StrictModel
 
 STD_FLOOR = 0.01  # of the largest deviation: a unit that hardly moved in training must not explode on new data
 
@@ -138,7 +139,7 @@ class Branch(nn.Module):
         return self.norm_out(x_BND)
 
 
-class StyleEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both name their file `config_name`
+class StyleEncoder(StrictModel):
     """Two transformer branches, cross attention, attention pooling: (beta, alpha) -> N(mu_s, sigma_s^2).
 
     Args:
