@@ -1,20 +1,27 @@
-"""The small VAE of `mini`: diffusers' AutoencoderKL on squares of pixels folded into channels.
+"""The small VAE of `mini`: diffusers' AutoencoderKL beside a linear map of patches that starts as their PCA.
 
-`base` uses Stable Diffusion's `AutoencoderKL` as it is. Convolutions at full resolution are most of a small VAE's cost
-and see only three channels; folding p x p pixels into channels first (and unfolding last) drops that level.
+`base` uses Stable Diffusion's `AutoencoderKL` as it is. A small VAE from random weights is blurry for hours; the PCA of
+8 x 8 patches of the same corpus is sharp at once (24 components: 32.7 dB), so the convolutions only learn what it
+lacks. Folding p x p pixels into channels first (and unfolding last) drops the costly level of full resolution.
 
 Shapes: B pictures, H x W pixels in [-1, 1], C latent channels, h x w = H/s x W/s latent cells, s = `stride`.
 """
 
+from typing import cast
+
+import torch
 from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.vae import DecoderOutput
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+INITIAL_LOGVAR = -5.0  # posterior deviation 0.08 of latents of unit scale: the decoder learns to bear small errors
+WHITENING = 0.5  # exponent: between the patches' own spectrum (0: fine detail drowns in noise) and equal parts (1)
 
 
 class PatchAutoencoderKL(AutoencoderKL):
-    """AutoencoderKL whose encoder sees (B, 3 p^2, H/p, W/p) and whose decoder gives the same.
+    """AutoencoderKL on folded pixels, (B, 3 p^2, H/p, W/p), plus a linear map between patches of s x s and latents.
 
     Args:
         patch_size: p, side of the square of pixels that becomes one position.
@@ -53,14 +60,43 @@ class PatchAutoencoderKL(AutoencoderKL):
             scaling_factor=scaling_factor,
         )
         self._internal_dict = own  # the parent registered its own arguments too; the saved config holds only ours
+        self.stride = patch_size * 2 ** (levels - 1)
+        self.patch_in = nn.Conv2d(3 * self.stride**2, latent_channels, kernel_size=1)
+        self.patch_out = nn.Conv2d(latent_channels, 3 * self.stride**2, kernel_size=1)
+        quant_conv = cast(nn.Conv2d, self.quant_conv)
+        for layer in (quant_conv, self.decoder.conv_out):  # the convolutions start by adding nothing
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+        nn.init.constant_(cast(Tensor, quant_conv.bias)[latent_channels:], INITIAL_LOGVAR)
+
+    @torch.no_grad()
+    def start_from_pca(self, pictures: Tensor) -> None:
+        """Set the linear maps to the principal components of the patches of some pictures (B, 3, H, W) in [-1, 1].
+
+        Component k is divided by its deviation to the power of WHITENING and all by one number, so that latents have
+        unit scale over all channels.
+        """
+        patches = F.pixel_unshuffle(pictures, self.stride).permute(0, 2, 3, 1).flatten(0, 2).double()
+        mean = patches.mean(dim=0)
+        variances, axes = torch.linalg.eigh(torch.cov(patches.T))
+        channels = self.patch_in.out_channels
+        variances, axes = variances.flip(0)[:channels].clamp_min(1e-12), axes.flip(1)[:, :channels]
+        scale = variances ** (-WHITENING / 2)
+        scale = scale / (variances * scale**2).mean().sqrt()
+        self.patch_in.weight.copy_((axes * scale).T[..., None, None])
+        cast(Tensor, self.patch_in.bias).copy_(-(axes * scale).T @ mean)
+        self.patch_out.weight.copy_((axes / scale)[..., None, None])
+        cast(Tensor, self.patch_out.bias).copy_(mean)
 
     def _encode(self, x: Tensor) -> Tensor:
-        return super()._encode(F.pixel_unshuffle(x, self.config["patch_size"]))
+        mean, logvar = super()._encode(F.pixel_unshuffle(x, self.config["patch_size"])).chunk(2, dim=1)
+        return torch.cat([mean + self.patch_in(F.pixel_unshuffle(x, self.stride)), logvar], dim=1)
 
     def _decode(  # type: ignore[override]  # diffusers' annotation says Tensor, its code gives a tuple
         self, z: Tensor, return_dict: bool = True
     ) -> DecoderOutput | tuple[Tensor]:
         sample = F.pixel_shuffle(super()._decode(z, return_dict=False)[0], self.config["patch_size"])
+        sample = sample + F.pixel_shuffle(self.patch_out(z), self.stride)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 

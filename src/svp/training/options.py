@@ -64,7 +64,7 @@ COMMON = {
 
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
     # Shipped `mini`: small enough for two cores; docs/training.md gives the time each stage took.
-    ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 6e-4},
+    ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 3e-4, "expression_weight": 3.0},
     ("mini", "prior"): {"steps": 1500, "batch_size": 32, "learning_rate": 2e-4},
     ("mini", "appearance"): {"steps": 6000, "batch_size": 16, "learning_rate": 4e-4, "expression_weight": 2.0},
     ("mini", "motion"): {

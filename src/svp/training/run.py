@@ -16,7 +16,7 @@ from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
-from svp.diffusion.vae import latent_stride
+from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
 from svp.presets import PRESETS
 from svp.style.encoder import STD_FLOOR, StyleEncoder, StyleGaussian
@@ -142,6 +142,8 @@ def _build_task(
     if stage.name == "vae":
         network: torch.nn.Module = pipeline.vae
         select(stage, network)
+        if fresh and isinstance(pipeline.vae, PatchAutoencoderKL):
+            pipeline.vae.start_from_pca(_pictures(dataset))
         side = dataset.size // latent_stride(pipeline.vae)
         shape = (pipeline.vae.config["latent_channels"], side, side)
         return Task(
@@ -246,6 +248,14 @@ def _moments(dataset: PreparedDataset, feature: str) -> tuple[Tensor, Tensor]:
     rows = rows[:: max(len(rows) // STATISTICS_CLIPS, 1)]
     values = np.concatenate([dataset.clip(row.clip_id).features(feature).astype(np.float64) for row in rows])
     return torch.from_numpy(values.mean(0)).float(), torch.from_numpy(values.std(0)).float()
+
+
+def _pictures(dataset: PreparedDataset) -> Tensor:
+    """One frame of each of STATISTICS_CLIPS training clips, (B, 3, H, W) in [-1, 1]."""
+    rows = dataset.accepted("train")
+    rows = rows[:: max(len(rows) // STATISTICS_CLIPS, 1)]
+    frames = np.stack([dataset.clip(row.clip_id).frames(row.frames // 2, row.frames // 2 + 1)[0] for row in rows])
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def _trainable(network: torch.nn.Module) -> list[torch.nn.Parameter]:

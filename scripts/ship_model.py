@@ -1,0 +1,44 @@
+"""Put a trained model into the package: weights rounded to half precision, training record kept.
+
+usage: ship_model.py RUN_OR_MODEL OUT_DIR
+
+The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from svp import SVPPipeline
+from svp.training.run import RECORD_NAME, model_folder
+
+LIMIT_MB = 40  # what the package may carry
+
+
+def main(source: Path, out: Path) -> None:
+    source = model_folder(source)
+    pipeline = SVPPipeline.from_pretrained(source)
+    networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    for network in networks:
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.half().float()
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pipeline.save_pretrained(partial)  # in float32 first: this records the fingerprint
+    for network in networks:
+        network.half()
+    pipeline.save_pretrained(partial)
+    shutil.copy2(source / RECORD_NAME, partial / RECORD_NAME)
+    size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file()) / 1e6
+    if size > LIMIT_MB:
+        sys.exit(f"{partial}: {size:.1f} MB, more than the {LIMIT_MB} MB the package may carry")
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    print(f"{out}: {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
