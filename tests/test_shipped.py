@@ -1,0 +1,89 @@
+"""The shipped model and gallery, through the command a user types."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svp import StylePrior, SVPPipeline
+from svp.diffusion.pipeline import ASSETS
+from svp.media.audio import read_audio, write_wav
+from svp.media.video import probe, read_frames
+from svp.style.gallery import LEVELS, gallery_names, gallery_path
+
+ROOT = Path(__file__).resolve().parents[1]
+PORTRAIT = ROOT / "samples" / "portraits" / "felix.png"
+SPEECH = ROOT / "samples" / "speech" / "face.wav"
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return SVPPipeline.from_pretrained("mini")
+
+
+def test_the_gallery_has_meads_emotions_and_fits_the_model(pipeline):
+    emotions = ["angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised"]
+    assert gallery_names() == emotions
+    for name in emotions:
+        for level in LEVELS:
+            assert pipeline.style(gallery_path(name, level)).name == f"{name}:{level}"
+
+
+def test_the_package_stays_small_and_says_how_it_was_trained():
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) <= 40e6
+    record = json.loads((ASSETS / "mini" / "training.json").read_text())
+    assert [entry["stage"] for entry in record][-1] == "style"
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("generated")
+    write_wav(folder / "short.wav", read_audio(SPEECH)[:7_000])  # 0.44 s: less than two windows
+    command = [sys.executable, "-m", "svp.cli", "generate", "--portrait", PORTRAIT, "--audio", folder / "short.wav"]
+    command += [
+        "--style",
+        "happy:2",
+        "--style-strength",
+        "1.2",
+        "--steps",
+        "4",
+        "--seed",
+        "3",
+        "-o",
+        folder / "out.mp4",
+    ]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "11 frames" in result.stdout
+    return folder / "out.mp4"
+
+
+def test_the_command_writes_a_video_with_sound_of_the_recordings_length(generated):
+    info = probe(generated)
+    assert (info.width, info.height, info.fps, info.has_audio) == (128, 128, 25.0, True)
+    assert abs(info.seconds - 11 / 25) < 0.5 / 25
+    assert len(list(read_frames(generated))) == 11
+    assert not list(generated.parent.glob("*.partial*"))
+
+
+def test_the_command_equals_the_pipeline(generated, pipeline):
+    style = StylePrior.load(gallery_path("happy", 2)).scale(1.2)
+    audio = read_audio(generated.parent / "short.wav")
+    video = pipeline(PORTRAIT, audio, style, seed=3, num_inference_steps=4)
+    written = np.stack(list(read_frames(generated))).astype(float)
+    assert np.abs(written - video.frames).mean() < 3.0  # H.264 stands between
+
+
+def test_styles_and_seeds_change_the_video(pipeline):
+    audio = read_audio(SPEECH)[:3_200]
+    portrait = pipeline.portrait(PORTRAIT)
+    plain, happy, angry, again = (
+        pipeline(portrait, audio, style and gallery_path(style, 3), "still", num_inference_steps=4, seed=1).frames
+        for style in (None, "happy", "angry", "angry")
+    )
+    assert np.array_equal(angry, again)
+    assert not np.array_equal(happy, angry)
+    assert not np.array_equal(plain, happy)
