@@ -1,8 +1,8 @@
 """beta: the coefficients of the face model that explain a clip's landmarks.
 
-One identity per clip, one expression and one weak-perspective pose per frame, by alternating least squares with
-priors. The clip's own mean is never taken off: what a face does all the time is part of its style. eyeLook units are
-measured from the irises (`gaze.py`) and enter the fit as known motion of the lids.
+One identity per clip, one expression and one weak-perspective pose per frame, by Gauss-Newton steps that solve for all
+of them jointly, with priors. The clip's own mean is never taken off: what a face always does is part of its style.
+The eyeLook units are measured from the irises (`gaze.py`) and enter the fit as known motion of the lids.
 
 A landmark is predicted as `scale * rotation @ shape + translation`; x and y are compared, z hardly (the detector's
 depth is a guess). Shapes: N frames, K identity axes, E units, L = 468 surface landmarks (all 478 where it says so).
@@ -13,20 +13,20 @@ from typing import Final
 
 import numpy as np
 
+from svp.face.box_qp import reduced_solve, solve_box_qp
 from svp.face.gaze import gaze_degrees, look_units
 from svp.face.model import FaceModel
-from svp.face.pose import Pose, procrustes_pose, refined_pose
+from svp.face.pose import N_POSE, Pose, moved_pose, pose_jacobian, procrustes_pose
 from svp.face.prior import expression_prior, landmark_weights
 from svp.face.topology import N_LANDMARKS, N_SURFACE
 
 MAX_WEIGHT: Final = 1.5  # a unit stronger than this is no face
 DEPTH_WEIGHT: Final = 0.05  # of a squared error in z against one in x or y
 NOISE: Final = 0.02  # standard deviation of what the model cannot explain, in distances between the eyeballs
-N_INDEPENDENT: Final = 40.0  # errors of neighbouring landmarks go together: 468 of them count as this many
+N_INDEPENDENT: Final = 150.0  # errors of neighbouring landmarks go together: 468 of them count as this many
 IDENTITY_FRAMES: Final = 192  # frames of a clip, evenly spread, that decide about the identity
 IDENTITY_ROUNDS: Final = 8
-FRAME_ROUNDS: Final = 3
-SWEEPS: Final = 12
+FRAME_ROUNDS: Final = 4
 CHUNK: Final = 256  # frames fitted at once; bounds memory
 
 
@@ -87,81 +87,113 @@ def fit_clip(landmarks: np.ndarray, model: FaceModel | None = None) -> FaceFit:
     )
 
 
+@dataclass
+class _Frames:
+    """What is being fitted: the landmarks of some frames and the current guess."""
+
+    landmarks: np.ndarray
+    expression: np.ndarray
+    pose: Pose
+
+
 class _Solver:
-    """The alternating steps, with what depends on the model alone computed once."""
+    """The Gauss-Newton steps, with what depends on the model alone computed once.
+
+    Unknowns of a frame: the fitted units, then seven numbers of the pose. `M` stands for both together.
+    """
 
     def __init__(self, model: FaceModel) -> None:
         self.model = model
-        self.weights_L = landmark_weights()
-        self.neutral = model.neutral[:N_SURFACE]
-        self.identity = model.identity[:, :N_SURFACE].reshape(len(model.identity), -1)
-        self.expression = model.expression[:, :N_SURFACE].reshape(len(model.expression), -1)
+        self.weights_L = landmark_weights(model)
         weights = np.repeat(self.weights_L, 3)
-        self.weighted_identity, self.weighted_expression = self.identity * weights, self.expression * weights
-        self.identity_gram = _gram(self.identity, weights)
-        self.expression_gram = _gram(self.expression, weights)
-        self.precision_EE, self.slope_E = expression_prior(model)
         names = model.unit_names
         # eyeLook units are measured, tongueOut moves no landmark; all others are fitted.
         self.fitted = [i for i, n in enumerate(names) if not n.startswith("eyeLook") and n != "tongueOut"]
-        self.evidence = N_INDEPENDENT / NOISE**2
+        self.neutral = model.neutral[:N_SURFACE]
+        self.identity = model.identity[:, :N_SURFACE].reshape(len(model.identity), -1)
+        self.expression = model.expression[:, :N_SURFACE].reshape(len(model.expression), -1)
+        basis = np.concatenate([self.identity, self.expression[self.fitted]])
+        self.weighted_basis = basis * weights
+        self.gram = _gram(basis, weights)
+        self.n_identity, self.n_fitted = len(self.identity), len(self.fitted)
+        precision, slope = expression_prior(model)
+        self.precision, self.slope = precision[np.ix_(self.fitted, self.fitted)], slope[self.fitted]
+        self.upper = np.full(self.n_fitted, MAX_WEIGHT, np.float32)
+        self.capped = (self.fitted.index(model.unit("mouthClose")), self.fitted.index(model.unit("jawOpen")))
+        self.evidence = np.float32(N_INDEPENDENT / NOISE**2)
 
     def fit_identity(self, landmarks: np.ndarray) -> np.ndarray:
         """Identity (K,) that explains frames (N, 478, 3) best, together with their expressions and poses."""
-        identity = np.zeros(len(self.identity), np.float32)
-        expression, pose = self._start(landmarks, identity)
+        identity = np.zeros(self.n_identity, np.float32)
+        frames = self._start(landmarks, identity)
         for _ in range(IDENTITY_ROUNDS):
-            pose, expression = self._frame_step(landmarks, identity, expression, pose)
-            identity = self._identity_step(landmarks, expression, pose)
+            identity = self._step(frames, identity, with_identity=True)
         return identity
 
     def fit_frames(self, landmarks: np.ndarray, identity: np.ndarray) -> tuple[np.ndarray, Pose]:
         """Expressions (N, E) and poses of frames (N, 478, 3) whose identity is known."""
-        expression, pose = self._start(landmarks, identity)
+        frames = self._start(landmarks, identity)
         for _ in range(FRAME_ROUNDS):
-            pose, expression = self._frame_step(landmarks, identity, expression, pose)
-        return expression, pose
+            self._step(frames, identity, with_identity=False)
+        return frames.expression, frames.pose
 
-    def _start(self, landmarks: np.ndarray, identity: np.ndarray) -> tuple[np.ndarray, Pose]:
+    def _start(self, landmarks: np.ndarray, identity: np.ndarray) -> _Frames:
         expression = np.zeros((len(landmarks), len(self.expression)), np.float32)
         shape = self._shape(identity, expression)
-        pose = procrustes_pose(landmarks[:, :N_SURFACE], shape, self.weights_L)
-        return expression, refined_pose(pose, landmarks[:, :N_SURFACE], shape, self.weights_L, DEPTH_WEIGHT)
+        return _Frames(landmarks, expression, procrustes_pose(landmarks[:, :N_SURFACE], shape, self.weights_L))
 
     def _shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         moved = identity @ self.identity + expression @ self.expression
         return self.neutral + moved.reshape(-1, N_SURFACE, 3)
 
-    def _frame_step(
-        self, landmarks: np.ndarray, identity: np.ndarray, expression: np.ndarray, pose: Pose
-    ) -> tuple[Pose, np.ndarray]:
-        surface = landmarks[:, :N_SURFACE]
-        shape = self._shape(identity, expression)
-        pose = refined_pose(pose, surface, shape, self.weights_L, DEPTH_WEIGHT)
+    def _step(self, frames: _Frames, identity: np.ndarray, with_identity: bool) -> np.ndarray:
+        """One Gauss-Newton step on all unknowns; changes the frames and returns the identity."""
+        k, e = self.n_identity, self.n_fitted
+        pose, landmarks = frames.pose, frames.landmarks
+        shape = self._shape(identity, frames.expression)
         look = look_units(gaze_degrees(landmarks, shape, pose, self.model), self.model)
-        start = expression[:, self.fitted]
-        evidence = self._pulled_back(surface, self._shape(identity, look), pose) @ self.weighted_expression.T
-        linear = self.evidence * evidence[:, self.fitted] - self.slope_E[self.fitted]
-        gram = self.expression_gram[:, :, self.fitted][..., self.fitted]
-        quadratic = self.evidence * np.tensordot(_metric(pose.rotation), gram, axes=2)
-        quadratic += self.precision_EE[np.ix_(self.fitted, self.fitted)]
-        jaw = self.fitted.index(self.model.unit("jawOpen"))
-        close = self.fitted.index(self.model.unit("mouthClose"))
-        look[:, self.fitted] = bounded_least_squares(quadratic, linear, start, capped=(close, jaw))
-        return pose, look
+        look[:, self.fitted] = frames.expression[:, self.fitted]
+        frames.expression, shape = look, self._shape(identity, look)
 
-    def _identity_step(self, landmarks: np.ndarray, expression: np.ndarray, pose: Pose) -> np.ndarray:
-        shape = self._shape(np.zeros(len(self.identity), np.float32), expression)
-        pulled = self._pulled_back(landmarks[:, :N_SURFACE], shape, pose).mean(axis=0)
-        linear = self.evidence * (self.weighted_identity @ pulled)
-        quadratic = self.evidence * np.tensordot(_metric(pose.rotation).mean(axis=0), self.identity_gram, axes=2)
-        return np.linalg.solve(quadratic + np.eye(len(linear)), linear).astype(np.float32)
+        metric = np.array([1, 1, DEPTH_WEIGHT], np.float32)
+        turned = np.matmul(shape, np.swapaxes(pose.rotation, 1, 2))
+        residual = (landmarks[:, :N_SURFACE] - pose.translation[:, None]) / pose.scale[:, None, None] - turned
+        jacobian = pose_jacobian(turned)
+        # In the model's frame the displacements of identity and expression do not depend on the pose.
+        pulled = np.matmul(np.concatenate([residual[:, None], jacobian], axis=1) * metric, pose.rotation[:, None])
+        on_basis = pulled.reshape(len(pulled), 1 + N_POSE, -1) @ self.weighted_basis.T
+        weighted = (jacobian * (self.weights_L[:, None] * metric)).reshape(len(pulled), N_POSE, -1)
 
-    def _pulled_back(self, surface: np.ndarray, shape: np.ndarray, pose: Pose) -> np.ndarray:
-        """What a shape leaves unexplained, weighted and turned back into the model's frame: (N, L * 3)."""
-        residual = (surface - pose.place(shape)) * np.array([1, 1, DEPTH_WEIGHT], np.float32)
-        pulled = np.matmul(residual, pose.rotation) / pose.scale[:, None, None]
-        return pulled.reshape(len(pulled), -1)
+        hessian = np.empty((len(pulled), k + e + N_POSE, k + e + N_POSE), np.float32)
+        hessian[:, : k + e, : k + e] = np.tensordot(_metric(pose.rotation), self.gram, axes=2)
+        hessian[:, k + e :, : k + e] = on_basis[:, 1:]
+        hessian[:, : k + e, k + e :] = np.swapaxes(on_basis[:, 1:], 1, 2)
+        hessian[:, k + e :, k + e :] = weighted @ np.swapaxes(jacobian.reshape(len(pulled), N_POSE, -1), 1, 2)
+        descent = np.concatenate([on_basis[:, 0], (weighted @ residual.reshape(len(pulled), -1, 1))[..., 0]], axis=1)
+        hessian *= self.evidence
+        descent *= self.evidence
+        hessian[:, k : k + e, k : k + e] += self.precision
+        pose_diagonal = np.arange(k + e, k + e + N_POSE)
+        hessian[:, pose_diagonal, pose_diagonal] += 1.0
+
+        # Units and pose first; the identity then moves all frames together, and they follow it.
+        start = np.concatenate([look[:, self.fitted], np.zeros((len(pulled), N_POSE), np.float32)], axis=1)
+        frame_hessian = hessian[:, k:, k:]
+        descent[:, k : k + e] -= self.slope + start[:, :e] @ self.precision
+        linear = descent[:, k:] + np.einsum("nij,nj->ni", frame_hessian, start)
+        solution, resting = solve_box_qp(frame_hessian, linear, start, self.upper, e, self.capped)
+        if with_identity:
+            follow = reduced_solve(frame_hessian, hessian[:, k:, :k], resting)
+            change = solution - start
+            left = descent[:, :k] - np.einsum("nij,nj->ni", hessian[:, :k, k:], change)
+            reduced = hessian[:, :k, :k] - hessian[:, :k, k:] @ follow
+            step = np.linalg.solve(reduced.mean(axis=0) + np.eye(k), left.mean(axis=0) - identity).astype(np.float32)
+            identity = identity + step
+            solution = solution - follow @ step
+            solution[:, :e] = np.clip(solution[:, :e], 0, self.upper)
+        frames.expression[:, self.fitted] = solution[:, :e]
+        frames.pose = moved_pose(pose, solution[:, e:])
+        return identity
 
 
 def _metric(rotation: np.ndarray) -> np.ndarray:
@@ -170,30 +202,6 @@ def _metric(rotation: np.ndarray) -> np.ndarray:
 
 
 def _gram(fields: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Products (3, 3, E, E) of displacement fields (E, L * 3), per pair of axes, so that any pose can mix them."""
+    """Products (3, 3, B, B) of displacement fields (B, L * 3), per pair of axes, so that any pose can mix them."""
     axes = (fields * np.sqrt(weights)).reshape(len(fields), -1, 3).transpose(2, 0, 1)
     return np.einsum("ael,bfl->abef", axes, axes, optimize=True)
-
-
-def bounded_least_squares(
-    quadratic: np.ndarray, linear: np.ndarray, start: np.ndarray, capped: tuple[int, int], sweeps: int = SWEEPS
-) -> np.ndarray:
-    """Minimise x' Q x / 2 - l' x over 0 <= x <= MAX_WEIGHT by coordinate descent, for many problems at once.
-
-    Args:
-        quadratic: (N, E, E) positive definite.
-        linear: (N, E).
-        start: (N, E).
-        capped: (a, b): x[a] may not exceed x[b] either. (Lips cannot close further than the jaw has opened.)
-        sweeps: rounds over all coordinates.
-    """
-    x = start.copy()
-    diagonal = np.einsum("nee->ne", quadratic)
-    gradient = np.einsum("nef,nf->ne", quadratic, x) - linear
-    for _ in range(sweeps):
-        for i in range(x.shape[1]):
-            limit = np.minimum(x[:, capped[1]], MAX_WEIGHT) if i == capped[0] else MAX_WEIGHT
-            new = np.clip(x[:, i] - gradient[:, i] / diagonal[:, i], 0, limit)
-            gradient += (new - x[:, i])[:, None] * quadratic[:, i]
-            x[:, i] = new
-    return x

@@ -41,7 +41,8 @@ def gaze_degrees(landmarks: np.ndarray, shape: np.ndarray, pose: Pose, model: Fa
         model: the face model.
 
     Returns:
-        (N, 2, 2): right and left eye; degrees to the right of the picture and down. Zero while the lids hide the iris.
+        (N, 2, 2): right and left eye; degrees to the right of the picture and down. While the lids hide the iris it is
+        interpolated from the frames around; zero for eyes that are never open.
     """
     result = np.zeros((len(landmarks), 2, 2), np.float32)
     for eye, (_, corners, pupil, lids, _) in enumerate(_EYES):
@@ -60,9 +61,17 @@ def gaze_degrees(landmarks: np.ndarray, shape: np.ndarray, pose: Pose, model: Fa
         towards_viewer = -np.sqrt(1 - (off_axis**2).sum(axis=-1, keepdims=True))
         direction = np.concatenate([off_axis, towards_viewer], axis=-1)
         direction = np.einsum("nba,nb->na", pose.rotation, direction)  # into the head's frame
-        result[:, eye, 0] = seen * np.degrees(np.arctan2(direction[:, 0], -direction[:, 2]))
-        result[:, eye, 1] = seen * np.degrees(np.arcsin(np.clip(direction[:, 1], -1, 1)))
+        right = np.degrees(np.arctan2(direction[:, 0], -direction[:, 2]))
+        down = np.degrees(np.arcsin(np.clip(direction[:, 1], -1, 1)))
+        for axis, angle in enumerate((right, down)):
+            result[:, eye, axis] = seen * angle + (1 - seen) * _held(angle, seen >= 1)
     return result
+
+
+def _held(angle: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Angles (N,) with the unknown ones interpolated from the known ones."""
+    frames = np.arange(len(angle))
+    return np.interp(frames, frames[known], angle[known]) if known.any() else np.zeros_like(angle)
 
 
 def look_units(degrees: np.ndarray, model: FaceModel) -> np.ndarray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+N_POSE = 7  # rotation, scale, translation
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -42,30 +44,30 @@ def procrustes_pose(landmarks_NLC: np.ndarray, shape_NLC: np.ndarray, weights_L:
     return _float32(rotation, translation, scale)
 
 
-def refined_pose(
-    pose: Pose, landmarks_NLC: np.ndarray, shape_NLC: np.ndarray, weights_L: np.ndarray, depth_weight: float
-) -> Pose:
-    """One Gauss-Newton step on the weighted picture error, errors in depth counting `depth_weight` times as much."""
-    turned = np.matmul(shape_NLC, np.swapaxes(pose.rotation, 1, 2))
-    residual = (landmarks_NLC - pose.translation[:, None]) / pose.scale[:, None, None] - turned
+def pose_jacobian(turned: np.ndarray) -> np.ndarray:
+    """How small changes of the pose move points (N, L, 3) that are already turned, in units of the model.
+
+    Returns:
+        (N, 7, L, 3): rotation about x, y, z; logarithm of the scale; translation (in units of the model).
+    """
     x, y, z = turned[..., 0], turned[..., 1], turned[..., 2]
-    # Columns: rotation about x, y, z; logarithm of the scale; translation.
-    jacobian = np.zeros((len(turned), 7, turned.shape[1], 3), np.float32)
+    jacobian = np.zeros((len(turned), N_POSE, turned.shape[1], 3), np.float32)
     jacobian[:, 0, :, 1], jacobian[:, 0, :, 2] = -z, y
     jacobian[:, 1, :, 0], jacobian[:, 1, :, 2] = z, -x
     jacobian[:, 2, :, 0], jacobian[:, 2, :, 1] = -y, x
     jacobian[:, 3] = turned
     for axis in range(3):
         jacobian[:, 4 + axis, :, axis] = 1
-    weights = (weights_L[:, None] * np.array([1, 1, depth_weight], np.float32)).astype(np.float32)
-    weighted = (jacobian * weights).reshape(len(turned), 7, -1)
-    hessian = weighted @ jacobian.reshape(len(turned), 7, -1).transpose(0, 2, 1)
-    gradient = weighted @ residual.reshape(len(turned), -1, 1)
-    step = np.linalg.solve(hessian + 1e-6 * np.eye(7, dtype=np.float32), gradient)[..., 0]
+    return jacobian
+
+
+def moved_pose(pose: Pose, step: np.ndarray) -> Pose:
+    """Poses after steps (N, 7) along the columns of `pose_jacobian`, each kept within reason."""
+    turn = step[:, :3] * np.minimum(1, 0.5 / np.maximum(np.linalg.norm(step[:, :3], axis=1, keepdims=True), 1e-9))
     return _float32(
-        rotation_from_vector(step[:, :3]) @ pose.rotation,
+        rotation_from_vector(turn) @ pose.rotation,
         pose.translation + pose.scale[:, None] * step[:, 4:7],
-        pose.scale * np.exp(np.clip(step[:, 3], -0.5, 0.5)),
+        pose.scale * np.exp(np.clip(step[:, 3], -0.3, 0.3)),
     )
 
 
