@@ -126,6 +126,7 @@ def prepare(
         float, typer.Option(min=0.1, help="Longer clips are cut into parts of at most this.")
     ] = 10.0,
     correct_offset: Annotated[bool, typer.Option(help="Estimate the delay of sound and lips and take it out.")] = False,
+    require_sound: Annotated[bool, typer.Option(help="Reject clips without sound instead of keeping them.")] = False,
     val: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for validation.")] = 0.1,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for testing.")] = 0.1,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
@@ -147,6 +148,7 @@ def prepare(
         resume=resume,
         max_seconds=max_seconds,
         correct_offset=correct_offset,
+        require_sound=require_sound,
         val_fraction=val,
         test_fraction=test,
         seed=seed,
@@ -165,6 +167,11 @@ def puppet(
         Path | None, typer.Option(help="Prepared dataset whose expressions and poses are repeated.")
     ] = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base.")] = 128,
+    audio_features: Annotated[
+        str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
+    ] = "whisper-tiny.en/normed",
+    emotions_per_identity: Annotated[int, typer.Option(help="Emotions a person shows, neutral among them.")] = 3,
+    clips_per_emotion: Annotated[int, typer.Option(help="Clips of each of them.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
 ) -> None:
@@ -177,7 +184,13 @@ def puppet(
     from svp.datasets.corpus import make_motion_corpus, make_speech_corpus
     from svp.datasets.corpus_plan import CorpusOptions
 
-    options = CorpusOptions(size=size, seed=seed)
+    options = CorpusOptions.checked(
+        size=size,
+        audio_encoder=audio_features,
+        emotions_per_identity=emotions_per_identity,
+        clips_per_emotion=clips_per_emotion,
+        seed=seed,
+    )
     if speech is not None:
         rows = make_speech_corpus(portraits, speech, output, options, workers=workers)
     elif motions is not None:

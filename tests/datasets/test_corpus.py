@@ -148,5 +148,38 @@ def test_unusable_inputs_are_named(speech: Path, tmp_path: Path, shared: Path) -
     (empty / "wall.png").symlink_to(shared / "data/README.md")
     with pytest.raises(InputError, match="no picture could be used"):
         make_speech_corpus(empty, speech, tmp_path / "out", OPTIONS, progress=False)
-    with pytest.raises(ValueError, match="multiple of size"):
-        CorpusOptions(size=96, render_size=256)
+
+
+@pytest.mark.parametrize(("size", "drawn"), [(64, 256), (96, 288), (128, 256), (256, 256), (512, 512), (400, 400)])
+def test_frames_are_drawn_at_a_multiple_of_their_size(size: int, drawn: int) -> None:
+    assert CorpusOptions.checked(size=size).render_size == drawn
+    assert CorpusOptions.checked(size=size).model_dump()["render_size"] == drawn
+
+
+def test_wrong_options_are_input_errors() -> None:
+    for values, message in (
+        ({"size": 96, "render_size": 256}, "render_size 256 must be a multiple of size 96; choose"),
+        ({"size": 8}, "^size 8: "),
+        ({"emotions_per_identity": 9}, "^emotions_per_identity 9: "),
+        ({"val_fraction": float("nan")}, "^val_fraction nan: "),
+        ({"colour": "red"}, "^colour 'red': "),
+    ):
+        with pytest.raises(InputError, match=message):
+            CorpusOptions.checked(**values)
+
+
+def test_sound_features_must_be_what_the_clips_have(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
+    other = OPTIONS.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
+    with pytest.raises(InputError, match=r"sound features are log-mel, not whisper-tiny\.en/normed"):
+        make_motion_corpus(portraits, corpus.root, tmp_path / "out", other, progress=False)
+    with pytest.raises(InputError, match="nosuch"):
+        no_encoder = OPTIONS.model_copy(update={"audio_encoder": "./nosuch"})
+        make_speech_corpus(portraits, speech_of(tmp_path), tmp_path / "out", no_encoder, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def speech_of(folder: Path) -> Path:
+    """One recording."""
+    (folder / "one").mkdir()
+    add_recording(folder / "one", "only", "One sentence.", None)
+    return folder / "one"

@@ -58,7 +58,10 @@ def make_speech_corpus(
     Raises:
         InputError: a folder holds nothing usable, or `out` was made with other options.
     """
+    from svp.speech.alpha import load_audio_encoder
+
     sounds = speech_sounds(speech, options)
+    load_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
     return _make_corpus(portraits, sounds, None, out, options, workers, progress)
 
 
@@ -75,6 +78,11 @@ def make_motion_corpus(
         raise InputError(
             f"{motions}: expressions are {dataset.expression_encoder}, the puppet needs {model.encoder_id}; "
             "prepare the clips with that encoder"
+        )
+    if dataset.audio_encoder != options.audio_encoder:
+        raise InputError(
+            f"{motions}: sound features are {dataset.audio_encoder}, not {options.audio_encoder}; "
+            f"make the corpus with {dataset.audio_encoder}"
         )
     sounds = motion_sounds(dataset, options)
     return _make_corpus(portraits, sounds, motions, out, options, workers, progress)

@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+import math
 import re
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from svp.datasets.emotions import EMOTIONS
 from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.options import Options
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.sources import assign_splits
 from svp.errors import InputError
@@ -24,12 +26,17 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 LEVEL_ODDS = (0.2, 0.35, 0.45)  # of intensity 1, 2, 3: weak expressions are hard to tell apart, there are fewer
 
 
-class CorpusOptions(BaseModel):
+def _drawing_size(values: dict[str, Any]) -> int:
+    """Side at which frames of `size` pixels are drawn: a multiple of it, of at least 256 pixels."""
+    return int(values["size"] * math.ceil(256 / values["size"]))
+
+
+class CorpusOptions(Options):
     """What a puppet corpus holds. Two runs with equal options, portraits and sounds make equal features.
 
     Attributes:
         size: side of the clips in pixels.
-        render_size: side at which frames are drawn before they are averaged down to `size`.
+        render_size: side at which frames are drawn before they are averaged down to `size`; follows from it by default.
         emotions_per_identity: how many emotions a person shows, neutral among them.
         clips_per_emotion: clips of each of them.
         min_frames, max_frames: length of a clip at 25 fps; a shorter recording gives a shorter clip.
@@ -38,10 +45,8 @@ class CorpusOptions(BaseModel):
         seed: decides everything that is drawn.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     size: int = Field(default=128, ge=32)
-    render_size: int = Field(default=256, ge=64)
+    render_size: int = Field(default_factory=_drawing_size, ge=64)
     emotions_per_identity: int = Field(default=3, ge=3, le=len(EMOTIONS))
     clips_per_emotion: int = Field(default=2, ge=1)
     min_frames: int = Field(default=40, ge=1)

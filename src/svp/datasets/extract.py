@@ -13,10 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from svp.datasets.audio_offset import estimate_audio_offset, lip_gap
 from svp.datasets.manifest import ClipRow
+from svp.datasets.options import Options
 from svp.datasets.prepared import DatasetWriter
 from svp.datasets.sources import ClipSource
 from svp.errors import InputError
@@ -32,7 +33,7 @@ from svp.speech.alpha import ALPHA_SIZE, AudioEncoder, is_silent, load_audio_enc
 SECTION_FRAMES = 15_000  # ten minutes: what is tracked before it is cut, 90 MB of landmarks
 
 
-class ExtractOptions(BaseModel):
+class ExtractOptions(Options):
     """How sources become clips; part of what identifies a dataset.
 
     Attributes:
@@ -44,8 +45,6 @@ class ExtractOptions(BaseModel):
         correct_offset: measure by how much the sound is early or late and move it, where `clips.csv` does not say.
         require_sound: reject clips without sound; otherwise their `audio` feature is zero.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: int = Field(ge=16, le=4096)
     audio_encoder: str

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import torch
 from joblib import Parallel, delayed
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -117,7 +116,7 @@ def prepare_folder(
     if not resume and (dataset / DATASET_NAME).exists():
         raise InputError(f"{dataset}: is already a prepared dataset; resume it or name another folder")
     sources = folder_sources(source, exclude=dataset)
-    options = _options(
+    options = ExtractOptions.checked(
         size=size,
         audio_encoder=audio_encoder,
         max_seconds=max_seconds,
@@ -164,14 +163,6 @@ def prepare_folder(
         tuple(row for row in everything if row.status == "rejected"),
         n_kept,
     )
-
-
-def _options(**values: object) -> ExtractOptions:
-    try:
-        return ExtractOptions.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{first['loc'][0]} {first['input']!r}: {first['msg']}; choose another value") from error
 
 
 def _jobs(
