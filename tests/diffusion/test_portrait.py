@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from svp.diffusion.portrait import Portrait, head_points, prepare_portrait
+from svp.diffusion.portrait import Portrait, head_points, prepare_portrait, read_picture
+from svp.errors import InputError
 from svp.face.head_kps import head_kps
 from svp.face.landmarks import track_landmarks
 from svp.face.motion import HeadMotion
@@ -39,6 +40,31 @@ def test_a_portrait_is_the_same_from_a_file_an_array_and_a_picture(portrait: Por
         again = prepare_portrait(other, SIZE)
         assert np.array_equal(again.image, portrait.image)
         assert np.array_equal(again.landmarks, portrait.landmarks)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "L", "I;16", "CMYK"])
+def test_an_opened_picture_is_read_as_its_file(mode: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (12, 20, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+    if mode == "I;16":
+        Image.fromarray(values[..., 0].astype(np.uint16) * 257).save(path, exif=exif)
+    elif mode == "P":
+        Image.fromarray(values[..., :3]).quantize(8).save(path, transparency=0, exif=exif)
+    else:
+        Image.fromarray(values).convert(mode).save(path, exif=exif)
+    read = read_image(path)
+    assert read.shape == (20, 12, 3)
+    with Image.open(path) as picture:
+        assert np.array_equal(read_picture(picture), read)
+
+
+def test_an_opened_picture_that_is_cut_is_an_input_error(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:3000])
+    with Image.open(tmp_path / "cut.png") as picture, pytest.raises(InputError, match="damaged or truncated"):
+        read_picture(picture)
 
 
 def test_a_still_head_keeps_the_points_and_a_natural_one_moves_them(portrait: Portrait) -> None:

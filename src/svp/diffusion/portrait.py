@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from svp.errors import InputError
 from svp.face.crop import SquareCrop, clip_crop, portrait_crop
@@ -18,7 +18,7 @@ from svp.face.head_kps import head_kps
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion, apply_to_portrait
-from svp.media.image import read_image
+from svp.media.image import read_image, to_rgb
 from svp.media.video import FPS, read_frames
 
 PictureSource = str | Path | np.ndarray | Image.Image
@@ -70,7 +70,10 @@ def read_picture(source: PictureSource) -> np.ndarray:
     if isinstance(source, str | Path):
         return read_image(source)
     if isinstance(source, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
+        try:
+            return to_rgb(source)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(f"portrait: damaged or truncated picture ({error}); open it again") from error
     if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
         return source
     described = f"{source.dtype} {source.shape}" if isinstance(source, np.ndarray) else type(source).__name__

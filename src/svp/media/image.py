@@ -33,12 +33,21 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
         raise InputError(f"{path}: the file is empty; copy or export it again")
     try:
         with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            picture.load()
+            return to_rgb(file)
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture this program reads; export it as PNG or JPEG") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: damaged or truncated picture; copy or export it again") from error
+
+
+def to_rgb(picture: Image.Image) -> np.ndarray:
+    """An opened picture as (H, W, 3) uint8 RGB, with the same conversions as `read_image`.
+
+    Raises:
+        OSError, ValueError, SyntaxError: from Pillow, if the pixels, which it reads only now, are damaged.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    picture.load()
     if picture.mode in _WIDE_MODES:
         grey = np.asarray(picture).astype(np.float64) / 257
         return np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
