@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from svp import SVPPipeline
-from svp.training.run import RECORD_NAME, model_folder
+from svp.training.model_folder import RECORD_NAME, model_folder
 
 LIMIT_MB = 40  # what the package may carry
 

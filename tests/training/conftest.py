@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_training import small_options
 
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import DatasetWriter
@@ -16,6 +17,7 @@ from svp.presets import (
     StyleProjectionSizes,
     VaeSizes,
 )
+from svp.training.run import train
 
 SIZE, FRAMES = 32, 14
 
@@ -74,3 +76,17 @@ def tiny_dataset(tmp_path_factory) -> Path:
             writer.add_clip(row, iter(frames), sound, features)
     writer.finish()
     return root
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory, tiny_preset, tiny_dataset) -> dict[str, Path]:
+    """Model folders after each stage of one small training from start to end; `literal`: motion as in the paper."""
+    root, folders, init = tmp_path_factory.mktemp("runs"), {}, None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "mini", tiny_preset)
+        for stage in ("vae", "prior", "appearance", "motion", "style"):
+            init = train(small_options(stage, tiny_dataset, init), root / stage, resume=False, max_minutes=None)
+            folders[stage] = init
+        literal = small_options("motion", tiny_dataset, folders["appearance"], train_spatial=False)
+        folders["literal"] = train(literal, root / "literal", resume=False, max_minutes=None)
+    return folders

@@ -19,7 +19,7 @@ def make(tiny_dataset, tiny_preset):
     folder = cache_latents(dataset, build_vae(tiny_preset))
 
     def build(split="train", styles=None, **changes):
-        options = recipe("mini", "motion", frames=4, batch_size=2, reference_distance=3, **changes)
+        options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
             latent_stride=4, num_train_timesteps=1000, styles=styles,
@@ -97,7 +97,7 @@ def test_expression_weight_marks_the_mouth_and_keeps_the_mean():
 
 
 def test_groups_have_positives_and_negatives_and_keep_one_modality(tiny_dataset):
-    options = recipe("mini", "prior", groups=3, per_group=2, modality_dropout=0.9)
+    options = recipe("mini", "prior", tiny_dataset, None, groups=3, per_group=2, modality_dropout=0.9)
     batches = GroupBatches(PreparedDataset(tiny_dataset), options, "train", 5, 16)
     for n in range(len(batches)):
         batch = batches[n]
@@ -106,7 +106,24 @@ def test_groups_have_positives_and_negatives_and_keep_one_modality(tiny_dataset)
         assert (batch["keep_expression"] | batch["keep_audio"]).all()
 
 
+def test_a_silent_clip_never_loses_its_expression(tiny_dataset, monkeypatch):
+    from svp.datasets.clip import Clip
+
+    real = Clip.features
+
+    def silent(self, name, start=0, stop=None):
+        values = real(self, name, start, stop)
+        return values * 0 if name == "audio" else values
+
+    monkeypatch.setattr(Clip, "features", silent)
+    options = recipe("mini", "prior", tiny_dataset, None, groups=3, per_group=2, modality_dropout=1.0)
+    for n in range(5):
+        assert GroupBatches(PreparedDataset(tiny_dataset), options, "train", 5, 16)[n]["keep_expression"].all()
+
+
 def test_pictures_are_in_range(tiny_dataset):
-    sample = PictureSamples(PreparedDataset(tiny_dataset), recipe("mini", "vae"), "train", (4, 8, 8))[0]
+    sample = PictureSamples(
+        PreparedDataset(tiny_dataset), recipe("mini", "vae", tiny_dataset, None), "train", (4, 8, 8)
+    )[0]
     assert sample["pixels"].shape == (3, 32, 32)
     assert float(sample["pixels"].min()) >= -1 and float(sample["pixels"].max()) <= 1

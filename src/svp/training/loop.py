@@ -8,7 +8,6 @@ RUN/model/                  the model with averaged weights, written when the ru
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,8 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, ProjectConfiguration, set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    ProjectConfiguration,
+    set_seed,
+)
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -57,8 +61,14 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
     Raises:
         InputError: the folder holds a run and `resume` is off, or it was started with other options.
     """
-    _open_run(out, options, resume)
+    state = PartialState()
+    with state.main_process_first():
+        if state.is_main_process:
+            _open_run(out, options, resume)
     accelerator = Accelerator(
+        mixed_precision="bf16" if state.device.type == "cuda" and torch.cuda.is_bf16_supported() else "no",
+        # ReferenceNet's last layers lead nowhere, so some parameters never get a gradient
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         log_with="tensorboard",
         project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
         dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -71,12 +81,14 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
     )
     ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
+    ema.to(accelerator.device)
     accelerator.register_for_checkpointing(warmup, ema)
 
     step = 0
     latest = latest_checkpoint(out)
     if latest is not None:
         accelerator.load_state(str(latest))
+        ema.to(accelerator.device)
         step = int(latest.name.removeprefix("step_"))
     deadline = time.monotonic() + 60 * max_minutes if max_minutes is not None else float("inf")
     batches = _batches(task.train, options, step, task.whole_batches, accelerator)
@@ -97,7 +109,8 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
                 )
             accelerator.log({f"train/{name}": value for name, value in values.items()}, step=step)
             progress.advance(values)
-            last = step >= options.steps or time.monotonic() > deadline
+            late = torch.tensor(float(time.monotonic() > deadline), device=accelerator.device)
+            last = step >= options.steps or bool(accelerator.reduce(late, "sum") > 0)  # all processes stop together
             if step % options.validate_every == 0 or last:
                 progress.validated(_validate(task, objective, ema, accelerator, options, step), step)
             if step % options.checkpoint_every == 0 or last:
@@ -190,11 +203,3 @@ def _save_checkpoint(accelerator: Accelerator, out: Path, step: int) -> None:
         kept = sorted((out / "checkpoints").glob("step_" + "[0-9]" * 8))
         for old in kept[:-KEEP_CHECKPOINTS]:
             shutil.rmtree(old)
-
-
-def write_record(path: Path, record: dict[str, object]) -> None:
-    """Append what a stage did to a model's training record (a JSON list), complete or not at all."""
-    records = json.loads(path.read_text()) if path.exists() else []
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps([*records, record], indent=2) + "\n")
-    partial.replace(path)

@@ -18,6 +18,9 @@ class TrainOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: StageName
+    preset: str
+    data: str = Field(description="folder of the prepared dataset")
+    init: str = Field(description="folder the run started from, empty for random weights")
     seed: int = Field(ge=0, description="everything random follows from it")
     steps: int = Field(gt=0, description="optimizer steps of the whole run")
     batch_size: int = Field(gt=0, description="samples per optimizer step over all processes")
@@ -42,6 +45,7 @@ class TrainOptions(BaseModel):
     kl_weight: float = Field(ge=0, description="stage vae: weight of the KL term")
     checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
     validate_every: int = Field(gt=0, description="steps between validation losses")
+    gradient_checkpointing: bool = Field(description="compute activations twice instead of keeping them")
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n")
@@ -59,8 +63,25 @@ COMMON = {
     "seed": 0, "warmup_steps": 100, "ema_decay": 0.999, "max_grad_norm": 1.0, "frames": 1, "drop_each": 0.05,
     "drop_all": 0.05, "reference_distance": 8, "expression_weight": 1.0, "train_spatial": False, "groups": 8,
     "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3, "kl_weight": 1e-6, "checkpoint_every": 250,
-    "validate_every": 250,
+    "validate_every": 250, "gradient_checkpointing": False,
 }  # fmt: skip
+
+# Options that only some stages read; given for another they are an error, not ignored.
+ONLY_FOR: dict[str, tuple[StageName, ...]] = {
+    "batch_size": ("vae", "appearance", "motion", "style"),
+    "frames": ("motion", "style"),
+    "drop_each": ("appearance", "motion", "style"),
+    "drop_all": ("appearance", "motion", "style"),
+    "reference_distance": ("appearance", "motion", "style"),
+    "expression_weight": ("vae", "appearance", "motion", "style"),
+    "train_spatial": ("motion",),
+    "groups": ("prior",),
+    "per_group": ("prior",),
+    "temperature": ("prior",),
+    "modality_dropout": ("prior",),
+    "kl_weight": ("vae",),
+    "gradient_checkpointing": ("appearance", "motion", "style"),
+}
 
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
     # Shipped `mini`: small enough for two cores; docs/training.md gives the time each stage took.
@@ -76,29 +97,42 @@ RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
     },
     # `base` follows V-Express's published schedule (learning rates, steps) with the paper's f = 8.
     ("base", "prior"): {"steps": 50_000, "batch_size": 256, "learning_rate": 1e-4, "groups": 64},
-    ("base", "appearance"): {"steps": 40_000, "batch_size": 8, "learning_rate": 1e-5, "reference_distance": 30},
+    ("base", "appearance"): {
+        "steps": 40_000, "batch_size": 8, "learning_rate": 1e-5, "reference_distance": 30,
+        "gradient_checkpointing": True,
+    },
     ("base", "motion"): {
         "steps": 300_000, "batch_size": 8, "learning_rate": 1e-5, "frames": 8, "reference_distance": 30,
+        "gradient_checkpointing": True,
     },
     ("base", "style"): {
         "steps": 100_000, "batch_size": 8, "learning_rate": 1e-5, "frames": 8, "reference_distance": 30,
+        "gradient_checkpointing": True,
     },
 }  # fmt: skip
 
 
-def recipe(preset: str, stage: StageName, **changes: object) -> TrainOptions:
+def recipe(preset: str, stage: StageName, data: Path, init: Path | None, **changes: object) -> TrainOptions:
     """Options of a stage for a preset, with the changes that are not None.
 
     Raises:
-        InputError: if the preset has no such stage (`base` uses Stable Diffusion's VAE) or a value is out of range.
+        InputError: if the preset has no such stage (`base` uses Stable Diffusion's VAE), the stage does not read an
+            option, or a value is out of range.
     """
     if (preset, stage) not in RECIPES:
         raise InputError(f"--preset {preset}: has no stage {stage}; stages are {stages_of(preset)}")
-    values = COMMON | RECIPES[preset, stage] | {key: value for key, value in changes.items() if value is not None}
+    given = {key: value for key, value in changes.items() if value is not None}
+    for key in given:
+        if stage not in ONLY_FOR.get(key, (stage,)):
+            flag = key.replace("_", "-")
+            raise InputError(f"--{flag}: stage {stage} does not use it; it belongs to {', '.join(ONLY_FOR[key])}")
+    values = COMMON | RECIPES[preset, stage] | given
     if stage == "prior":
         values["batch_size"] = int(str(values["groups"])) * int(str(values["per_group"]))
+    start = "" if init is None else str(init.resolve())
+    values |= {"stage": stage, "preset": preset, "data": str(data.resolve()), "init": start}
     try:
-        return TrainOptions.model_validate(values | {"stage": stage})
+        return TrainOptions.model_validate(values)
     except ValueError as error:
         raise InputError(f"training options: {' '.join(str(error).split())}") from error
 

@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.manifest import Split
 from svp.datasets.prepared import PreparedDataset
-from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
-from svp.presets import PRESETS
 from svp.style.encoder import STD_FLOOR, StyleEncoder, StyleGaussian
-from svp.training.loop import Task, latest_checkpoint, run_stage, write_record
+from svp.training.loop import Task, latest_checkpoint, run_stage
+from svp.training.model_folder import load_init, save_model, stages_done
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
-from svp.training.options import TrainOptions
+from svp.training.options import RECIPES, TrainOptions
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
 from svp.training.stages import STAGES, Stage, select
 
-RECORD_NAME = "training.json"
 VALIDATION_TIMESTEPS = (100, 300, 500, 700, 900)
 VALIDATION_GROUP_BATCHES = 8
 STATISTICS_CLIPS = 400  # clips from which means and deviations of features are taken
 
 
-def train(
-    preset: str,
-    data: Path,
-    out: Path,
-    options: TrainOptions,
-    *,
-    init: Path | None,
-    resume: bool,
-    max_minutes: float | None,
-) -> Path:
+def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float | None) -> Path:
     """Run one stage and write `out/model`.
 
     Args:
-        preset: name of the sizes; a model in `init` must have them.
-        data: prepared dataset.
+        options: preset, stage, data, init and everything else about the run.
         out: run folder.
-        options: of the stage.
-        init: model folder or run folder of the stage before; None starts from random weights.
         resume: go on from the newest checkpoint in `out`.
         max_minutes: stop after this time, save, and leave the rest to --resume.
 
@@ -60,51 +49,25 @@ def train(
         InputError: a stage that this one builds on is missing, or data and model do not fit together.
     """
     stage = STAGES[options.stage]
-    dataset = PreparedDataset(data)
-    pipeline = load_init(preset, init, options.seed)
+    dataset = PreparedDataset(options.data)
+    init = Path(options.init) if options.init else None
+    pipeline = load_init(options.preset, init, options.seed)
     done = stages_done(init)
-    missing = [name for name in stage.needs if name not in done]
+    missing = [name for name in stage.needs if name not in done and (options.preset, name) in RECIPES]
     if missing:
         raise InputError(f"--init: stage {stage.name} needs {', '.join(missing)} first; run `svp train {missing[0]}`")
     _check_fit(pipeline, dataset, stage)
     fresh = latest_checkpoint(out) is None
     task = _build_task(pipeline, dataset, stage, options, fresh)
     steps = run_stage(task, options, out, resume=resume, max_minutes=max_minutes)
-    _finish(pipeline, dataset, stage)
-
-    model = out / "model"
-    partial = out / "model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    pipeline.save_pretrained(partial)
-    if init is not None:
-        shutil.copy2(model_folder(init) / RECORD_NAME, partial / RECORD_NAME)
-    write_record(partial / RECORD_NAME, {"stage": stage.name, "steps": steps, "data": data.name, "preset": preset,
-                                         "options": options.model_dump()})  # fmt: skip
-    shutil.rmtree(model, ignore_errors=True)
-    partial.rename(model)
-    return model
-
-
-def model_folder(path: Path) -> Path:
-    """A model folder itself, or the one a training run wrote."""
-    return path / "model" if (path / "model").is_dir() else path
-
-
-def stages_done(init: Path | None) -> list[str]:
-    """Names of the stages a model went through."""
-    if init is None:
-        return []
-    record = model_folder(init) / RECORD_NAME
-    return [entry["stage"] for entry in json.loads(record.read_text())] if record.exists() else []
-
-
-def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
-    """The pipeline to train: from a folder, or with random weights from the seed."""
-    if preset not in PRESETS:
-        raise InputError(f"--preset {preset}: unknown; presets are {', '.join(PRESETS)}")
-    if init is None:
-        return build_pipeline(PRESETS[preset], seed)
-    return SVPPipeline.from_pretrained(model_folder(init))
+    state = PartialState()
+    if state.is_main_process:
+        _finish(pipeline, dataset, stage)
+        settings = options.model_dump(exclude={"stage", "preset", "data", "init"})  # paths say nothing elsewhere
+        record = {"stage": stage.name, "preset": options.preset, "data": dataset.root.name, "steps": steps}
+        save_model(pipeline, out / "model", init, record | {"options": settings})
+    state.wait_for_everyone()
+    return out / "model"
 
 
 def style_encoder_of(pipeline: SVPPipeline) -> StyleEncoder:
@@ -150,7 +113,7 @@ def _build_task(
             VaeObjective(pipeline.vae, options.kl_weight),
             _trainable(network),
             PictureSamples(dataset, options, "train", shape),
-            PictureSamples(dataset, options, "val", shape) if dataset.accepted("val") else None,
+            _validation(lambda: PictureSamples(dataset, options, "val", shape)),
         )
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
@@ -162,7 +125,7 @@ def _build_task(
             PriorObjective(encoder, options.temperature),
             _trainable(encoder),
             GroupBatches(dataset, options, "train", options.steps, size),
-            GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size) if dataset.accepted("val") else None,
+            _validation(lambda: GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size)),
             whole_batches=True,
         )
     return _diffusion_task(pipeline, dataset, stage, options, fresh)
@@ -175,7 +138,9 @@ def _diffusion_task(
     if stage.name == "motion" and fresh:
         start_motion(denoiser, dataset)
     select(stage, denoiser, options.train_spatial)
-    latents = cache_latents(dataset, pipeline.vae)
+    if options.gradient_checkpointing:
+        pipeline.unet.enable_gradient_checkpointing()
+    latents = cached_latents(pipeline, dataset)
     styles = encode_styles(pipeline, dataset) if stage.name == "style" else None
 
     def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:
@@ -194,8 +159,17 @@ def _diffusion_task(
         DiffusionObjective(denoiser, pipeline.scheduler, stage.motion),
         _trainable(denoiser),
         samples("train"),
-        samples("val", VALIDATION_TIMESTEPS) if dataset.accepted("val") else None,
+        _validation(lambda: samples("val", VALIDATION_TIMESTEPS)),
     )
+
+
+def cached_latents(pipeline: SVPPipeline, dataset: PreparedDataset) -> Path:
+    """The dataset's latents, with a bar while they are made: that takes minutes the first time."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("encode latents", total=None)
+        return cache_latents(
+            dataset, pipeline.vae, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
 
 
 def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
@@ -217,9 +191,11 @@ def encode_styles(pipeline: SVPPipeline, dataset: PreparedDataset) -> dict[str, 
     styles = {}
     for row in dataset.accepted():
         clip = dataset.clip(row.clip_id)
-        expression = torch.from_numpy(clip.features("expression"))[None].float()
-        audio = torch.from_numpy(clip.features("audio").astype(np.float32))[None]
-        styles[row.clip_id] = encoder(expression, audio, torch.ones(1, row.frames, dtype=torch.bool))
+        expression = torch.from_numpy(clip.features("expression"))[None].float().to(encoder.device)
+        audio = torch.from_numpy(clip.features("audio").astype(np.float32))[None].to(encoder.device)
+        present = torch.ones(1, row.frames, dtype=torch.bool, device=encoder.device)
+        gaussian = encoder(expression, audio, present)
+        styles[row.clip_id] = StyleGaussian(gaussian.mean.cpu(), gaussian.variance.cpu())
     return styles
 
 
@@ -227,8 +203,7 @@ def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> No
     """Set what follows from the trained weights: the latents' scale, the neutral code."""
     if stage.name == "vae":
         pipeline.vae.register_to_config(scaling_factor=1.0)
-        latents = cache_latents(dataset, pipeline.vae)
-        cache = LatentCache(latents, scaling_factor=1.0)
+        cache = LatentCache(cached_latents(pipeline, dataset), scaling_factor=1.0)
         rows = dataset.accepted("train")[:STATISTICS_CLIPS]
         generator = torch.Generator().manual_seed(0)
         values = torch.cat([cache.sample(row.clip_id, 0, 1, generator) for row in rows])
@@ -256,6 +231,15 @@ def _pictures(dataset: PreparedDataset) -> Tensor:
     rows = rows[:: max(len(rows) // STATISTICS_CLIPS, 1)]
     frames = np.stack([dataset.clip(row.clip_id).frames(row.frames // 2, row.frames // 2 + 1)[0] for row in rows])
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def _validation(make: Callable[[], Dataset[dict[str, Tensor]]]) -> Dataset[dict[str, Tensor]] | None:
+    """Validation samples, or None with a word on stderr: a small dataset trains without them."""
+    try:
+        return make()
+    except InputError as error:
+        Console(stderr=True).print(f"no validation: {error}", highlight=False)
+        return None
 
 
 def _trainable(network: torch.nn.Module) -> list[torch.nn.Parameter]:

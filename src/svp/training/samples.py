@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from svp.datasets.clip import Clip
 from svp.datasets.latents import LatentCache
 from svp.datasets.manifest import ClipRow, Split
 from svp.datasets.prepared import PreparedDataset
@@ -27,10 +28,12 @@ from svp.training.options import TrainOptions
 AUDIO_RADIUS = 2  # alpha frames on either side of a frame: windows i-2 .. i+2
 CONDITIONS = ("reference", "audio", "head_kps", "style")
 
-# Landmarks around which the face changes with speech and expression: lips, eyes, brows (MediaPipe's numbering).
-MOUTH = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 78, 308)
-LEFT_EYE = (33, 133, 159, 145, 105, 107, 70)
-RIGHT_EYE = (263, 362, 386, 374, 334, 336, 300)
+# Landmarks around which the face changes with speech and expression: lips; eye and brow of either side of the person.
+EXPRESSIVE = (
+    (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 78, 308),
+    (33, 133, 159, 145, 105, 107, 70),
+    (263, 362, 386, 374, 334, 336, 300),
+)
 
 
 class DiffusionSamples(Dataset[dict[str, Tensor]]):
@@ -62,9 +65,9 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         self.stride, self.num_train_timesteps = latent_stride, num_train_timesteps
         self.styles, self.timesteps = styles, timesteps
         self.training = split == "train"
-        self.others: dict[str, list[ClipRow]] = defaultdict(list)
+        self.of_identity: dict[str, list[ClipRow]] = defaultdict(list)
         for row in rows:
-            self.others[row.identity].append(row)
+            self.of_identity[row.identity].append(row)
 
     def __len__(self) -> int:
         return self.options.steps * self.options.batch_size if self.training else len(self.rows)
@@ -103,7 +106,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
     def _reference(self, row: ClipRow, start: int, stop: int, rng: np.random.Generator) -> tuple[ClipRow, int]:
         """Clip and number of the reference frame: at a distance in the clip, or of another emotion for pairs."""
         if self.styles is not None:
-            pool = [other for other in self.others[row.identity] if other.emotion != row.emotion]
+            pool = [other for other in self.of_identity[row.identity] if other.emotion != row.emotion]
             if pool:
                 source = pool[int(rng.integers(len(pool)))]
                 return source, int(rng.integers(source.frames))
@@ -146,11 +149,11 @@ class PictureSamples(Dataset[dict[str, Tensor]]):
         return {"pixels": pixels, "weight": weight[0], "noise": noise}
 
 
-def _audio_windows(clip: object, start: int, stop: int, frames: int) -> np.ndarray:
+def _audio_windows(clip: Clip, start: int, stop: int, frames: int) -> np.ndarray:
     """alpha of frames i-2 .. i+2 for each i in [start, stop), edges of the clip repeated: (F, W, A) float32."""
     index = np.clip(np.arange(start, stop)[:, None] + np.arange(-AUDIO_RADIUS, AUDIO_RADIUS + 1), 0, frames - 1)
     low = int(index.min())
-    alpha = clip.features("audio", low, int(index.max()) + 1)  # type: ignore[attr-defined]
+    alpha = clip.features("audio", low, int(index.max()) + 1)
     return alpha[index - low].astype(np.float32)
 
 
@@ -161,7 +164,7 @@ def _expression_weight(landmarks_FL3: np.ndarray, height: int, width: int, strid
         return weights
     for f, landmarks_L3 in enumerate(landmarks_FL3):
         face = max(float(np.ptp(landmarks_L3[:, 0])), 1.0)
-        for part in (MOUTH, LEFT_EYE, RIGHT_EYE):
+        for part in EXPRESSIVE:
             low = (landmarks_L3[list(part), :2].min(0) - 0.06 * face) / stride
             high = (landmarks_L3[list(part), :2].max(0) + 0.06 * face) / stride
             x0, y0 = np.maximum(np.floor(low), 0).astype(int)
@@ -215,6 +218,9 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         batch = len(labels)
         drop = rng.random(batch) < options.modality_dropout
         which = rng.random(batch) < 0.5
+        # never both: what is already absent (a silent clip) protects the other modality
+        keep_expression = ~(drop & which) | np.array([not sound.any() for sound in sounds])
+        keep_audio = ~(drop & ~which) | np.array([not expression.any() for expression in expressions])
         present = torch.nn.utils.rnn.pad_sequence([torch.ones(len(e), dtype=torch.bool) for e in expressions], True)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         return {
@@ -222,7 +228,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
             "audio": torch.nn.utils.rnn.pad_sequence(sounds, True),
             "present": present,
             "labels": torch.tensor(labels),
-            "keep_expression": torch.from_numpy(~(drop & which)),
-            "keep_audio": torch.from_numpy(~(drop & ~which)),
+            "keep_expression": torch.from_numpy(keep_expression),
+            "keep_audio": torch.from_numpy(keep_audio),
             "noise": torch.randn((batch, self.style_size), generator=generator),
         }

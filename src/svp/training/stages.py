@@ -27,6 +27,7 @@ class Stage:
     Attributes:
         trains: patterns of parameters that may move.
         frozen: patterns of parameters that must not, even if `trains` names them.
+        spatial: what `--train-spatial` adds to `trains`.
         samples: which samples the stage draws (`training/samples.py`).
         motion: whether the motion modules take part in the forward.
         needs: stages whose result this one builds on.
@@ -35,6 +36,7 @@ class Stage:
     name: StageName
     trains: tuple[str, ...]
     frozen: tuple[str, ...]
+    spatial: tuple[str, ...]
     samples: Literal["pictures", "groups", "frames", "clips", "pairs"]
     motion: bool
     needs: tuple[StageName, ...]
@@ -43,13 +45,13 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vae", trains=("",), frozen=(), samples="pictures", motion=False, needs=()),
-        Stage("prior", trains=("",), frozen=(), samples="groups", motion=False, needs=()),
+        Stage("vae", trains=("",), frozen=(), spatial=(), samples="pictures", motion=False, needs=()),
+        Stage("prior", trains=("",), frozen=(), spatial=(), samples="groups", motion=False, needs=()),
         Stage(
             "appearance",
             trains=(r"unet\.", r"reference_net\.", r"guider\."),
-            # ReferenceNet's tokens are taken before its last block ends: what follows them gets no gradient.
             frozen=(AUDIO_LAYERS, MOTION_MODULES, STYLE_LAYERS),
+            spatial=(),
             samples="frames",
             motion=False,
             needs=("vae",),
@@ -57,7 +59,8 @@ STAGES: dict[str, Stage] = {
         Stage(
             "motion",
             trains=(r"audio_projection\.", AUDIO_LAYERS, MOTION_MODULES),
-            frozen=(),
+            frozen=(STYLE_LAYERS,),
+            spatial=(r"unet\.",),
             samples="clips",
             motion=True,
             needs=("vae", "appearance"),
@@ -66,6 +69,7 @@ STAGES: dict[str, Stage] = {
             "style",
             trains=(r"style_projection\.", STYLE_LAYERS),
             frozen=(),
+            spatial=(),
             samples="pairs",
             motion=True,
             needs=("vae", "appearance", "motion", "prior"),
@@ -73,16 +77,13 @@ STAGES: dict[str, Stage] = {
     )
 }
 
-SPATIAL_LAYERS = r"unet\."  # what `train_spatial` adds to stage motion
-
 
 def select(stage: Stage, model: nn.Module, train_spatial: bool = False) -> list[str]:
     """Set `requires_grad` of every parameter as the stage says; the sorted names of those that train."""
-    trains = (*stage.trains, SPATIAL_LAYERS) if train_spatial and stage.name == "motion" else stage.trains
-    frozen = (*stage.frozen, STYLE_LAYERS) if stage.name == "motion" else stage.frozen
+    trains = stage.trains + (stage.spatial if train_spatial else ())
     chosen = []
     for name, parameter in model.named_parameters():
-        moves = any(re.match(p, name) for p in trains) and not any(re.match(p, name) for p in frozen)
+        moves = any(re.match(p, name) for p in trains) and not any(re.match(p, name) for p in stage.frozen)
         parameter.requires_grad_(moves)
         if moves:
             chosen.append(name)

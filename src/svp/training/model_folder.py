@@ -1,0 +1,60 @@
+"""The folder between two stages: a saved pipeline with a record of the stages it went through."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from svp.diffusion.build import build_pipeline
+from svp.diffusion.pipeline import SVPPipeline
+from svp.errors import InputError
+from svp.presets import PRESETS
+
+RECORD_NAME = "training.json"
+
+
+def model_folder(path: Path) -> Path:
+    """A model folder itself, or the one a training run wrote."""
+    return path / "model" if (path / "model").is_dir() else path
+
+
+def stages_done(init: Path | None) -> list[str]:
+    """Names of the stages a model went through; none for random or foreign weights."""
+    return [] if init is None else [entry["stage"] for entry in _records(model_folder(init))]
+
+
+def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
+    """The pipeline to train: from a folder, or with random weights from the seed.
+
+    Raises:
+        InputError: if there is no such preset or model, or the model has other sizes than the preset.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"--preset {preset}: unknown; presets are {', '.join(PRESETS)}")
+    if init is None:
+        return build_pipeline(PRESETS[preset], seed)
+    pipeline = SVPPipeline.from_pretrained(model_folder(init))
+    for name, wanted in PRESETS[preset].unet.model_dump(mode="json").items():
+        has = pipeline.unet.config[name]
+        if json.loads(json.dumps(has)) != wanted:
+            raise InputError(
+                f"{init}: {name} of its UNet is {has}, preset {preset} has {wanted}; choose its own preset"
+            )
+    return pipeline
+
+
+def save_model(pipeline: SVPPipeline, model: Path, init: Path | None, record: dict[str, object]) -> None:
+    """Write the pipeline with the records of `init` and a new one; the folder changes only when all is written."""
+    partial = model.with_name(model.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pipeline.save_pretrained(partial)
+    records = [*(_records(model_folder(init)) if init is not None else []), record]
+    (partial / RECORD_NAME).write_text(json.dumps(records, indent=2) + "\n")
+    shutil.rmtree(model, ignore_errors=True)
+    partial.rename(model)
+
+
+def _records(folder: Path) -> list[dict[str, str]]:
+    path = folder / RECORD_NAME
+    return json.loads(path.read_text()) if path.exists() else []
