@@ -232,6 +232,8 @@ def train(
     options = recipe(
         preset,
         stage,
+        data,
+        init,
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -241,7 +243,7 @@ def train(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
-    model = run(preset, data, out, options, init=init, resume=resume, max_minutes=max_minutes)
+    model = run(options, out, resume=resume, max_minutes=max_minutes)
     _say(f"{model}: model after stage {stage}")
 
 
