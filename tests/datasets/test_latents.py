@@ -1,5 +1,7 @@
 """Cached latents: equal to encoding now, read in any part, never encoded twice, never stale."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
+from svp.datasets.clip import Clip
 from svp.datasets.latents import LatentCache, cache_latents, vae_fingerprint
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
@@ -81,9 +84,49 @@ def test_cached_equals_encoded_now_and_slices_equal_the_whole(dataset: PreparedD
     for start, stop in ((0, 1), (2, 5), (6, 7)):
         part = cache.moments("a", start, stop)
         assert torch.equal(part[0], mean[start:stop]) and torch.equal(part[1], logvar[start:stop])
-        assert torch.equal(cache.mode("a", start, stop), 0.5 * mean[start:stop])
     with pytest.raises(ValueError, match="not within 0:7"):
         cache.moments("a", 5, 8)
+
+
+def test_decoding_ahead_changes_no_bit(dataset: PreparedDataset) -> None:
+    vae = make_vae().eval()
+    cache = LatentCache(cache_latents(dataset, vae, batch_size=4), scaling_factor=1.0)
+    for clip_id in ("a", "b"):
+        frames = dataset.clip(clip_id).frames()
+        for start in range(0, len(frames), 4):
+            pixels = torch.from_numpy(frames[start : start + 4]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with torch.no_grad():
+                now = vae.encode(pixels).latent_dist
+            mean, logvar = cache.moments(clip_id, start, min(start + 4, len(frames)))
+            assert torch.equal(mean, now.mean.half().float()) and torch.equal(logvar, now.logvar.half().float())
+
+
+def test_the_next_clip_is_decoded_while_one_is_encoded(
+    dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = {"a": threading.Event(), "b": threading.Event()}
+    iter_frames = Clip.iter_frames
+
+    def noted(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        opened[clip.row.clip_id].set()
+        return iter_frames(clip, start, stop)
+
+    class WaitingVae(CountingVae):
+        def encode(self, pictures: torch.Tensor) -> object:
+            assert opened["b"].wait(timeout=30), "clip b is not decoded before clip a is encoded"
+            return super().encode(pictures)
+
+    monkeypatch.setattr(Clip, "iter_frames", noted)
+    cache_latents(dataset, WaitingVae(make_vae()))
+
+
+def test_an_unreadable_clip_is_named_and_the_ones_before_it_are_kept(dataset: PreparedDataset) -> None:
+    dataset.clip("b").video_path.write_bytes(b"no video")
+    vae = CountingVae(make_vae())
+    with pytest.raises(InputError, match=r"b\.mp4: unreadable"):
+        cache_latents(dataset, vae, "f")
+    assert vae.training
+    assert len(LatentCache(dataset.root / "latents" / "f", scaling_factor=1.0).moments("a")[0]) == 7
 
 
 def test_samples_have_the_moments_of_the_posterior(dataset: PreparedDataset) -> None:

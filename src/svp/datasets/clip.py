@@ -53,11 +53,6 @@ class Clip:
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self.features_path}: unreadable ({error}); prepare this clip again") from error
 
-    def header(self) -> dict[str, str]:
-        """Header of the feature file: clip id, format version, frame rate, encoder ids."""
-        with safe_open(self.features_path, framework="np") as file:
-            return dict(file.metadata() or {})
-
     def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Frames start:stop, (n,size,size,3) uint8 RGB; decoding begins at the key frame before them."""
         return np.stack(list(self.iter_frames(start, stop)))

@@ -8,7 +8,9 @@ Shapes: N frames of a clip, n frames that were asked for, C latent channels on a
 import hashlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from svp.datasets.clip import Clip
+from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
+from svp.media.hashing import sha256_file
 
 FOLDER = "latents"
 
@@ -30,7 +33,7 @@ class LatentCache:
 
     Args:
         folder: what `cache_latents` returned.
-        scaling_factor: of the VAE's configuration; `sample` and `mode` are multiplied by it.
+        scaling_factor: of the VAE's configuration; samples are multiplied by it.
     """
 
     def __init__(self, folder: Path, *, scaling_factor: float) -> None:
@@ -56,10 +59,6 @@ class LatentCache:
             raise InputError(f"{path}: no readable latents ({error}); delete the file and start again") from error
         return mean_NChw, logvar_NChw
 
-    def mode(self, clip_id: str, start: int = 0, stop: int | None = None) -> Tensor:
-        """The most probable latents of the frames start:stop, scaled, (n,C,h,w) float32."""
-        return self.moments(clip_id, start, stop)[0] * self.scaling_factor
-
     def sample(self, clip_id: str, start: int, stop: int, generator: torch.Generator) -> Tensor:
         """A draw from the posterior of the frames start:stop, scaled, (n,C,h,w) float32."""
         mean_NChw, logvar_NChw = self.moments(clip_id, start, stop)
@@ -81,7 +80,7 @@ def cache_latents(
     dataset: PreparedDataset,
     vae: Any,
     fingerprint: str | None = None,
-    batch_size: int = 16,
+    batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Encode every accepted clip that has no latents of this VAE yet; may be stopped and started again.
@@ -97,20 +96,20 @@ def cache_latents(
     """
     folder = dataset.root / FOLDER / (fingerprint or vae_fingerprint(vae))
     folder.mkdir(parents=True, exist_ok=True)
-    rows = dataset.accepted()
-    total, done = sum(row.frames for row in rows), 0
+    total, done = sum(row.frames for row in dataset.accepted()), 0
+    encoded: list[tuple[Tensor, Tensor]] = []
     training = vae.training
     vae.eval()
     try:
-        for row in rows:
-            clip, path = dataset.clip(row.clip_id), folder / f"{row.clip_id}.safetensors"
-            digest = _digest(clip.video_path)
-            if not _is_current(path, digest):
-                mean_NChw, logvar_NChw = _encode(vae, clip, batch_size)
-                partial = folder / f".{path.name}.{os.getpid()}.partial"
-                save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata={"video_sha256": digest})
-                os.replace(partial, path)
-            done += row.frames
+        for batch in _ahead(_batches(dataset, folder, batch_size)):
+            if len(batch.pictures):
+                encoded.append(_encode(vae, batch.pictures))
+            if not batch.last:
+                continue
+            if encoded:
+                _save(folder / f"{batch.row.clip_id}.safetensors", encoded, batch.digest)
+                encoded = []
+            done += batch.row.frames
             if progress is not None:
                 progress(done, total)
     finally:
@@ -118,21 +117,57 @@ def cache_latents(
     return folder
 
 
-def _encode(vae: Any, clip: Clip, batch_size: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Batch:
+    """Successive frames of one clip.
+
+    Attributes:
+        pictures: (B,H,W,3) uint8; none of a clip that needs no work.
+        digest: of the clip's video.
+        last: whether the clip ends with them.
+    """
+
+    row: ClipRow
+    pictures: np.ndarray
+    digest: str
+    last: bool
+
+
+def _batches(dataset: PreparedDataset, folder: Path, batch_size: int) -> Iterator[_Batch]:
+    """A batch never holds frames of two clips, so what is cached of a clip does not depend on where a run began."""
+    for row in dataset.accepted():
+        clip = dataset.clip(row.clip_id)
+        digest = sha256_file(clip.video_path)
+        if _is_current(folder / f"{row.clip_id}.safetensors", digest):
+            yield _Batch(row, np.empty((0, dataset.size, dataset.size, 3), np.uint8), digest, last=True)
+            continue
+        frames = clip.iter_frames()
+        for start in range(0, row.frames, batch_size):
+            pictures = np.stack(list(itertools.islice(frames, batch_size)))
+            yield _Batch(row, pictures, digest, last=start + batch_size >= row.frames)
+
+
+def _ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same batches; while one is used, a thread decodes the next (PyAV lets other threads run meanwhile)."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = pool.submit(next, batches, None)
+        while (batch := waiting.result()) is not None:
+            waiting = pool.submit(next, batches, None)
+            yield batch
+
+
+def _encode(vae: Any, pictures_BHW3: np.ndarray) -> tuple[Tensor, Tensor]:
     weight = next(vae.parameters())
-    means, logvars = [], []
-    frames = clip.iter_frames()
-    while batch := list(itertools.islice(frames, batch_size)):
-        pictures_B3HW = torch.from_numpy(np.stack(batch)).to(weight.device).permute(0, 3, 1, 2)
-        posterior = vae.encode(pictures_B3HW.to(weight.dtype) / 127.5 - 1.0).latent_dist
-        means.append(posterior.mean.half().cpu())
-        logvars.append(posterior.logvar.half().cpu())
-    return torch.cat(means).contiguous(), torch.cat(logvars).contiguous()
+    pictures_B3HW = torch.from_numpy(pictures_BHW3).to(weight.device).permute(0, 3, 1, 2)
+    posterior = vae.encode(pictures_B3HW.to(weight.dtype) / 127.5 - 1.0).latent_dist
+    return posterior.mean.half().cpu(), posterior.logvar.half().cpu()
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _save(path: Path, encoded: Sequence[tuple[Tensor, Tensor]], digest: str) -> None:
+    mean_NChw, logvar_NChw = (torch.cat(parts).contiguous() for parts in zip(*encoded, strict=True))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata={"video_sha256": digest})
+    os.replace(partial, path)
 
 
 def _is_current(path: Path, digest: str) -> bool:
