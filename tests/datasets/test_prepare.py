@@ -286,6 +286,28 @@ def test_splits_never_share_an_identity_and_stay() -> None:
     assert set(assign_splits(["a"], {}, val_fraction=0.1, test_fraction=0.1, seed=0).values()) == {"train"}
 
 
+@pytest.mark.parametrize(
+    ("n", "val", "test", "expected"),  # expected: train, val, test
+    [
+        (1, 0.1, 0.1, (1, 0, 0)),
+        (1, 0.4, 0.5, (1, 0, 0)),
+        (1, 0.0, 1.0, (0, 0, 1)),  # asked for: clips that only serve evaluation
+        (2, 0.3, 0.3, (1, 0, 1)),
+        (3, 0.1, 0.1, (3, 0, 0)),
+        (5, 0.1, 0.1, (4, 0, 1)),
+        (10, 0.1, 0.1, (8, 1, 1)),
+        (30, 0.1, 0.1, (24, 3, 3)),
+    ],
+)
+def test_few_identities_are_for_training(n: int, val: float, test: float, expected: tuple[int, ...]) -> None:
+    people = [f"id{k}" for k in range(n)]
+    for seed in range(5):
+        splits = assign_splits(people, {}, val_fraction=val, test_fraction=test, seed=seed)
+        assert tuple(list(splits.values()).count(name) for name in ("train", "val", "test")) == expected
+        known = {name: splits[name] for name in people[: n // 2]}
+        assert assign_splits(people, known, val_fraction=val, test_fraction=test, seed=seed) == splits
+
+
 def test_names_become_safe_unique_ids(tmp_path: Path) -> None:
     names = ["a.mp4", "a.MOV", "b/c.mp4", "b-c.mp4", "x-p001.mp4", "Ünï cødé.mp4", ".hidden.mp4", "..odd.mkv", "读.mp4"]
     (tmp_path / "b").mkdir()

@@ -20,6 +20,8 @@ VIDEO_SUFFIXES = frozenset(
 )
 PART_PATTERN = r"-p\d{3,}$"  # how the id of a part of a long clip ends
 
+_ROUNDING = 1e-9  # 1 - 0.1 - 0.1 is a little less or more than 0.8
+
 
 class ClipSource(BaseModel):
     """A source file with its labels.
@@ -87,7 +89,8 @@ def assign_splits(
     """Split of each identity: a seeded draw without replacement, so none is in two splits.
 
     Identities that already have a split keep it, so that a dataset that grows never moves a training face into the
-    test; the new ones fill up what the fractions ask for.
+    test; the new ones fill up what the fractions ask for. Rounding goes in favour of training: of few identities it
+    keeps at least its share rounded down, and one in any case, unless the fractions leave it nothing.
     """
     splits = dict(kept)
     everyone = sorted(set(identities) | set(kept))
@@ -95,10 +98,15 @@ def assign_splits(
         (identity for identity in everyone if identity not in kept),
         key=lambda identity: hashlib.sha256(f"{seed}/{identity}".encode()).digest(),
     )
+    share = 1 - val_fraction - test_fraction
+    trained = max(1, math.floor(share * len(everyone) + _ROUNDING)) if share > _ROUNDING else 0
+    room = len(everyone) - trained - sum(split != "train" for split in kept.values())
     wanted: tuple[tuple[Split, float], ...] = (("test", test_fraction), ("val", val_fraction))
     for split, fraction in wanted:
         free = math.floor(fraction * len(everyone) + 0.5) - list(kept.values()).count(split)
-        taken, drawn = drawn[: max(free, 0)], drawn[max(free, 0) :]
+        free = max(min(free, room), 0)
+        taken, drawn = drawn[:free], drawn[free:]
+        room -= free
         splits.update(dict.fromkeys(taken, split))
     splits.update(dict.fromkeys(drawn, "train"))
     return splits
