@@ -125,6 +125,36 @@ def test_workers_and_interruption_change_nothing(
             assert (out / name).read_bytes() == (corpus.root / name).read_bytes(), name
 
 
+def test_what_a_changed_file_gave_is_made_again(shared: Path, tmp_path: Path) -> None:
+    """Continuing a corpus: the same files cost nothing, another picture or recording under an old name is taken."""
+    options = OPTIONS.model_copy(update={"clips_per_emotion": 1})
+    folder, out = tmp_path / "portraits", tmp_path / "corpus"
+    folder.mkdir()
+    pictures = [(shared / "data/portraits" / f"anitalker_aiface{k}.png").read_bytes() for k in (2, 3)]
+    (folder / "ann.png").write_bytes(pictures[0])
+    speech = speech_of(tmp_path)
+
+    def made() -> dict[str, tuple[bytes, bytes, int]]:
+        rows = make_speech_corpus(folder, speech, out, options, progress=False)
+        assert [row.status for row in rows] == ["ok"] * 3
+        files = [(out / f"clips/{row.clip_id}.mp4", out / f"clips/{row.clip_id}.wav") for row in rows]
+        return {v.stem: (v.read_bytes(), w.read_bytes(), v.stat().st_mtime_ns) for v, w in files}
+
+    first = made()
+    assert made() == first
+    audio = np.random.default_rng(5).normal(0, 0.1, 12800).astype(np.float32)
+    write_wav(speech / "only.wav", audio)
+    second = made()
+    assert all(second[name][1] != first[name][1] and second[name][2] > first[name][2] for name in first)
+    (folder / "ann.png").write_bytes(pictures[1])
+    third = made()
+    assert third.keys() == first.keys()
+    assert all(third[name][0] != second[name][0] and third[name][1] == second[name][1] for name in first)
+    add_recording(speech, "other", "Quite different words.", None)
+    make_speech_corpus(folder, speech, out, options, progress=False)  # clips that the new plan lacks are gone
+    assert len(list((out / "clips").iterdir())) == 6
+
+
 def test_motions_of_real_clips_are_repeated(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
     out = tmp_path / "motion"
     make_motion_corpus(portraits, corpus.root, out, OPTIONS, progress=False)

@@ -8,7 +8,6 @@ the identity and the number of the clip alone, so the features do not depend on 
 Shapes: N frames, E units.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,7 +46,8 @@ def make_speech_corpus(
     Args:
         portraits: folder of pictures; each is one identity.
         speech: folder of recordings.
-        out: the prepared dataset; a run that was interrupted is continued.
+        out: the prepared dataset; a run that was interrupted is continued, and what was made of a picture or recording
+            that has changed since is made again.
         options: what to make.
         workers: processes that render side by side.
         progress: show a progress bar.
@@ -101,19 +101,15 @@ def _make_corpus(
     description = options.model_dump(mode="json") | {"maker": "puppet", "motion": "clips" if motions else "speech"}
     writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
     done = writer.done()
-    todo = {
-        portrait: [clip for clip in clips if clip.row.clip_id not in done]
-        for portrait, clips in plans.items()
-        if not _rejected(clips, done)
-    }
+    todo = {portrait: _undone(writer, done, clips) for portrait, clips in plans.items()}
     todo = {portrait: clips for portrait, clips in todo.items() if clips}
-    used = sorted({clip.sound.path for clips in todo.values() for clip in clips})
+    used = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
     ) as bar:
         parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
         if motions is None:
-            missing = [path for path in used if not _alpha_path(out, path).exists()]
+            missing = [used[digest] for digest in sorted(used) if not _alpha_path(out, used[digest]).exists()]
             chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
             task = bar.add_task("sound features", total=len(missing))
             for n in parallel(delayed(_encode)(out, chunk, options.audio_encoder) for chunk in chunks):
@@ -129,28 +125,38 @@ def _make_corpus(
     return rows
 
 
-def _rejected(clips: Sequence[ClipPlan], done: dict[str, ClipRow]) -> bool:
-    """True when this portrait was set aside in an earlier run: its first clip's row stands for all."""
-    row = done.get(clips[0].row.clip_id)
-    return row is not None and row.status == "rejected"
+def _undone(writer: DatasetWriter, done: dict[str, ClipRow], clips: Sequence[ClipPlan]) -> list[ClipPlan]:
+    """Clips of a portrait that the dataset lacks, or has of another picture, recording or split.
+
+    What it has of this person beyond the plan is forgotten.
+    """
+    planned = {clip.row.clip_id: clip for clip in clips}
+    for row in done.values():
+        if row.identity == clips[0].row.identity and row.clip_id not in planned:
+            writer.remove(row.clip_id)
+    return [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)]
 
 
-def _alpha_path(out: Path, sound: Path) -> Path:
-    return out / ALPHA_FOLDER / f"{hashlib.sha256(str(sound).encode()).hexdigest()[:24]}.npy"
+def _is_current(present: ClipRow | None, planned: ClipRow) -> bool:
+    return present is not None and (present.sha256, present.split) == (planned.sha256, planned.split)
 
 
-def _encode(out: Path, sounds: Sequence[Path], encoder_id: str) -> int:
+def _alpha_path(out: Path, sound: Sound) -> Path:
+    return out / ALPHA_FOLDER / f"{sound.digest}.npy"
+
+
+def _encode(out: Path, sounds: Sequence[Sound], encoder_id: str) -> int:
     """alpha of whole recordings, once for all clips that use them."""
     from svp.speech.alpha import is_silent, load_audio_encoder
 
     encoder = load_audio_encoder(encoder_id)
-    for path in sounds:
-        audio = read_audio(path)
+    for sound in sounds:
+        audio = read_audio(sound.path)
         n_frames = len(audio) // SAMPLES_PER_FRAME
         alpha = encoder.encode(audio, n_frames).numpy().astype(np.float16)
         if is_silent(audio):
             alpha = np.zeros_like(alpha)
-        target = _alpha_path(out, path)
+        target = _alpha_path(out, sound)
         target.parent.mkdir(exist_ok=True)
         partial = target.with_name(f".{target.name}")
         with partial.open("wb") as file:
@@ -224,7 +230,7 @@ def _material(
         sound = real.audio(start, stop) if real.row.has_sound else None
         return sound, real.features("audio", start, stop), performance.part(start, stop)
     audio = read_audio(clip.sound.path)
-    alpha = np.load(_alpha_path(out, clip.sound.path), mmap_mode="r")[start:stop]
+    alpha = np.load(_alpha_path(out, clip.sound), mmap_mode="r")[start:stop]
     performance = perform_speech(
         read_phones(clip.sound.path),
         audio,

@@ -20,6 +20,7 @@ from svp.datasets.prepared import PreparedDataset
 from svp.datasets.sources import assign_splits
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.hashing import sha256_file
 from svp.media.video import FPS
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -75,6 +76,7 @@ class Sound:
         group: recordings of one sentence, or clips of one person, share a split.
         emotion, intensity: what it sounds like; None when nobody said.
         frames: length at 25 fps.
+        digest: of everything a clip takes from it; another recording under the same name has another one.
         real: a clip whose motion is repeated.
     """
 
@@ -84,6 +86,7 @@ class Sound:
     emotion: str | None
     intensity: int
     frames: int
+    digest: str
     real: bool = False
 
 
@@ -110,15 +113,16 @@ def speech_sounds(folder: Path, options: CorpusOptions) -> list[Sound]:
         raise InputError(f"{folder}: no such folder of recordings; make one with scripts/make_speech.py")
     sounds = []
     for path in sorted(folder.glob("*.wav")):
-        words = path.with_suffix(".txt")
-        if not (words.is_file() or path.with_suffix(".phones.json").is_file()):
+        words, times = path.with_suffix(".txt"), path.with_suffix(".phones.json")
+        if not (words.is_file() or times.is_file()):
             continue
         text = words.read_text(encoding="utf-8") if words.is_file() else path.stem
         emotion = _label(path.with_suffix(".json"))
         frames = _wav_frames(path)
         if frames >= min(options.min_frames, 10):
             group = " ".join(re.findall(r"[a-z']+", text.lower()))
-            sounds.append(Sound(path.resolve(), path.stem, group, emotion, 0, frames))
+            digest = "".join(sha256_file(file) for file in (path, words, times) if file.is_file())
+            sounds.append(Sound(path.resolve(), path.stem, group, emotion, 0, frames, _sha256(digest)))
     if not sounds:
         raise InputError(
             f"{folder}: no .wav with .phones.json or .txt beside it; add the words, or use scripts/make_speech.py"
@@ -132,8 +136,13 @@ def motion_sounds(dataset: PreparedDataset, options: CorpusOptions) -> list[Soun
     Raises:
         InputError: none is long enough.
     """
+    prepared = json.dumps(dataset.description, sort_keys=True)
+
+    def digest(row: ClipRow) -> str:
+        return _sha256(json.dumps([prepared, row.sha256, row.clip_id, row.start, row.audio_offset]))
+
     sounds = [
-        Sound(dataset.root, row.clip_id, row.identity, row.emotion, row.intensity, row.frames, real=True)
+        Sound(dataset.root, row.clip_id, row.identity, row.emotion, row.intensity, row.frames, digest(row), real=True)
         for row in dataset.accepted()
         if row.frames >= options.min_frames
     ]
@@ -175,6 +184,7 @@ def _plan_identity(
 ) -> list[ClipPlan]:
     identity_seed = (options.seed, int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big"))
     rng = np.random.default_rng([*identity_seed, 2])
+    portrait = sha256_file(path)
     # A real clip shows what it shows; a spoken sentence can be given any emotion, best the one it is spoken with.
     real = sounds[0].real
     felt = sorted({sound.emotion or "unknown" for sound in sounds} if real else EMOTIONS)
@@ -193,11 +203,11 @@ def _plan_identity(
         frames = min(sound.frames, int(rng.integers(options.min_frames, options.max_frames + 1)))
         start = int(rng.integers(0, sound.frames - frames + 1))
         name = f"{identity}__{emotion}_{intensity}__{sound.name}__{number}"[:200]
-        recipe = json.dumps([path.name, sound.name, emotion, intensity, start, frames, clip_seed])
+        recipe = [portrait, path.name, sound.digest, sound.name, emotion, intensity, start, frames, clip_seed]
         row = ClipRow(
             clip_id=re.sub(r"[^A-Za-z0-9._+-]", "_", name),
             source=f"{path.name} + {sound.name}",
-            sha256=hashlib.sha256(path.read_bytes() + recipe.encode()).hexdigest(),
+            sha256=_sha256(json.dumps(recipe)),
             identity=identity,
             emotion=emotion,
             intensity=intensity,
@@ -207,6 +217,10 @@ def _plan_identity(
         )
         plans.append(ClipPlan(row, sound, start, identity_seed, clip_seed))
     return plans
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _label(path: Path) -> str | None:

@@ -1,6 +1,5 @@
 """`svp prepare`: a folder of clips becomes a prepared dataset; what cannot be used is set aside with its reason."""
 
-import hashlib
 import re
 import time
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ from svp.datasets.prepared import DATASET_NAME, DatasetWriter
 from svp.datasets.sources import ClipSource, assign_splits, folder_sources
 from svp.errors import InputError
 from svp.face.model import FaceModel
+from svp.media.hashing import sha256_file
 from svp.media.video import FPS
 
 FLUSH_SECONDS = 60.0
@@ -201,7 +201,7 @@ def _prepare_apart(job: _Job) -> tuple[list[ClipRow], bool]:
         # joblib runs a single worker's task in this very process, hence two workers for one task
         [(_, rows, unchanged)] = Parallel(n_jobs=2)([delayed(_prepare_in_worker)(job)])
     except BrokenProcessPool:
-        base = _base_row(job, _digest(job.source.path))
+        base = _base_row(job, sha256_file(job.source.path))
         return _settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False
     return rows, unchanged
 
@@ -218,7 +218,7 @@ def _prepare_source(job: _Job) -> tuple[str, list[ClipRow], bool]:
     if not source.path.is_file():
         base = _base_row(job, "")
         return source.name, _settle(job, [base.rejected("no such file; correct its name in clips.csv")]), False
-    base = _base_row(job, _digest(source.path))
+    base = _base_row(job, sha256_file(source.path))
     if _is_current(job, base.sha256):
         labels = base.model_dump(include={"identity", "emotion", "intensity", "split"})
         rows = [row.model_copy(update=labels) for row in job.present]
@@ -272,8 +272,3 @@ def _is_current(job: _Job, digest: str) -> bool:
         and (wanted is None or row.audio_offset == wanted or not row.has_sound)
         for row in job.present
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,6 @@ Shapes: N frames, E expression coefficients, A audio features.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from svp.face.fit import fit_clip
 from svp.face.landmarks import track_landmarks
 from svp.face.model import FaceModel
 from svp.media.audio import read_audio_or_none
+from svp.media.hashing import sha256_file
 from svp.media.video import FPS, read_frames
 from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
 from svp.style.encoder import StyleEncoder
@@ -76,7 +76,7 @@ def extract_style(
     return StylePrior.from_gaussian(
         gaussian,
         encoder,
-        source_sha256=_sha256(path),
+        source_sha256=sha256_file(path),
         name=path.stem if name is None else name,
         extra={
             "expression_encoder": wanted,
@@ -94,8 +94,3 @@ def _alpha(encoder: StyleEncoder, audio: np.ndarray, n_frames: int, audio_encode
     if audio_encoder.id != wanted:
         raise InputError(f"audio encoder {audio_encoder.id}: the style encoder was trained with {wanted}; use that one")
     return audio_encoder.encode(audio, n_frames, FPS)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
