@@ -84,12 +84,13 @@ def build_vae(preset: Preset) -> AutoencoderKL:
 
 def build_scheduler(prediction_type: str) -> EulerDiscreteScheduler:
     """The noise schedule of Stable Diffusion 1.5 for the sampler of Sec. 4.1."""
-    return EulerDiscreteScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type=prediction_type,
-        timestep_spacing="leading",
-        steps_offset=1,
-    )
+    with torch.device("cpu"):  # its few numbers are computed with, also where the networks have only shapes
+        return EulerDiscreteScheduler(
+            num_train_timesteps=1000,
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            prediction_type=prediction_type,
+            timestep_spacing="leading",
+            steps_offset=1,
+        )
