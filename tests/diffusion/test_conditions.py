@@ -146,15 +146,6 @@ def test_scales_multiply_the_attention_output(denoiser, inputs, latents):
     close(scaled, doubled(latents, 300, doubled.encode(**inputs)))
 
 
-@torch.no_grad()
-def test_moving_conditions(denoiser, inputs, latents):
-    half = denoiser.encode(**inputs).to(dtype=torch.float64)
-    assert {tensor.dtype for pair in half.reference.values() for tensor in pair} == {torch.float64}
-    assert half.head_kps.dtype == torch.float64
-    got = denoiser.double()(latents.double(), 300, half)
-    close(got.float(), denoiser.float()(latents, 300, denoiser.encode(**inputs)), atol=1e-4)
-
-
 def test_gradients_reach_what_trains_and_nothing_else(inputs, latents):
     denoiser = tiny_denoiser().requires_grad_(False)
     denoiser.style_projection.requires_grad_(True)
@@ -206,6 +197,20 @@ def test_alpha_is_standardised(denoiser, inputs):
     close(projection(inputs["audio_windows"] * 2 + 3), wanted)
     with pytest.raises(ValueError, match="this model takes"):
         projection(inputs["audio_windows"][:, :, :4])
+
+
+@torch.no_grad()
+def test_absent_sound_stays_zeros_when_alpha_is_standardised(inputs):
+    projection = tiny_denoiser().audio_projection
+    windows = inputs["audio_windows"].clone()
+    windows[0, 1] = 0
+    silent = projection(windows)[0, 1]  # mean 0, deviation 1: nothing is changed
+    projection.feature_mean.fill_(3.0)
+    projection.feature_std.fill_(2.0)
+    moved = windows * 2 + 3
+    moved[0, 1] = 0
+    close(projection(moved)[0, 1], silent)
+    close(projection(moved), projection(torch.where(moved == 0, 3.0, moved)))
 
 
 @torch.no_grad()

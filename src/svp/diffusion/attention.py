@@ -1,7 +1,7 @@
 """Attention whose keys and values can be projected once and used many times.
 
 Keys and values of reference, audio and style do not depend on the diffusion step, and those of the reference not on the
-frame either (DESIGN: ConditionCache). So projecting a context and attending to it are two calls here.
+frame either. So projecting a context and attending to it are two calls here.
 
 Shapes: N sequences of queries, M contexts (N is a multiple of M: consecutive sequences share a context), T query
 tokens, S context tokens, C channels, H heads, d = C / H.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 KeyValue = tuple[Tensor, Tensor]  # keys and values, each (..., H, S, d)
 
-# Measured in a prototype: doubled, equal projections and a gain of 3 make a place attend to itself from the first step.
+# Measured: doubled, equal projections and a gain of 3 make a place attend to itself from the first step.
 POSITION_INIT_SCALE = 2.0
 POSITION_INIT_GAIN = 3.0
 POSITION_WAVE_RATIO = (

@@ -54,7 +54,7 @@ class AudioProjection(StrictModel):
         ff_mult: width of the feed-forward layers, in C.
         standardize: whether alpha is standardised by `feature_mean` and `feature_std`, buffers that training sets from
             its data. Whisper's states differ in scale by channel; training from scratch suffers from that, published
-            weights expect the raw numbers.
+            weights expect the raw numbers. A window that is all zeros, absent sound, stays zeros.
     """
 
     feature_mean: Tensor
@@ -113,7 +113,8 @@ class AudioProjection(StrictModel):
                 f"this model takes (videos, frames, {wanted[0]}, {wanted[1]})"
             )
         if self.standardize:
-            windows_BFWA = (windows_BFWA - self.feature_mean) / self.feature_std
+            heard_BF11 = (windows_BFWA != 0).any(dim=(-2, -1), keepdim=True)  # absent sound stays zeros
+            windows_BFWA = torch.where(heard_BF11, (windows_BFWA - self.feature_mean) / self.feature_std, 0.0)
         window_NWC = self.proj_in((windows_BFWA + self.pos_emb.weight).flatten(0, 1))
         tokens_NQC = self.latents.expand(window_NWC.shape[0], -1, -1)
         for layer in self.layers:

@@ -1,7 +1,7 @@
 """What the denoiser is told: reference, audio, Head-Kps and style, projected once and used in every diffusion step.
 
-This is the ConditionCache of DESIGN.md: keys and values of reference, audio and style do not depend on the diffusion
-step, and those of the reference not on the frame either.
+Keys and values of reference, audio and style do not depend on the diffusion step, and those of the reference not on the
+frame either.
 
 Shapes: B videos, F frames, H heads, S tokens, d channels per head, C0 channels after `conv_in`, h x w latent grid.
 """
@@ -109,20 +109,6 @@ class Conditions:
     def without_style(self) -> "Conditions":
         """The same without style: exactly the model after stage `motion`."""
         return replace(self, style=None)
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Conditions":
-        """The same on another device or in another floating type."""
-
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device=device, dtype=dtype)
-
-        return replace(
-            self,
-            reference=_map(self.reference, move),
-            audio=_map(self.audio, move),
-            style=_map(self.style, move),
-            head_kps=None if self.head_kps is None else move(self.head_kps),
-        )
 
 
 def _any_keys(blocks: BlockKeyValues | None) -> Tensor | None:

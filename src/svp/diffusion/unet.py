@@ -221,7 +221,7 @@ class DenoisingUNet(StrictModel):
 
     @torch.no_grad()
     def start_reference_from_self(self) -> None:
-        """Start every reference attention as a copy of its self-attention (DESIGN: "Denoiser").
+        """Start every reference attention as a copy of its self-attention: it knows how to find a place.
 
         Call it again after loading SD1.5's weights, which have no reference attention.
         """
