@@ -51,8 +51,8 @@ def main() -> None:
         for video in videos
     ]
     side = enlarged[0][0].shape[0]
-    sound = videos[0].sound
-    with VideoWriter(out / "demo.mp4", side * len(videos), side, audio=sound.samples, sample_rate=sound.rate) as writer:
+    samples, rate = videos[0].sound.read()
+    with VideoWriter(out / "demo.mp4", side * len(videos), side, audio=samples, sample_rate=rate) as writer:
         for pair in zip(*enlarged, strict=True):
             writer.write(np.concatenate(pair, axis=1))
     moments = np.linspace(0, len(enlarged[0]) - 1, COLUMNS).round().astype(int)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from svp import StylePrior, SVPPipeline
-from svp.diffusion.pipeline import ASSETS
+from svp.diffusion.model_folder import ASSETS
 from svp.media.audio import read_audio, write_wav
 from svp.media.video import probe, read_frames
 from svp.style.gallery import LEVELS, gallery_names, gallery_path

@@ -1,5 +1,12 @@
 """The pipeline end to end with tiny random networks: determinism, streaming, lengths, files, refusals."""
 
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +15,16 @@ from PIL import Image
 from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, tone
 
 from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.build import build_pipeline
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.portrait import Portrait, forth_and_back
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.video import count_frames
 from svp.errors import InputError
+from svp.media.audio import read_audio, write_wav
 from svp.media.video import probe, read_frames
-from svp.speech.alpha import audio_windows, load_audio_encoder
+from svp.presets import BASE
+from svp.speech.alpha import ALPHA_SIZE, load_audio_encoder, silence
 
 
 @pytest.fixture(scope="module")
@@ -250,13 +260,131 @@ def test_settings_are_strict() -> None:
 
 def test_an_audio_track_is_the_windows_of_the_whole_and_forgets_the_past() -> None:
     encoder, sound = load_audio_encoder("log-mel"), tone(4.0)
-    whole = audio_windows(encoder.encode(sound, 100))
-    track = AudioTrack(encoder, sound, 100, radius=2)
+    alpha = encoder.encode(sound, 100)
+    whole = alpha[(torch.arange(100)[:, None] + torch.arange(-2, 3)).clamp(0, 99)]
+    track = AudioTrack(encoder.stream(sound, 100), 100, radius=2)
     for start, stop in ((0, 8), (7, 15), (14, 40), (30, 99), (95, 100)):
         torch.testing.assert_close(track.windows(start, stop), whole[start:stop])
     assert len(track._held) < 10
     with pytest.raises(ValueError):
         track.windows(0, 8)
+
+
+def test_audio_windows_repeat_the_edges() -> None:
+    alpha = torch.arange(6.0)[:, None].expand(6, 3)
+    windows = AudioTrack(iter(alpha.split(4)), 6, radius=2).windows(0, 6)
+    assert windows.shape == (6, 5, 3)
+    expected = [[0, 0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 5], [3, 4, 5, 5, 5]]
+    assert windows[..., 0].tolist() == expected
+
+
+def test_a_silent_recording_is_zeros_as_in_training(pipeline: SVPPipeline, portrait: Portrait, monkeypatch) -> None:
+    blocks = list(silence(700))
+    assert sum(map(len, blocks)) == 700 and blocks[0].shape[1] == ALPHA_SIZE and not any(b.any() for b in blocks)
+    seen: list[torch.Tensor] = []
+    encode = pipeline.encode_conditions
+
+    def watched(reference: object, audio: torch.Tensor | None, *rest: object) -> object:
+        seen.extend([] if audio is None else [audio])
+        return encode(reference, audio, *rest)
+
+    monkeypatch.setattr(pipeline, "encode_conditions", watched)
+    dither = np.random.default_rng(0).choice([-1, 0, 1], 16000 * 3 // 10).astype(np.float32) / 32768
+    options = {"head_motion": "still", "num_inference_steps": 1}
+    quiet = pipeline(portrait, dither, **options).frames
+    assert seen and not any(windows.any() for windows in seen)
+    assert np.array_equal(pipeline(portrait, np.zeros_like(dither), **options).frames, quiet)
+    seen.clear()
+    pipeline(portrait, tone(0.3), **options)
+    assert all(windows.any() for windows in seen)
+
+
+def test_the_audio_window_is_the_audio_projections(pipeline: SVPPipeline) -> None:
+    assert pipeline.audio_radius == 2
+    older = {**pipeline.settings.model_dump(), "audio_radius": 2}  # models saved before say so themselves
+    assert PipelineSettings.parse(older, "model_index.json") == pipeline.settings
+
+
+def test_a_portrait_of_another_size_is_refused(pipeline: SVPPipeline, portrait: Portrait) -> None:
+    larger = replace(portrait, image=np.zeros((2 * SIZE, 2 * SIZE, 3), np.uint8))
+    with pytest.raises(InputError, match=f"{2 * SIZE} x {2 * SIZE} pixels, this model makes {SIZE} x {SIZE}"):
+        generate(pipeline, larger)
+
+
+def test_what_is_saved_after_frames_were_taken_has_their_sound_cut(
+    pipeline: SVPPipeline, portrait: Portrait, tmp_path
+) -> None:
+    sound = tone(0.8)
+    options = {"head_motion": "still", "num_inference_steps": 1}
+    stream = pipeline.stream(portrait, sound, **options)
+    first = [next(stream) for _ in range(5)]
+    samples, rate = stream.sound.read()
+    assert rate == 16000 and np.array_equal(samples, sound[5 * 640 :])
+    rest = stream.collect()
+    assert len(first) + len(rest) == stream.n_frames == 20
+    assert np.array_equal(rest.sound.read()[0], sound[5 * 640 :])
+    # in a file too: the sound is silent up to its middle, where half of the frames were taken
+    sound[: len(sound) // 2] *= 1e-4
+    write_wav(tmp_path / "sound.wav", sound)
+    stream = pipeline.stream(portrait, tmp_path / "sound.wav", **options)
+    for _ in range(10):
+        next(stream)
+    stream.save(tmp_path / "rest.mp4")
+    assert len(list(read_frames(tmp_path / "rest.mp4"))) == 10
+    loudness = np.abs(read_audio(tmp_path / "rest.mp4")[:6400]).reshape(4, -1).max(axis=1)
+    assert (loudness > 0.1).all()
+
+
+def test_broken_models_are_named(pipeline: SVPPipeline, tmp_path) -> None:
+    pipeline.save_pretrained(tmp_path / "model")
+
+    def broken(change: Callable[[Path], None]) -> str:
+        folder = tmp_path / "broken"
+        shutil.copytree(tmp_path / "model", folder)
+        change(folder)
+        with pytest.raises(InputError) as caught:
+            SVPPipeline.from_pretrained(folder)
+        shutil.rmtree(folder)
+        message = str(caught.value)
+        assert "\n" not in message and ";" in message and str(folder) in message
+        return message
+
+    def edit(file: str, **values: object) -> Callable[[Path], None]:
+        def change(folder: Path) -> None:
+            config = json.loads((folder / file).read_text())
+            config = {key: value for key, value in (config | values).items() if value is not None}
+            (folder / file).write_text(json.dumps(config))
+
+        return change
+
+    weights = "guider/diffusion_pytorch_model.safetensors"
+    assert weights in broken(lambda folder: os.truncate(folder / weights, 5000))
+    assert "guider" in broken(lambda folder: (folder / weights).unlink())
+    assert "unet" in broken(lambda folder: shutil.rmtree(folder / "unet"))
+    assert "unet/config.json" in broken(lambda folder: (folder / "unet/config.json").write_text("{"))
+    assert "unknown configuration keys headz" in broken(edit("unet/config.json", headz=3))
+    assert "style_dim" in broken(edit("style_projection/config.json", style_dim=None))
+    broken(edit("style_projection/config.json", style_dim=8))
+    with pytest.raises(InputError, match="audio_encoder"):
+        SVPPipeline.from_pretrained(
+            tmp_path / "model", settings={**pipeline.settings.model_dump(), "audio_encoder": "x"}
+        )
+
+
+def test_the_audio_encoder_must_be_the_models(pipeline: SVPPipeline, monkeypatch) -> None:
+    parts = {**pipeline.components, "style_encoder": None}
+    settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny/raw"})
+    monkeypatch.setattr("svp.diffusion.pipeline.load_audio_encoder", lambda _: load_audio_encoder("log-mel"))
+    with pytest.raises(InputError, match="whisper-tiny/raw: this is log-mel"):
+        _ = SVPPipeline(**parts, settings=settings).audio_encoder
+
+
+def test_a_pipeline_on_the_meta_device_has_shapes_and_no_memory() -> None:
+    with torch.device("meta"):
+        shapes = build_pipeline(BASE, seed=0)
+    parameters = [p for part in (shapes.denoiser, shapes.vae, shapes.style_encoder) for p in part.parameters()]
+    assert all(p.is_meta for p in parameters)
+    assert sum(p.numel() for p in parameters) > 1e9
 
 
 def test_lengths_are_counted_in_whole_numbers() -> None:

@@ -14,7 +14,6 @@ from svp.media.audio import read_audio
 from svp.speech.alpha import (
     LogMelAudioEncoder,
     WhisperAudioEncoder,
-    audio_windows,
     frame_positions,
     is_silent,
     load_audio_encoder,
@@ -126,15 +125,6 @@ def test_log_mel_blocks_do_not_show():
     assert torch.allclose(whole[404:550], later[4:], atol=1e-4)  # earlier ones hear what was cut away
     blocks = list(encoder.stream(audio, 1499, 25.0))
     assert len(blocks) > 1 and torch.equal(torch.cat(blocks), whole)
-
-
-def test_windows_repeat_the_edges():
-    alpha = torch.arange(6.0)[:, None].expand(6, 1920)
-    windows = audio_windows(alpha, radius=2)
-    assert windows.shape == (6, 5, 1920)
-    expected = [[0, 0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 5], [3, 4, 5, 5, 5]]
-    assert windows[..., 0].tolist() == expected
-    assert audio_windows(alpha[:1]).shape == (1, 5, 1920) and audio_windows(alpha[:0]).shape == (0, 5, 1920)
 
 
 def test_ids_name_the_weights_and_the_last_state(whisper, tmp_path):

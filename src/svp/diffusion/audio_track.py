@@ -5,27 +5,24 @@ Shapes: A numbers per frame, F frames, W = 2 * radius + 1 alpha frames around a 
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
-
-from svp.media.video import FPS
-from svp.speech.alpha import AudioEncoder
 
 
 class AudioTrack:
     """Audio windows of a recording, in order.
 
     Args:
-        encoder: encoder of alpha.
-        audio: (samples,) at 16 kHz.
+        blocks: alpha of successive frames, (n, A) each: an encoder's `stream`, or `silence`.
         n_frames: frames of the video.
         radius: alpha frames on either side.
     """
 
-    def __init__(self, encoder: AudioEncoder, audio: np.ndarray, n_frames: int, radius: int) -> None:
+    def __init__(self, blocks: Iterator[Tensor], n_frames: int, radius: int) -> None:
         self.n_frames, self.radius = n_frames, radius
-        self._blocks = encoder.stream(audio, n_frames, FPS)
+        self._blocks = blocks
         self._held = torch.zeros(0)
         self._first = 0  # frame of the first held row
 

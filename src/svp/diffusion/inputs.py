@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from svp.diffusion.portrait import MotionSource, PictureSource, Portrait, check_motion, read_picture
-from svp.diffusion.video import Sound
 from svp.errors import InputError
-from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.audio import check_sound, read_audio
 from svp.style.encoder import StyleEncoder
 from svp.style.extract import extract_style
 from svp.style.prior import StylePrior
@@ -17,42 +16,42 @@ from svp.style.prior import StylePrior
 AudioSource = str | Path | np.ndarray
 StyleSource = str | Path | StylePrior
 SAVED_STYLE = ".safetensors"
-OUTPUT_RATE = 48_000
 
 
 def check_inputs(
     portrait: PictureSource | Portrait,
+    audio: AudioSource,
     style: StyleSource | None,
     head_motion: MotionSource,
     retarget: str,
-    style_encoder: StyleEncoder | None,
 ) -> None:
-    """Everything that can be wrong and is found at once; clips are looked into later.
+    """What can be found wrong at once and without a model; clips are looked into later.
 
     Raises:
-        InputError: if an input is missing, unreadable or does not belong to the model.
+        InputError: if an input is missing or unreadable.
     """
     check_motion(head_motion, retarget)
     if not isinstance(portrait, Portrait):
         read_picture(portrait)
-    if style is None:
-        return
-    if isinstance(style, str | Path) and not Path(style).is_file():
-        raise InputError(f"{style}: no such style; give a clip or a saved style ({SAVED_STYLE})")
-    if isinstance(style, StylePrior) or Path(style).suffix == SAVED_STYLE:
-        load_style(style, style_encoder)
+    if isinstance(audio, str | Path):
+        check_sound(audio)
+    if isinstance(style, str | Path):
+        if not Path(style).is_file():
+            raise InputError(f"{style}: no such style; give a clip or a saved style ({SAVED_STYLE})")
+        if not _is_clip(style):
+            StylePrior.load(style)
 
 
-def load_style(source: StyleSource, style_encoder: StyleEncoder | None) -> StylePrior:
-    """A style from a saved style or a clip, checked against the model's style encoder.
+def check_style(source: StyleSource, style_encoder: StyleEncoder | None) -> None:
+    """Whether the model can use a style; a clip's is not extracted for that.
 
     Raises:
-        InputError: if it cannot be read, belongs to another style encoder, or the model has none.
+        InputError: if the model has no style encoder, or a saved style belongs to another or cannot be read.
     """
     if style_encoder is None:
         raise InputError("style: this model has no style encoder; use a model that was trained with styles")
-    if isinstance(source, str | Path) and Path(source).suffix != SAVED_STYLE:
-        return extract_style(source, style_encoder)
+    if _is_clip(source):
+        return
     prior = source if isinstance(source, StylePrior) else StylePrior.load(source)
     own = style_encoder.fingerprint()
     if prior.encoder != own:
@@ -61,7 +60,24 @@ def load_style(source: StyleSource, style_encoder: StyleEncoder | None) -> Style
             f"style {named}: made by style encoder {prior.encoder}, this model has {own}; "
             "extract it again with this model"
         )
-    return prior
+
+
+def load_style(source: StyleSource, style_encoder: StyleEncoder | None) -> StylePrior:
+    """A style from a saved style or a clip, checked against the model's style encoder.
+
+    Raises:
+        InputError: if it cannot be read, belongs to another style encoder, or the model has none.
+    """
+    check_style(source, style_encoder)
+    if isinstance(source, StylePrior):
+        return source
+    if style_encoder is not None and _is_clip(source):
+        return extract_style(source, style_encoder)
+    return StylePrior.load(source)
+
+
+def _is_clip(source: StyleSource) -> bool:
+    return not isinstance(source, StylePrior) and Path(source).suffix != SAVED_STYLE
 
 
 def load_audio(source: AudioSource) -> np.ndarray:
@@ -77,10 +93,3 @@ def load_audio(source: AudioSource) -> np.ndarray:
     if source.ndim != 1 or not np.issubdtype(source.dtype, np.floating) or not np.isfinite(source).all():
         raise InputError(f"audio: {source.dtype} {source.shape}; give finite mono floats at 16 kHz, (samples,)")
     return source.astype(np.float32, copy=False)
-
-
-def output_sound(source: AudioSource, samples: np.ndarray) -> Sound:
-    """The recording as it is heard in the video: a file's at 48 kHz, an array's as it was given."""
-    if isinstance(source, str | Path):
-        return Sound(read_audio(source, OUTPUT_RATE), OUTPUT_RATE)
-    return Sound(samples, SAMPLE_RATE)

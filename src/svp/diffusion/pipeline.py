@@ -7,7 +7,6 @@ audio features, H x W pixels, D channels of the style space.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from safetensors import SafetensorError
 from torch import Tensor
 
 from svp.diffusion.audio_projection import AudioProjection
@@ -24,7 +24,8 @@ from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
-from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, load_audio, load_style, output_sound
+from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
+from svp.diffusion.model_folder import check_model_folder, find_model, unusable_model
 from svp.diffusion.noise import seed_of, style_noise
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
@@ -37,12 +38,10 @@ from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
 from svp.diffusion.windows import Chunk, Window
 from svp.errors import InputError
 from svp.face.head_kps import draw_head_kps
-from svp.speech.alpha import AudioEncoder, load_audio_encoder
+from svp.media.video import FPS
+from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder, silence
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
-
-ASSETS = Path(__file__).parents[1] / "assets"
-SHIPPED = ("mini",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +110,7 @@ class SVPPipeline(DiffusionPipeline):
         if self.settings.image_size % stride:
             raise ValueError(f"image_size {self.settings.image_size} must be a multiple of the VAE's stride {stride}")
         if style_encoder is not None:
-            trained = style_encoder.config["expression_encoder"]
-            if trained != self.settings.expression_encoder:
-                raise InputError(
-                    f"model_index.json: expression_encoder {self.settings.expression_encoder}, but the style encoder "
-                    f"was trained with {trained}; save the pipeline with the one it belongs to"
-                )
+            self.settings.check_style_encoder(style_encoder.config)
 
     def register_modules(self, **modules: Any) -> None:
         """As in diffusers; our own classes are written as members of this module.
@@ -138,18 +132,14 @@ class SVPPipeline(DiffusionPipeline):
             kwargs: as in `DiffusionPipeline.from_pretrained` (`dtype`, parts to replace).
 
         Raises:
-            InputError: if there is no such model.
+            InputError: if there is no such model, or a part of it is missing, damaged or does not fit.
         """
-        folder = Path(pretrained_model_name_or_path)
-        if str(folder) in SHIPPED and not (folder / cls.config_name).is_file():
-            folder = ASSETS / folder
-        if not (folder / cls.config_name).is_file():
-            problem = f"has no {cls.config_name}" if folder.is_dir() else "no such model"
-            raise InputError(
-                f"{pretrained_model_name_or_path}: {problem}; name a folder with a saved model, or "
-                f"{' or '.join(SHIPPED)} where the installed package contains it"
-            )
-        return super().from_pretrained(str(folder), **kwargs)
+        folder = find_model(pretrained_model_name_or_path)
+        check_model_folder(folder, replaced=kwargs)
+        try:
+            return super().from_pretrained(str(folder), **kwargs)
+        except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
+            raise unusable_model(folder, error) from error
 
     # ------------------------------------------------------------------ networks
 
@@ -166,10 +156,25 @@ class SVPPipeline(DiffusionPipeline):
 
     @property
     def audio_encoder(self) -> AudioEncoder:
-        """The encoder of alpha that the model was trained with, loaded when first needed."""
+        """The encoder of alpha that the model was trained with, loaded when first needed.
+
+        Raises:
+            InputError: if it cannot be had, or calls itself otherwise.
+        """
         if self._audio_encoder is None:
-            self._audio_encoder = load_audio_encoder(self.settings.audio_encoder)
+            wanted = self.settings.audio_encoder
+            loaded = load_audio_encoder(wanted)
+            if loaded.id != wanted:
+                raise InputError(
+                    f"audio_encoder {wanted}: this is {loaded.id}; the model needs the one it learned with"
+                )
+            self._audio_encoder = loaded
         return self._audio_encoder
+
+    @property
+    def audio_radius(self) -> int:
+        """Alpha frames on either side of a frame in its audio window."""
+        return (self.audio_projection.config["window"] - 1) // 2
 
     @torch.no_grad()
     def encode_conditions(
@@ -251,8 +256,13 @@ class SVPPipeline(DiffusionPipeline):
     # ------------------------------------------------------------------ inputs
 
     def portrait(self, source: PictureSource | Portrait) -> Portrait:
-        """A portrait cropped and measured for this model; many videos can share it."""
-        return source if isinstance(source, Portrait) else prepare_portrait(source, self.settings.image_size)
+        """A portrait cropped and measured for this model; many videos can share it.
+
+        Raises:
+            InputError: if it cannot be used, or was prepared for another size.
+        """
+        size = self.settings.image_size
+        return source.require_size(size) if isinstance(source, Portrait) else prepare_portrait(source, size)
 
     def style(self, source: StyleSource) -> StylePrior:
         """A style from a saved style or a clip, checked against this model; see `load_style`."""
@@ -276,7 +286,7 @@ class SVPPipeline(DiffusionPipeline):
         retarget: str = "pose",
         callback: Callable[[int, int], None] | None = None,
     ) -> FrameStream:
-        """The frames of a video one after the other; memory does not grow with the length.
+        """The frames of a video one after the other; frames are not held, only the recording is.
 
         The inputs are read and measured before this returns, the networks run as frames are taken.
 
@@ -300,11 +310,13 @@ class SVPPipeline(DiffusionPipeline):
         steps_possible = self.scheduler.config["num_train_timesteps"]
         if not 1 <= num_inference_steps <= steps_possible:
             raise InputError(f"steps {num_inference_steps}: choose 1 to {steps_possible}")
-        check_inputs(portrait, style, head_motion, retarget, self.style_encoder)
+        check_inputs(portrait, audio, style, head_motion, retarget)
+        if style is not None:
+            check_style(style, self.style_encoder)
+        measured = self.portrait(portrait)
         samples = load_audio(audio)
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
-        measured = self.portrait(portrait)
         points = head_points(head_motion, measured, n_frames, retarget, seed)
         prior = None if style is None else self.style(style)
         default_audio, default_style = self.settings.guidance_audio, self.settings.guidance_style
@@ -312,7 +324,7 @@ class SVPPipeline(DiffusionPipeline):
             default_audio = default_style = guidance_scale
         job = Job(
             reference_latents=self.encode_image(measured.image),
-            audio=AudioTrack(self.audio_encoder, samples, n_frames, self.settings.audio_radius),
+            audio=AudioTrack(self._alpha(samples, n_frames), n_frames, self.audio_radius),
             points=points,
             style=None if prior is None else prior.at(style_noise(seed, len(prior.mean))),
             seed=seed,
@@ -320,8 +332,8 @@ class SVPPipeline(DiffusionPipeline):
             guidance_audio=default_audio if guidance_audio is None else guidance_audio,
             guidance_style=default_style if guidance_style is None else guidance_style,
         )
-        sound = output_sound(audio, samples)
-        return FrameStream(self._frames(job, callback), n_frames, self.settings.image_size, sound)
+        heard = samples if isinstance(audio, np.ndarray) else audio
+        return FrameStream(self._frames(job, callback), n_frames, self.settings.image_size, heard)
 
     def __call__(
         self,
@@ -333,6 +345,10 @@ class SVPPipeline(DiffusionPipeline):
     ) -> GeneratedVideo:
         """A whole video in memory, `.frames` and `.save(path)`; arguments as in `stream`, whose frames these are."""
         return self.stream(portrait, audio, style, head_motion, **options).collect()
+
+    def _alpha(self, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
+        """Blocks (n, A) of alpha; a silent recording has zeros, as in training."""
+        return silence(n_frames) if is_silent(samples) else self.audio_encoder.stream(samples, n_frames, FPS)
 
     @torch.no_grad()
     def _frames(self, job: Job, callback: Callable[[int, int], None] | None) -> Iterator[np.ndarray]:

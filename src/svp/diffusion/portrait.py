@@ -43,6 +43,20 @@ class Portrait:
     fit: FaceFit
     crop: SquareCrop
 
+    def require_size(self, size: int) -> Portrait:
+        """This portrait, if its crop has the side that a model needs.
+
+        Raises:
+            InputError: if it was prepared for another one.
+        """
+        if self.image.shape[:2] != (size, size):
+            height, width = self.image.shape[:2]
+            raise InputError(
+                f"portrait: prepared with {width} x {height} pixels, this model makes {size} x {size}; "
+                "prepare it again with this model"
+            )
+        return self
+
 
 def prepare_portrait(source: PictureSource, size: int) -> Portrait:
     """Find the face, crop it as training clips are cropped, fit the face model.

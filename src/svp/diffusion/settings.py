@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -10,6 +11,7 @@ from svp.errors import InputError
 
 STANDARD_GUIDANCE = 3.5  # as V-Express, until a model's own best value is measured
 STANDARD_STEPS = 25  # Sec. 4.1
+RETIRED = {"audio_radius"}  # stands in older models; it follows from the audio projection's window
 
 
 class PipelineSettings(BaseModel):
@@ -20,7 +22,6 @@ class PipelineSettings(BaseModel):
         window: frames the networks see at once.
         overlap: frames that neighbouring windows, and neighbouring chunks, share.
         chunk: frames that are denoised together before they are decoded.
-        audio_radius: alpha frames on either side of a frame in its audio window.
         audio_encoder: id of the encoder of alpha, its last state included ("whisper-tiny.en/normed").
         expression_encoder: id of the encoder of beta.
         guidance_audio, guidance_style: scales used when a call names none.
@@ -32,7 +33,6 @@ class PipelineSettings(BaseModel):
     window: int = Field(gt=0)
     overlap: int = Field(ge=0)
     chunk: int = Field(gt=0)
-    audio_radius: int = Field(default=2, ge=0)
     audio_encoder: str
     expression_encoder: str
     guidance_audio: float = STANDARD_GUIDANCE
@@ -43,6 +43,19 @@ class PipelineSettings(BaseModel):
         if not self.overlap < self.window <= self.chunk:
             raise ValueError(f"need overlap < window <= chunk, got {self.overlap}, {self.window}, {self.chunk}")
         return self
+
+    def check_style_encoder(self, trained: Mapping[str, Any]) -> None:
+        """Whether a style encoder, given by its configuration, hears and sees the features of this model.
+
+        Raises:
+            InputError: if not.
+        """
+        for name in ("expression_encoder", "audio_encoder"):
+            if trained[name] != getattr(self, name):
+                raise InputError(
+                    f"model_index.json: {name} {getattr(self, name)}, but the style encoder was trained with "
+                    f"{trained[name]}; save the pipeline with the one it belongs to"
+                )
 
     @classmethod
     def parse(cls, values: PipelineSettings | dict[str, Any] | None, source: str) -> PipelineSettings:
@@ -55,6 +68,7 @@ class PipelineSettings(BaseModel):
             return values
         if values is None:
             raise InputError(f"{source}: has no settings; save the pipeline with SVPPipeline.save_pretrained")
+        values = {key: value for key, value in values.items() if key not in RETIRED}
         try:
             return cls.model_validate(values)
         except ValidationError as error:

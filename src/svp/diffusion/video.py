@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from svp.media.audio import SAMPLE_RATE
+from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.video import FPS, VideoWriter
 
 FRAMES_PER_SECOND = int(FPS)
+OUTPUT_RATE = 48_000  # of the sound in the file, where it comes from a file
 
 
 def count_frames(n_samples: int) -> int:
@@ -20,19 +21,31 @@ def count_frames(n_samples: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
-    """What is heard in the file: the recording at a better rate than the 16 kHz that the networks hear.
+class Soundtrack:
+    """What is heard with the frames, read only when they are written.
 
     Attributes:
-        samples: (samples,) float32, mono.
-        rate: samples per second.
+        source: the recording: a file, heard at a better rate than the 16 kHz of the networks, or samples at 16 kHz.
+        first_frame: frame of the recording with which the sound begins.
     """
 
-    samples: np.ndarray
-    rate: int
+    source: str | Path | np.ndarray
+    first_frame: int = 0
+
+    def read(self) -> tuple[np.ndarray, int]:
+        """The sound from the first frame on, mono (samples,) float32, and its samples per second.
+
+        Raises:
+            InputError: if the file can no longer be read.
+        """
+        if isinstance(self.source, np.ndarray):
+            samples, rate = self.source, SAMPLE_RATE
+        else:
+            samples, rate = read_audio(self.source, OUTPUT_RATE), OUTPUT_RATE
+        return samples[self.first_frame * rate // FRAMES_PER_SECOND :], rate
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound: Sound) -> None:
+def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound: Soundtrack) -> None:
     """Write frames as they come, with the sound; the file appears when complete.
 
     Args:
@@ -41,7 +54,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound
         size: side in pixels.
         sound: what is heard.
     """
-    with VideoWriter(path, size, size, fps=FPS, audio=sound.samples, sample_rate=sound.rate) as writer:
+    samples, rate = sound.read()
+    with VideoWriter(path, size, size, fps=FPS, audio=samples, sample_rate=rate) as writer:
         for frame in frames:
             writer.write(frame)
 
@@ -56,7 +70,7 @@ class GeneratedVideo:
     """
 
     frames: np.ndarray
-    sound: Sound
+    sound: Soundtrack
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,30 +81,37 @@ class GeneratedVideo:
 
 
 class FrameStream(Iterator[np.ndarray]):
-    """The frames of a video as they are generated; memory does not grow with its length.
+    """The frames of a video as they are generated; none is held, only the recording is (64 kB per second).
 
     Attributes:
-        n_frames: how many frames there will be.
+        n_frames: how many frames there will be in all.
         size: side in pixels.
-        sound: the recording.
+        taken: how many frames were taken so far.
     """
 
-    def __init__(self, frames: Iterator[np.ndarray], n_frames: int, size: int, sound: Sound) -> None:
-        self.n_frames, self.size, self.sound = n_frames, size, sound
-        self._frames = frames
+    def __init__(self, frames: Iterator[np.ndarray], n_frames: int, size: int, source: str | Path | np.ndarray) -> None:
+        self.n_frames, self.size, self.taken = n_frames, size, 0
+        self._frames, self._source = frames, source
+
+    @property
+    def sound(self) -> Soundtrack:
+        """The sound of the frames that are still to come."""
+        return Soundtrack(self._source, self.taken)
 
     def __next__(self) -> np.ndarray:
         """The next frame, (S, S, 3) uint8 RGB."""
-        return next(self._frames)
+        frame = next(self._frames)
+        self.taken += 1
+        return frame
 
     def save(self, path: str | Path) -> None:
-        """Write the frames that are still to come to an mp4, each as soon as it is there."""
+        """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there."""
         write_video(path, self, self.size, self.sound)
 
     def collect(self) -> GeneratedVideo:
-        """All frames that are still to come, in memory."""
-        frames = np.empty((self.n_frames, self.size, self.size, 3), np.uint8)
-        count = 0
-        for count, frame in enumerate(self, start=1):
-            frames[count - 1] = frame
-        return GeneratedVideo(frames[:count], self.sound)
+        """All frames that are still to come, in memory, and their part of the sound."""
+        sound = self.sound
+        frames = np.empty((self.n_frames - self.taken, self.size, self.size, 3), np.uint8)
+        for index, frame in enumerate(self):
+            frames[index] = frame
+        return GeneratedVideo(frames, sound)

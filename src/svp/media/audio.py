@@ -32,8 +32,23 @@ def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.
     """
     samples = read_audio_or_none(path, sample_rate)
     if samples is None:
-        raise InputError(f"{path}: has no sound; give a file with an audio track")
+        raise _no_sound(path)
     return samples
+
+
+def check_sound(path: str | PathLike[str]) -> None:
+    """Whether a file opens and has an audio track; nothing is decoded.
+
+    Raises:
+        InputError: if not.
+    """
+    with open_media(path) as container:
+        if find_stream(container, "audio") is None:
+            raise _no_sound(path)
+
+
+def _no_sound(path: str | PathLike[str]) -> InputError:
+    return InputError(f"{path}: has no sound; give a file with an audio track")
 
 
 def read_audio_or_none(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.ndarray | None:

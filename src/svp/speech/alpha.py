@@ -1,6 +1,6 @@
 """alpha: 1920 numbers per video frame that say how the sound around it sounds (paper Sec. 3.1).
 
-Shapes: N video frames, A = 1920 numbers, W frames of a window.
+Shapes: N video frames, A = 1920 numbers.
 """
 
 from collections.abc import Iterator
@@ -29,6 +29,7 @@ LOG_MEL = "log-mel"
 _LAST_STATES: tuple[LastState, ...] = ("normed", "raw")
 _SILENCE = 1e-3  # -60 dB of full scale; room noise of a quiet recording lies above it
 _LOUDNESS_SAMPLES = SAMPLE_RATE // 10
+_SILENT_BLOCK = 250  # frames
 
 
 class AudioEncoder(Protocol):
@@ -127,17 +128,10 @@ def frame_positions(n_frames: int, fps: float) -> np.ndarray:
     return np.floor(np.arange(n_frames) * POSITION_RATE / fps).astype(np.int64)
 
 
-def audio_windows(alpha_NA: Tensor, radius: int = 2) -> Tensor:
-    """alpha of the frames i-radius..i+radius around each frame i, (N, W, A); the first and last frame repeat."""
-    n_frames = len(alpha_NA)
-    index_NW = torch.arange(n_frames)[:, None] + torch.arange(-radius, radius + 1)
-    return alpha_NA[index_NW.clamp(0, max(0, n_frames - 1))]
-
-
 def is_silent(audio: np.ndarray | None) -> bool:
     """True for missing sound and for sound that nobody hears: no tenth of a second is louder than -60 dB (RMS).
 
-    The features of such sound are zeros, set by the caller, never Whisper's idea of silence.
+    The features of such sound are zeros (`silence`), never Whisper's idea of silence.
     """
     if audio is None or len(audio) == 0:
         return True
@@ -145,3 +139,9 @@ def is_silent(audio: np.ndarray | None) -> bool:
     starts = np.arange(0, len(samples), _LOUDNESS_SAMPLES)
     power = np.add.reduceat(np.square(samples, dtype=np.float64), starts) / _LOUDNESS_SAMPLES
     return bool(power.max() < _SILENCE**2)
+
+
+def silence(n_frames: int) -> Iterator[Tensor]:
+    """alpha of sound that is absent or silent, zeros, in blocks (n, A) as an encoder's `stream` gives them."""
+    for first in range(0, n_frames, _SILENT_BLOCK):
+        yield torch.zeros(min(_SILENT_BLOCK, n_frames - first), ALPHA_SIZE)

@@ -1,0 +1,80 @@
+"""A saved pipeline on disk, checked part by part before diffusers opens it: what is broken is named by its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from os import PathLike
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from svp.errors import InputError
+
+INDEX = "model_index.json"
+REMEDY = "copy or save the model again"
+ASSETS = Path(__file__).parents[1] / "assets"
+SHIPPED = ("mini",)
+
+
+def find_model(name: str | PathLike[str]) -> Path:
+    """The folder of a saved model: an existing folder first, else a shipped model by its name.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    folder = Path(name)
+    if str(folder) in SHIPPED and not (folder / INDEX).is_file():
+        folder = ASSETS / folder
+    if not (folder / INDEX).is_file():
+        problem = f"has no {INDEX}" if folder.is_dir() else "no such model"
+        raise InputError(
+            f"{name}: {problem}; name a folder with a saved model, or {' or '.join(SHIPPED)} where the installed "
+            "package contains it"
+        )
+    return folder
+
+
+def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
+    """Whether every part that the index names is there, with readable configurations and whole weights.
+
+    Only the headers of the weights are read: they say how long the file must be.
+
+    Args:
+        folder: with the index and one sub-folder per part.
+        replaced: parts that the caller brings along.
+
+    Raises:
+        InputError: naming the first file or part that is missing or broken.
+    """
+    index = _read_json(folder / INDEX)
+    for name, kind in index.items():
+        if name in replaced or not isinstance(kind, list) or kind[0] is None:  # a setting, or an absent optional part
+            continue
+        part = folder / name
+        if not part.is_dir():
+            raise InputError(f"{part}: this part of the model is missing; {REMEDY}")
+        for path in sorted(part.glob("*.json")):
+            _read_json(path)
+        for path in sorted(part.glob("*.safetensors")):
+            try:
+                with safe_open(path, framework="pt"):
+                    pass
+            except (SafetensorError, OSError) as error:
+                raise InputError(f"{path}: damaged or cut short ({error}); {REMEDY}") from error
+
+
+def unusable_model(folder: Path, error: Exception) -> InputError:
+    """The error for a folder of whole files that do not make a model: a wrong key, another shape."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"{folder}: {lines[0].rstrip('.:; ')}; {REMEDY}")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); {REMEDY}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no JSON object; {REMEDY}")
+    return values
