@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from svp.datasets import prepare
-from svp.datasets.audio_offset import estimate_audio_offset, lip_gap
+from svp.datasets.audio_offset import estimate_audio_offset
 from svp.datasets.extract import ExtractOptions
 from svp.datasets.prepare import PrepareReport, prepare_folder
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.sources import assign_splits, folder_sources
 from svp.errors import InputError
 from svp.face.landmarks import LandmarkDetector, track_landmarks
+from svp.face.mouth import lip_gap
 from svp.media.audio import read_audio
 from svp.media.video import VideoWriter, read_frames
 from svp.speech.alpha import load_audio_encoder
@@ -265,6 +266,10 @@ def test_offset_of_a_shifted_real_clip(shared: Path) -> None:
         found = estimate_audio_offset(gap, moved, 25.0)
         assert found.certain
         assert abs(found.seconds - in_sync.seconds + frames / 25) < 0.5 / 25
+    holes = gap.copy()
+    holes[[0, 40, 41, -1]] = np.nan  # frames without a face
+    assert abs(estimate_audio_offset(holes, audio, 25.0).seconds - in_sync.seconds) < 0.5 / 25
+    assert not estimate_audio_offset(np.full(len(gap), np.nan), audio, 25.0).certain
     noise = np.random.default_rng(0).standard_normal(len(audio)).astype(np.float32)
     assert not estimate_audio_offset(gap, noise, 25.0).certain
     assert not estimate_audio_offset(gap[:60], audio, 25.0).certain  # too short to tell

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from svp.face.topology import EYE_CORNERS_LEFT, EYE_CORNERS_RIGHT, LIPS_MIDDLE
 from svp.speech.log_mel import HOPS, MEL_BINS, log_mel_features
 
 MAX_LAG = 10  # frames
@@ -45,32 +44,21 @@ class AudioOffset:
     certain: bool
 
 
-def lip_gap(track: np.ndarray) -> np.ndarray:
-    """Height of the mouth opening in distances between the outer eye corners, (N,); gaps of the track interpolated.
-
-    Args:
-        track: landmarks (N, 478, 2 or 3), NaN where no face was found.
-    """
-    points = np.asarray(track, np.float64)[..., :2]
-    upper, lower = (points[:, index] for index in LIPS_MIDDLE)
-    eyes = points[:, EYE_CORNERS_RIGHT[0]] - points[:, EYE_CORNERS_LEFT[0]]
-    gap = np.linalg.norm(upper - lower, axis=-1) / np.linalg.norm(eyes, axis=-1)
-    found = np.isfinite(gap)
-    frames = np.arange(len(gap))
-    return np.interp(frames, frames[found], gap[found]) if found.any() else np.zeros(len(gap))
-
-
 def estimate_audio_offset(lip_gap: np.ndarray, audio: np.ndarray, fps: float) -> AudioOffset:
     """How far the sound has to be moved, within 10 frames.
 
     Args:
-        lip_gap: (N,) any measure of how open the mouth is.
+        lip_gap: (N,) any measure of how open the mouth is; NaN where it is not known.
         audio: (samples,) at 16 kHz.
         fps: frames per second.
     """
     n_frames = len(lip_gap)
     if n_frames < max(MIN_SECONDS * fps, 4 * MAX_LAG):
         return AudioOffset(0.0, 0.0, 0.0, certain=False)
+    known_N, frames_N = np.isfinite(lip_gap), np.arange(n_frames)
+    if not known_N.any():
+        return AudioOffset(0.0, 0.0, 0.0, certain=False)
+    lip_gap = np.interp(frames_N, frames_N[known_N], lip_gap[known_N])
     gap_N = lip_gap - gaussian_filter1d(lip_gap, _TREND_SECONDS * fps)
     bands_NM = _band_energies(audio, n_frames, fps)
     inner = slice(MAX_LAG, n_frames - MAX_LAG)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from svp.datasets.audio_offset import estimate_audio_offset, lip_gap
+from svp.datasets.audio_offset import estimate_audio_offset
 from svp.datasets.manifest import ClipRow
 from svp.datasets.options import Options
 from svp.datasets.prepared import DatasetWriter
@@ -24,8 +24,9 @@ from svp.errors import InputError
 from svp.face.crop import clip_crops
 from svp.face.fit import fit_clip
 from svp.face.head_kps import head_kps
-from svp.face.landmarks import LandmarkDetector, require_track
+from svp.face.landmarks import LandmarkDetector, require_track, track_landmarks
 from svp.face.model import FaceModel
+from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio_or_none
 from svp.media.video import FPS, probe, read_frames
 from svp.speech.alpha import ALPHA_SIZE, AudioEncoder, is_silent, load_audio_encoder
@@ -134,7 +135,7 @@ def _write_part(
     crops = clip_crops(track, options.size, FPS, head.shape[:2])
     landmarks = np.stack([crop.points(points) for crop, points in zip(crops, track, strict=True)])
     features: Mapping[str, np.ndarray] = {
-        "expression": fit_clip(landmarks, _face_model()).expression,
+        "expression": fit_clip(landmarks, FaceModel.load()).expression,
         "audio": _alpha(audio, row.frames, options.audio_encoder),
         "landmarks": landmarks,
         "head_kps": head_kps(landmarks),
@@ -148,11 +149,10 @@ def _sections(path: Path, length: int) -> Iterator[tuple[int, np.ndarray]]:
     frames = read_frames(path)
     with LandmarkDetector() as detector:
         for first in itertools.count(0, length):
-            found = [detector.detect(frame) for frame in itertools.islice(frames, length)]
-            if not found:
+            track = track_landmarks(itertools.islice(frames, length), detector)
+            if not len(track):
                 return
-            missing = np.full((478, 3), np.nan, np.float32)
-            yield first, np.stack([missing if points is None else points for points in found])
+            yield first, track
 
 
 def _parts(frames: int, max_seconds: float) -> list[tuple[int, int]]:
@@ -189,8 +189,3 @@ def _skip(frames: Iterable[np.ndarray]) -> None:
 def shared_audio_encoder(name: str) -> AudioEncoder:
     """The encoder, loaded once per process."""
     return load_audio_encoder(name)
-
-
-@lru_cache(maxsize=1)
-def _face_model() -> FaceModel:
-    return FaceModel.load()

@@ -9,11 +9,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
+from svp.face.motion import NECK
 from svp.media.video import FPS
 
 MAX_PITCH, MAX_YAW, MAX_ROLL = np.radians([11.0, 19.0, 10.0])
-# The head turns about the top of the neck; in pupil distances from the point between the eyes.
-NECK = np.array([0.0, 0.9, 1.5])
 BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1])  # course of a blink, frame by frame
 
 
@@ -121,4 +120,5 @@ class Habits:
         rotation = Rotation.from_euler("YXZ", angles[:, [1, 0, 2]]).as_matrix()
         shift = self.shift * smooth_noise(n_frames, 3, 1.5 * self.pace, rng) * min(liveliness, 1.2)
         shift[:, 2] = 0.0  # weak perspective: depth is not seen
-        return rotation, shift + NECK - rotation @ NECK
+        neck = np.array(NECK)
+        return rotation, shift + neck - rotation @ neck

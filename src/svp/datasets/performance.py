@@ -14,12 +14,14 @@ from svp.datasets.habits import Habits, smooth_noise
 from svp.datasets.phones import Phone
 from svp.datasets.visemes import closed, expand, loudness_track, speech_track
 from svp.face.fit import fit_clip
+from svp.face.gaze import pupil_offsets, units_of_offsets
 from svp.face.model import FaceModel
-from svp.face.topology import EYE_CORNERS_RIGHT, PUPIL_LEFT, PUPIL_RIGHT
+from svp.face.topology import PUPIL_LEFT, PUPIL_RIGHT
 
 MAX_TURN = np.radians(20.0)  # a photo has no other side: heads turn no further than this from the portrait
 MAX_SHIFT = 0.15  # pupil distances
 MAX_UNIT = 1.3
+MAX_GAZE = np.array([0.25, 0.1])  # eye widths: further than this the painted eyes look wrong
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def perform_motion(
     place = np.zeros((len(landmarks), 3))
     place[:, :2] = np.asarray(fit.translation, np.float64)[:, :2] / np.median(pupils)
     translation = MAX_SHIFT * np.tanh((place - np.median(place, axis=0)) / MAX_SHIFT)
-    gaze = _gaze_of(expression, model)
+    gaze = np.clip(pupil_offsets(expression, model), -MAX_GAZE, MAX_GAZE)
     return Performance(np.clip(expression, 0, 1.5).astype(np.float32), relative, translation, gaze)
 
 
@@ -133,41 +135,7 @@ def _limited(rotation: np.ndarray, yaw_range: tuple[float, float]) -> np.ndarray
     return Rotation.from_rotvec(vectors).as_matrix()
 
 
-def _iris_reach(model: FaceModel) -> dict[str, float]:
-    """How many eye widths the iris of the right eye moves at weight 1 of each eyeLook unit."""
-    outer, inner = model.neutral[list(EYE_CORNERS_RIGHT), :2]
-    width = float(np.linalg.norm(inner - outer))
-    return {
-        name: float(np.linalg.norm(model.expression[model.unit(f"eyeLook{name}Right"), PUPIL_RIGHT, :2])) / width
-        for name in ("In", "Out", "Up", "Down")
-    }
-
-
 def _with_gaze(expression: np.ndarray, gaze: np.ndarray, model: FaceModel) -> np.ndarray:
     """Set the eyeLook units (N,E) to those of a gaze (N,2)."""
-    reach = _iris_reach(model)
-    across, down = gaze[:, 0], gaze[:, 1]
-    looks = {
-        "InRight": across / reach["In"],  # the right eye is on the left of the picture
-        "OutRight": -across / reach["Out"],
-        "InLeft": -across / reach["In"],
-        "OutLeft": across / reach["Out"],
-        **{f"Up{side}": -down / reach["Up"] for side in ("Right", "Left")},
-        **{f"Down{side}": down / reach["Down"] for side in ("Right", "Left")},
-    }
-    expression = expression.copy()
-    for name, weight in looks.items():
-        expression[:, model.unit(f"eyeLook{name}")] = np.maximum(weight, 0)
-    return expression.astype(np.float32)
-
-
-def _gaze_of(expression: np.ndarray, model: FaceModel) -> np.ndarray:
-    """Gaze (N,2) of eyeLook units (N,E): the mean of both eyes."""
-    reach = _iris_reach(model)
-
-    def unit(name: str) -> np.ndarray:
-        return np.asarray(expression[:, model.unit(f"eyeLook{name}")], np.float64)
-
-    across = (unit("InRight") + unit("OutLeft")) * reach["In"] - (unit("OutRight") + unit("InLeft")) * reach["Out"]
-    down = (unit("DownRight") + unit("DownLeft")) * reach["Down"] - (unit("UpRight") + unit("UpLeft")) * reach["Up"]
-    return np.clip(np.stack([across, down], 1) / 2, [-0.25, -0.1], [0.25, 0.1])
+    looks = np.array([name.startswith("eyeLook") for name in model.unit_names])
+    return np.where(looks, units_of_offsets(gaze, model), expression).astype(np.float32)

@@ -83,3 +83,28 @@ def look_units(degrees: np.ndarray, model: FaceModel) -> np.ndarray:
             weight = np.clip(angle / LOOK_DEGREES[name], 0, MAX_LOOK)
             expression[:, model.unit(f"eyeLook{name}{side}")] = weight
     return expression
+
+
+def eye_width(model: FaceModel) -> float:
+    """Mean distance between the corners of an eye, in the model's unit."""
+    right, left = model.neutral[list(EYE_CORNERS_RIGHT)], model.neutral[list(EYE_CORNERS_LEFT)]
+    return float(np.linalg.norm(right[0] - right[1]) + np.linalg.norm(left[0] - left[1])) / 2
+
+
+def pupil_offsets(expression: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Offsets of the pupils (N, 2) in eye widths, right and down, mean of both eyes, from the eyeLook units (N, E)."""
+
+    def angle(name: str, side: str) -> np.ndarray:
+        return np.radians(LOOK_DEGREES[name]) * expression[:, model.unit(f"eyeLook{name}{side}")].astype(np.float64)
+
+    right_eye = angle("In", "Right") - angle("Out", "Right"), angle("Down", "Right") - angle("Up", "Right")
+    left_eye = angle("Out", "Left") - angle("In", "Left"), angle("Down", "Left") - angle("Up", "Left")
+    mean = (np.stack(right_eye, axis=1) + np.stack(left_eye, axis=1)) / 2
+    return np.asarray(np.sin(mean) * model.eye_radius / eye_width(model))
+
+
+def units_of_offsets(offsets: np.ndarray, model: FaceModel) -> np.ndarray:
+    """The inverse of `pupil_offsets`: expressions (N, E) that hold only eyeLook units, equal for both eyes."""
+    sine = np.asarray(offsets, np.float64) * eye_width(model) / model.eye_radius
+    degrees = np.degrees(np.arcsin(np.clip(sine, -MAX_SINE, MAX_SINE)))
+    return look_units(np.stack([degrees, degrees], axis=1), model)

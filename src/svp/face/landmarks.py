@@ -149,20 +149,21 @@ def require_landmarks(image: np.ndarray, path: str | os.PathLike[str]) -> np.nda
     return landmarks
 
 
-def track_landmarks(frames: Iterable[np.ndarray]) -> np.ndarray:
+def track_landmarks(frames: Iterable[np.ndarray], detector: LandmarkDetector | None = None) -> np.ndarray:
     """Landmarks of every frame of a video.
 
     Args:
         frames: uint8 RGB (H, W, 3), in order; consumed one at a time.
+        detector: for video; goes on with the face it followed before. By default a new one.
 
     Returns:
         (N, 478, 3) float32 pixels; frames without a face are NaN.
     """
     missing = np.full((N_LANDMARKS, 3), np.nan, np.float32)
     track: list[np.ndarray] = []
-    with LandmarkDetector() as detector:
+    with contextlib.nullcontext(detector) if detector is not None else LandmarkDetector() as follower:
         for frame in frames:
-            found = detector.detect(frame)
+            found = follower.detect(frame)
             track.append(missing if found is None else found)
     return np.stack(track) if track else np.zeros((0, N_LANDMARKS, 3), np.float32)
 

@@ -10,11 +10,11 @@ from typing import Final, Self
 import numpy as np
 
 from svp.face.fit import FaceFit
-from svp.face.gaze import LOOK_DEGREES
+from svp.face.gaze import eye_width, pupil_offsets
 from svp.face.head_kps import HEAD_KPS
 from svp.face.model import FaceModel
 from svp.face.pose import rotation_from_angles, yaw_pitch_roll
-from svp.face.topology import EYE_CORNERS_LEFT, EYE_CORNERS_RIGHT, PUPIL_LEFT, PUPIL_RIGHT
+from svp.face.topology import PUPIL_LEFT, PUPIL_RIGHT
 
 VIEW_DISTANCE: Final = 10.0  # of the viewer, in pupil distances (about 63 cm); turns size into depth
 MAX_GAZE: Final = (0.3, 0.15)  # how far a pupil may leave its place, in eye widths: right and down
@@ -71,7 +71,7 @@ class HeadMotion:
         place = _smooth(fit.translation.astype(np.float64))
         translation = (place - place[frontal]) / (scale[frontal] * _pupil_distance(fit, model))
         translation[:, 2] = VIEW_DISTANCE * (scale[frontal] / scale - 1)
-        gaze = _gaze_offsets(fit.expression, model)
+        gaze = pupil_offsets(fit.expression, model)
         near = off_front <= off_front[frontal] + np.radians(NEAR_FRONTAL)
         gaze = gaze - np.median(gaze[near], axis=0)
         return cls(*_float32(rotation @ rotation[frontal].T, translation, gaze))
@@ -106,7 +106,7 @@ class HeadMotion:
         translation = neck - rotation @ neck  # the head turns about the neck, not about the eyes
         gaze = _saccades(n_frames, np.random.default_rng([seed, 2]))
         model = FaceModel.load()
-        gaze -= EYE_CONTACT * np.sin(angles[:, :2]) * model.eye_radius / _eye_width(model)
+        gaze -= EYE_CONTACT * np.sin(angles[:, :2]) * model.eye_radius / eye_width(model)
         return cls(*_float32(rotation, translation, gaze))
 
     def resized(self, n_frames: int) -> Self:
@@ -144,35 +144,17 @@ def apply_to_portrait(
     change = nearness[:, None, None] * motion.rotation - np.eye(3)
     moved = np.einsum("nab,pb->npa", change, lifted - origin)
     moved[..., :2] += scale * motion.translation[:, None, :2]
-    gaze = np.clip(motion.gaze, -np.array(MAX_GAZE), MAX_GAZE) * (scale * _eye_width(model))
+    gaze = np.clip(motion.gaze, -np.array(MAX_GAZE), MAX_GAZE) * (scale * eye_width(model))
     along_head = np.einsum("nab,nb->na", motion.rotation @ fit.rotation[0], np.pad(gaze, ((0, 0), (0, 1))))
     for pupil in (PUPIL_RIGHT, PUPIL_LEFT):
         moved[:, points.index(pupil)] += along_head * nearness[:, None]
     return (detected[:, :2] + moved[..., :2]).astype(np.float32)
 
 
-def _eye_width(model: FaceModel) -> float:
-    """Mean distance between the corners of an eye, in the model's unit."""
-    right, left = model.neutral[list(EYE_CORNERS_RIGHT)], model.neutral[list(EYE_CORNERS_LEFT)]
-    return float(np.linalg.norm(right[0] - right[1]) + np.linalg.norm(left[0] - left[1])) / 2
-
-
 def _pupil_distance(fit: FaceFit, model: FaceModel) -> float:
     """Between the pupils of the fitted person, in the model's unit (which is the mean person's)."""
     pupils = model.shape(fit.identity, np.zeros(len(model.unit_names)))[[PUPIL_RIGHT, PUPIL_LEFT]]
     return float(np.linalg.norm(pupils[0] - pupils[1]))
-
-
-def _gaze_offsets(expression: np.ndarray, model: FaceModel) -> np.ndarray:
-    """Offsets of the pupils (N, 2) in eye widths, right and down, mean of both eyes, from the eyeLook units."""
-
-    def angle(name: str, side: str) -> np.ndarray:
-        return np.radians(LOOK_DEGREES[name]) * expression[:, model.unit(f"eyeLook{name}{side}")].astype(np.float64)
-
-    right_eye = angle("In", "Right") - angle("Out", "Right"), angle("Down", "Right") - angle("Up", "Right")
-    left_eye = angle("Out", "Left") - angle("In", "Left"), angle("Down", "Left") - angle("Up", "Left")
-    mean = (np.stack(right_eye, axis=1) + np.stack(left_eye, axis=1)) / 2
-    return np.sin(mean) * model.eye_radius / _eye_width(model)
 
 
 def _saccades(n_frames: int, rng: np.random.Generator) -> np.ndarray:
