@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svp.datasets.corpus import make_motion_corpus, make_speech_corpus
+from svp.datasets.corpus import load_puppet, make_motion_corpus, make_speech_corpus
 from svp.datasets.corpus_plan import CorpusOptions, plan_corpus, speech_sounds
 from svp.datasets.emotions import EMOTIONS
 from svp.datasets.phones import Phone
@@ -15,7 +15,7 @@ from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.face.model import FaceModel
 from svp.media.audio import write_wav
-from svp.media.image import write_png
+from svp.media.image import read_image, write_png
 
 OPTIONS = CorpusOptions(
     size=64, render_size=128, min_frames=10, max_frames=14, audio_encoder="log-mel", test_fraction=0.2, seed=3
@@ -46,7 +46,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def portraits(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("portraits")
-    for name in ("anitalker_aiface2.png", "cremad_emotalkingface_img05.png"):
+    for name in ("anitalker_aiface2.png", "anitalker_aiface3.png"):
         (folder / name).symlink_to(shared / "data/portraits" / name)
     write_png(folder / "wall.png", np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8))
     return folder
@@ -105,6 +105,16 @@ def test_picture_without_a_face_is_rejected_with_its_reason(corpus: PreparedData
     rejected = [row for row in corpus.rows if row.status == "rejected"]
     assert {row.identity for row in rejected} == {"wall"}
     assert all("no face found" in row.reason for row in rejected)
+
+
+def test_picture_without_room_above_the_head_is_rejected(shared: Path, tmp_path: Path) -> None:
+    tight = shared / "data/portraits/cremad_emotalkingface_img05.png"  # cut at the hairline
+    with pytest.raises(InputError, match=r"img05\.png: too tight, 1\d% of the crop lie above the picture"):
+        load_puppet(tight, 64)
+    picture = read_image(tight)
+    higher = np.pad(picture, ((len(picture) // 3, 0), (0, 0), (0, 0)), mode="edge")
+    write_png(tmp_path / "roomy.png", higher)
+    assert load_puppet(tmp_path / "roomy.png", 64).size == 64
 
 
 def test_workers_and_interruption_change_nothing(
