@@ -2,41 +2,38 @@
 
 usage: measure_mini.py MODEL PORTRAITS_DIR CLIPS_DIR OUT_DIR [--seconds 5] [--steps 25]
 
-For every portrait a clip is taken in turn: its sound, its head motion (given to the portrait's own points) and no style.
-Measured on the generated frames with the landmark detector:
+For every portrait a clip is taken in turn: its sound, its head motion (given to the portrait's own points) and no
+style. Measured on the generated frames with the landmark detector:
   face found        share of frames
   pupil error       distance of the detected pupils from the Head-Kps, per distance between the pupils, median
   lip correlation   Pearson correlation of the inner lip gap with that of the true clip
   sound correlation correlation of the lip gap with the loudness of the sound, for comparison
-Then each portrait speaks one sentence in several gallery styles; measured is the mean of some ARKit units.
+Then each portrait speaks one sentence in several gallery styles; measured is the mean of some ARKit units over the
+frames in which a face is found, null where none is.
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from svp import SVPPipeline
-from svp.diffusion.portrait import head_points
+from svp.diffusion.portrait import Portrait, head_points
+from svp.errors import InputError
 from svp.face.fit import fit_clip
 from svp.face.landmarks import LandmarkDetector, track_landmarks
 from svp.face.model import FaceModel
+from svp.face.mouth import lip_gap
 from svp.media.audio import read_audio
 from svp.media.image import contact_sheet, write_png
 from svp.media.video import FPS, read_frames
 from svp.style.gallery import find_style, gallery_names
 
-UPPER_LIP, LOWER_LIP = 13, 14
 PUPILS = [468, 473]
 KPS_PUPILS = [4, 5]  # their places among the eight Head-Kps
 UNITS = ("mouthSmileLeft", "mouthFrownLeft", "browInnerUp", "browDownLeft", "eyeWideLeft", "jawOpen")
-
-
-def lip_gap(landmarks: np.ndarray) -> np.ndarray:
-    """Inner lip gap per distance between the pupils, (N,)."""
-    scale = np.linalg.norm(landmarks[:, PUPILS[0], :2] - landmarks[:, PUPILS[1], :2], axis=1)
-    return np.linalg.norm(landmarks[:, UPPER_LIP, :2] - landmarks[:, LOWER_LIP, :2], axis=1) / scale
 
 
 def detect(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +45,22 @@ def detect(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson correlation over the frames that both know; NaN for too few of them, or where nothing changes."""
     n = min(len(a), len(b))
     good = np.isfinite(a[:n]) & np.isfinite(b[:n])
-    return float(np.corrcoef(a[:n][good], b[:n][good])[0, 1]) if good.sum() > 5 else float("nan")
+    a, b = a[:n][good], b[:n][good]
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 5 and a.std() > 0 and b.std() > 0 else float("nan")
+
+
+def median(values: np.ndarray) -> float:
+    """Median of the numbers that are known; NaN without any."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def rounded(value: float) -> float | None:
+    """A figure for JSON, which has no NaN."""
+    return round(value, 4) if np.isfinite(value) else None
 
 
 def loudness(audio: np.ndarray, n_frames: int) -> np.ndarray:
@@ -72,13 +82,17 @@ def main() -> None:
     options = parser.parse_args()
     pipeline = SVPPipeline.from_pretrained(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
-    portraits = sorted(p for p in options.portraits.iterdir() if p.suffix.lower() in (".png", ".jpg"))
-    clips = sorted(p for p in options.clips.rglob("*.mp4"))
+    if not gallery_names():
+        options.styles = []
+    portraits = load_portraits(pipeline, options.portraits)
+    clips = sorted(options.clips.rglob("*.mp4"))
+    for folder, found in ((options.portraits, portraits), (options.clips, clips)):
+        if not found:
+            parser.error(f"{folder}: nothing to measure on; name another folder")
     figures, rows, labels = [], [], []
-    for k, path in enumerate(portraits):
+    for k, (path, portrait) in enumerate(portraits.items()):
         clip = clips[k % len(clips)]
         audio = read_audio(clip)[: int(options.seconds * 16000)]
-        portrait = pipeline.portrait(path)
         video = pipeline(
             portrait, audio, None, clip, seed=k, num_inference_steps=options.steps, guidance_scale=options.guidance
         )
@@ -91,12 +105,12 @@ def main() -> None:
             "portrait": path.name,
             "clip": clip.name,
             "frames": len(video),
-            "face_found": float(found.mean()),
-            "pupil_error": float(np.nanmedian(error)),
-            "lip_correlation": correlation(lip_gap(track), lip_gap(truth)),
-            "sound_correlation": correlation(lip_gap(track), loudness(audio, len(video))),
-            "true_sound_correlation": correlation(lip_gap(truth), loudness(audio, len(truth))),
-            "lip_gap_std": float(np.nanstd(lip_gap(track))),
+            "face_found": rounded(found.mean()),
+            "pupil_error": rounded(median(error)),
+            "lip_correlation": rounded(correlation(lip_gap(track), lip_gap(truth))),
+            "sound_correlation": rounded(correlation(lip_gap(track), loudness(audio, len(video)))),
+            "true_sound_correlation": rounded(correlation(lip_gap(truth), loudness(audio, len(truth)))),
+            "lip_gap_std": rounded(lip_gap(track[found]).std() if found.any() else float("nan")),
         })  # fmt: skip
         print(json.dumps(figures[-1]), flush=True)
         video.save(options.out / f"{path.stem}.mp4")
@@ -105,36 +119,47 @@ def main() -> None:
         labels.append(f"{path.stem[:14]}")
     write_png(options.out / "speech.png", contact_sheet(rows, labels, cell=160))
     summary = {
-        name: float(np.nanmedian([f[name] for f in figures]))
+        name: rounded(median(np.array([f[name] for f in figures], float)))  # None becomes NaN
         for name in ("face_found", "pupil_error", "lip_correlation", "sound_correlation", "true_sound_correlation")
     }
-    styles = measure_styles(pipeline, portraits, clips[0], options) if gallery_names() and options.styles else []
+    styles = measure_styles(pipeline, portraits, clips[0], options) if options.styles else []
     report = {"model": options.model, "median": summary, "clips": figures, "styles": styles}
     (options.out / "report.json").write_text(json.dumps(report, indent=1))
     print(json.dumps({"median": summary, "styles": styles}, indent=1))
 
 
+def load_portraits(pipeline: SVPPipeline, folder: Path) -> dict[Path, Portrait]:
+    """The pictures of a folder by path; those without a face are told and left out."""
+    portraits = {}
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg")):
+        try:
+            portraits[path] = pipeline.portrait(path)
+        except InputError as error:
+            print(error, file=sys.stderr)
+    return portraits
+
+
 def measure_styles(
-    pipeline: SVPPipeline, portraits: list[Path], clip: Path, options: argparse.Namespace
+    pipeline: SVPPipeline, portraits: dict[Path, Portrait], clip: Path, options: argparse.Namespace
 ) -> list[dict[str, object]]:
     """Mean of some units per gallery style, over the portraits, same sound and head motion."""
     audio = read_audio(clip)[: 2 * 16000]
     model = FaceModel.load()
     index = [model.unit_names.index(unit) for unit in UNITS]
     rows, results = [], []
-    for path in portraits[:4]:
-        portrait, row = pipeline.portrait(path), []
+    for path, portrait in list(portraits.items())[:4]:
+        row: list[np.ndarray] = []
         for style in options.styles:
             video = pipeline(
                 portrait, audio, find_style(style), "still", num_inference_steps=options.steps,
                 guidance_scale=options.guidance,
             )  # fmt: skip
             track, found = detect(video.frames)
+            mean = np.full(len(UNITS), np.nan)
             if found.any():
                 mean = fit_clip(track[found].astype(np.float32), model).expression.mean(0)[index]
-                results.append(
-                    {"portrait": path.stem, "style": style} | dict(zip(UNITS, mean.round(3).tolist(), strict=True))
-                )
+            about = {"portrait": path.stem, "style": style, "face_found": rounded(found.mean())}
+            results.append(about | dict(zip(UNITS, map(rounded, mean.tolist()), strict=True)))
             row += [video.frames[len(video) // 3], video.frames[2 * len(video) // 3]]
         rows.append([portrait.image, *row])
     names = ["portrait", *(name for style in options.styles for name in (style, style))]
