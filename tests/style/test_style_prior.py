@@ -86,3 +86,19 @@ def test_wrong_tensors_are_refused() -> None:
         StylePrior(torch.zeros(3), -torch.ones(3), torch.zeros(3), "e")
     with pytest.raises(ValueError, match="finite"):
         StylePrior(torch.tensor([float("nan")]), torch.ones(1), torch.ones(1), "e")
+
+
+def test_a_style_that_cannot_be_written_is_an_input_error(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.safetensors" / "inside").mkdir(parents=True)
+    for path in (tmp_path / "file" / "a.safetensors", tmp_path / "folder.safetensors"):
+        with pytest.raises(InputError, match="cannot be written") as caught:
+            prior(0).save(path)
+        assert str(path) in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.safetensors"]
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), float("-inf")])
+def test_a_strength_is_a_finite_number(strength: float) -> None:
+    with pytest.raises(InputError, match="style strength"):
+        prior(0).scale(strength)

@@ -6,6 +6,7 @@ Shapes: D channels of the style space.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -106,7 +107,12 @@ class StylePrior:
 
         So mu becomes neutral + k (mu - neutral) and sigma^2 becomes k^2 sigma^2: 0 is the neutral code itself, 1
         changes nothing, more exaggerates.
+
+        Raises:
+            InputError: if k is no finite number.
         """
+        if not math.isfinite(strength):
+            raise InputError(f"style strength {strength}: not a finite number; 0 is neutral, 1 the style as it is")
         if strength == 1:
             return self  # exactly, not but for rounding
         return replace(
@@ -117,7 +123,11 @@ class StylePrior:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write `mean`, `variance`, `neutral` as safetensors with a JSON header under the key `svp`."""
+        """Write `mean`, `variance`, `neutral` as safetensors with a JSON header under the key `svp`.
+
+        Raises:
+            InputError: if the file cannot be written.
+        """
         path = Path(path)
         header = {
             "format": FORMAT,
@@ -129,15 +139,19 @@ class StylePrior:
         }
         tensors = {"mean": self.mean, "variance": self.variance, "neutral": self.neutral}
         tensors = {key: value.detach().to("cpu", torch.float32).contiguous().clone() for key, value in tensors.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        os.close(handle)
+        partial: str | None = None
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+            os.close(handle)
             save_file(tensors, partial, metadata={"svp": json.dumps(header, sort_keys=True)})
             os.chmod(partial, 0o644)
             os.replace(partial, path)
+        except (OSError, SafetensorError) as error:  # a full disk is the latter
+            raise InputError(f"{path}: cannot be written ({error}); choose another name or folder") from error
         finally:
-            Path(partial).unlink(missing_ok=True)
+            if partial is not None:
+                Path(partial).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> StylePrior:
