@@ -12,13 +12,19 @@ stamp=.venv/.svp-installed
 wanted=$(cat pyproject.toml constraints.txt scripts/setup.sh | cksum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
-python=
-for candidate in ${PYTHON:-} python3.11 python3.12 python3; do
-    if "$candidate" -c 'import sys; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
-        python=$candidate
-        break
-    fi
-done
+suits() { "$1" -c 'import sys; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; }
+
+python=${PYTHON:-}
+if [ -n "$python" ]; then
+    suits "$python" || fail "PYTHON=$python is not Python 3.11 or 3.12 ($("$python" --version 2>&1 | head -n 1)); give another one, or none"
+else
+    for candidate in python3.11 python3.12 python3; do
+        if suits "$candidate"; then
+            python=$candidate
+            break
+        fi
+    done
+fi
 [ -n "$python" ] || fail "Python 3.11 or 3.12 is needed; install one (Debian 12: apt-get install python3 python3-pip) or set PYTHON=..."
 
 if [ ! -x .venv/bin/python ]; then
