@@ -6,6 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
+
+from svp import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "ada.png"
@@ -51,6 +54,19 @@ BAD_INPUTS = {
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--style-strength", "2"),
         "--style-strength",
     ),
+    "strength is no number": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--style", "happy", "--style-strength", "nan"),
+        "--style-strength nan",
+    ),
+    "infinite guidance": (("--portrait", PORTRAIT, "--audio", SPEECH, "--guidance-style", "inf"), "--guidance-style"),
+    "two models": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--preset", "mini", "--model", "folder"),
+        "give one of the two",
+    ),
+    "unknown option": (("--portrait", PORTRAIT, "--nosuch"), "--nosuch"),
+    "missing option": (("--portrait", PORTRAIT), "'--audio'; see `svp generate --help`"),
+    "value of an option": (("--portrait", PORTRAIT, "--audio", SPEECH, "--steps", "0"), "--steps"),
+    "choice of an option": (("--portrait", PORTRAIT, "--audio", SPEECH, "--preset", "huge"), "'huge' is not"),
     "no model": (("--portrait", PORTRAIT, "--audio", SPEECH, "--model", "nosuchfolder"), "nosuchfolder: no such model"),
     "no motion": (("--portrait", PORTRAIT, "--audio", SPEECH, "--head-motion", "nosuch.mp4"), "nosuch.mp4"),
     "retarget without clip": (("--portrait", PORTRAIT, "--audio", SPEECH, "--retarget", "none"), "retarget none"),
@@ -75,6 +91,42 @@ def test_bad_input_is_one_line_and_exit_code_two(case, tmp_path):
     assert len(lines) == 1, result.stderr
     assert expected in lines[0] and lines[0].startswith("svp: ")
     assert not out.exists()
+
+
+CHEAP = {  # wrong inputs that are found although the model, which is looked for later, does not exist either
+    "motion": (("--head-motion", "nosuch.mp4"), "nosuch.mp4"),
+    "retarget": (("--retarget", "none"), "retarget none"),
+    "portrait": (("--portrait", ROOT / "README.md"), "README.md"),
+    "audio": (("--audio", ROOT / "LICENSE"), "LICENSE"),
+}
+
+
+@pytest.mark.parametrize("case", CHEAP)
+def test_cheap_inputs_are_checked_before_the_model(case, tmp_path):
+    arguments, expected = CHEAP[case]
+    good = ("--portrait", PORTRAIT, "--audio", SPEECH, "--model", "nosuchfolder")
+    result = svp("generate", *good, *arguments, "-o", tmp_path / "out.mp4")
+    assert result.returncode == 2 and expected in result.stderr and "nosuchfolder" not in result.stderr
+
+
+def test_an_unknown_command_and_none_at_all():
+    result = svp("genrate")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "genrate" in result.stderr
+    assert svp("style").stderr == "svp: Missing command; see `svp style --help`\n"
+    bare = svp()
+    assert bare.returncode == 0 and "generate" in bare.stdout and bare.stderr == ""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, typer.Abort])
+def test_an_interrupt_is_exit_code_130(error, monkeypatch):
+    def interrupt(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_need_file", interrupt)
+    monkeypatch.setattr(sys, "argv", ["svp", "style", "extract", "a.mp4", "-o", "a.safetensors"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130
 
 
 def test_the_output_must_be_an_mp4(tmp_path):

@@ -5,6 +5,7 @@ Rooms are imported inside the commands, so that `svp --help` and a wrong option 
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -16,13 +17,12 @@ from svp.errors import InputError
 
 app = typer.Typer(
     name="svp",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
-style_app = typer.Typer(no_args_is_help=True, help="Make style files.")
+style_app = typer.Typer(help="Make style files.")
 app.add_typer(style_app, name="style")
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Preset = Literal["mini"]
 Stage = Literal["prior", "vae", "appearance", "motion", "style"]
+Layout = Literal["folder"]
 CORES = os.cpu_count() or 1
 
 
@@ -48,7 +49,7 @@ def generate(
     head_motion: Annotated[
         str, typer.Option(help="A clip whose head motion is used, `natural`, or `still`.")
     ] = "natural",
-    preset: Annotated[Preset, typer.Option(help="The shipped model.")] = "mini",
+    preset: Annotated[Preset | None, typer.Option(help="The shipped model; mini by default.")] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 25,
     guidance_audio: Annotated[
@@ -71,17 +72,29 @@ def generate(
     for name, path in (("--portrait", portrait), ("--audio", audio)):
         _need_file(path, name)
     _need_output(output, ".mp4")
+    model_name = _model_name(model, preset)
+    for option, value in (
+        ("--style-strength", style_strength),
+        ("--guidance-audio", guidance_audio),
+        ("--guidance-style", guidance_style),
+    ):
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"{option} {value}: not a finite number; give one such as 1.5")
     if style_strength != 1.0 and style is None:
         raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
     from svp.style.gallery import find_style
 
-    source = None if style is None else find_style(style)
-    pipeline = _pipeline(model, preset)
+    source = None if style is None else find_style(style)  # before torch is imported
+    from svp.diffusion.inputs import check_inputs
+
+    check_inputs(portrait, audio, source, head_motion, retarget)
+    pipeline = _pipeline(model_name)
+    face = pipeline.portrait(portrait)  # before a style is learned from a clip, which takes longer
     prior = None if source is None else pipeline.style(source).scale(style_strength)
     with _bar() as bar:
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(
-            portrait,
+            face,
             audio,
             prior,
             head_motion,
@@ -100,7 +113,9 @@ def generate(
 def style_extract(
     clip: Annotated[Path, typer.Argument(help="Video of one person speaking; without sound the face alone counts.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")],
-    preset: Annotated[Preset, typer.Option(help="The shipped model whose style encoder is used.")] = "mini",
+    preset: Annotated[
+        Preset | None, typer.Option(help="The shipped model whose style encoder is used; mini by default.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
 ) -> None:
     """Learn a style from a clip and save it.
@@ -109,7 +124,7 @@ def style_extract(
     """
     _need_file(clip, "CLIP")
     _need_output(output, ".safetensors")
-    _pipeline(model, preset).style(clip).save(output)
+    _pipeline(_model_name(model, preset)).style(clip).save(output)
     _say(f"{output}: style of {clip.name}")
 
 
@@ -117,7 +132,7 @@ def style_extract(
 def prepare(
     source: Annotated[Path, typer.Argument(help="Folder of clips; an optional clips.csv names identity and emotion.")],
     dataset: Annotated[Path, typer.Argument(help="Folder of the prepared dataset.")],
-    layout: Annotated[Literal["folder"], typer.Option(help="How SOURCE is organised.")] = "folder",
+    layout: Annotated[Layout, typer.Option(help="How SOURCE is organised.")] = "folder",
     size: Annotated[int, typer.Option(min=32, help="Side of the crops in pixels: 128 for mini, 512 for base.")] = 128,
     audio_features: Annotated[
         str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
@@ -139,7 +154,8 @@ def prepare(
     """
     from svp.datasets.prepare import prepare_folder
 
-    report = prepare_folder(
+    prepare_layout = {"folder": prepare_folder}[layout]
+    report = prepare_layout(
         source,
         dataset,
         size=size,
@@ -247,14 +263,21 @@ def train(
     _say(f"{model}: model after stage {stage}")
 
 
-def _pipeline(model: Path | None, preset: str) -> SVPPipeline:
+def _model_name(model: Path | None, preset: str | None) -> str:
+    """What `SVPPipeline.from_pretrained` is given."""
+    if model is not None and preset is not None:
+        raise InputError(f"--preset {preset}: --model {model} is given too; give one of the two")
+    return str(model) if model is not None else preset or "mini"
+
+
+def _pipeline(name: str) -> SVPPipeline:
     """The model to use, without diffusers' own bar: loading is short."""
     from diffusers.utils import logging
 
     from svp.diffusion.pipeline import SVPPipeline
 
     logging.disable_progress_bar()
-    return SVPPipeline.from_pretrained(str(model) if model is not None else preset)
+    return SVPPipeline.from_pretrained(name)
 
 
 def _bar():  # type: ignore[no-untyped-def]  # rich is imported late
@@ -280,6 +303,8 @@ def _need_output(path: Path, suffix: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent}: no permission to write there; choose another folder")
 
 
 def _say(text: str) -> None:
@@ -287,13 +312,20 @@ def _say(text: str) -> None:
 
 
 def main() -> NoReturn:
-    """Entry point: input errors become one line on stderr and exit code 2."""
+    """Entry point: what the user can put right becomes one line on stderr and exit code 2; an interrupt is 130."""
     try:
-        app()
+        sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="svp", standalone_mode=False))
     except InputError as error:
-        typer.echo(f"svp: {error}", err=True)
-        sys.exit(2)
-    sys.exit(0)
+        message = str(error)
+    except typer.TyperException as error:  # an option or a command that does not exist, or a value it cannot have
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "svp"
+        message = f"{error.format_message().rstrip('.')}; see `{command} --help`"
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("svp: interrupted", err=True)
+        sys.exit(130)
+    typer.echo(f"svp: {message.replace(chr(10), ' ')}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":
