@@ -5,6 +5,7 @@ usage: ship_model.py RUN_OR_MODEL OUT_DIR
 The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ def main(source: Path, out: Path) -> None:
     for network in networks:
         network.half()
     pipeline.save_pretrained(partial)
+    for path in partial.rglob("*.json"):  # the folder it was trained in says nothing elsewhere
+        values = {key: value for key, value in json.loads(path.read_text()).items() if key != "_name_or_path"}
+        path.write_text(json.dumps(values, indent=2) + "\n")
     shutil.copy2(source / RECORD_NAME, partial / RECORD_NAME)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file()) / 1e6
     if size > LIMIT_MB:
