@@ -21,9 +21,9 @@ from svp.face.prior import expression_prior, landmark_weights
 from svp.face.topology import N_LANDMARKS, N_SURFACE
 
 MAX_WEIGHT: Final = 1.5  # a unit stronger than this is no face
-DEPTH_WEIGHT: Final = 0.05  # of a squared error in z against one in x or y
+DEPTH_WEIGHT: Final = 0.01  # of a squared error in z against one in x or y
 NOISE: Final = 0.02  # standard deviation of what the model cannot explain, in distances between the eyeballs
-N_INDEPENDENT: Final = 150.0  # errors of neighbouring landmarks go together: 468 of them count as this many
+N_INDEPENDENT: Final = 250.0  # errors of neighbouring landmarks go together: 468 of them count as this many
 IDENTITY_FRAMES: Final = 192  # frames of a clip, evenly spread, that decide about the identity
 IDENTITY_ROUNDS: Final = 8
 FRAME_ROUNDS: Final = 4

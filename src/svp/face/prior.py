@@ -21,13 +21,13 @@ CHIN_TRUST: Final = 0.1
 CHIN_MOTION: Final = 0.25  # a surface point that jawOpen moves further than this is chin
 
 SYMMETRY_SIGMA: Final = 0.15  # spread of the difference between a unit and its partner on the other side
-SPARSITY: Final = 0.25  # slope of the penalty at zero times a unit's spread: a unit must earn its use
+SPARSITY: Final = 0.15  # slope of the penalty at zero times a unit's spread: a unit must earn its use
 UNIT_SIGMA: Final = 0.5  # spread of a unit
 # Units that move most in speech, and units that landmarks hardly show or that imitate others. Closing the lips of an
 # open jaw is seen only in the chin: without a strong claim, lips that meet mean a jaw that closes.
 UNIT_SIGMAS: Final[dict[str, float]] = {
     "jawOpen": 1.0,
-    "mouthClose": 0.03,
+    "mouthClose": 0.04,
     "jawForward": 0.2,
     "cheekPuff": 0.2,
     "mouthShrugUpper": 0.4,
