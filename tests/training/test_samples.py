@@ -22,7 +22,7 @@ def make(tiny_dataset, tiny_preset):
         options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
-            latent_stride=4, num_train_timesteps=1000, styles=styles,
+            latent_stride=4, audio_radius=2, num_train_timesteps=1000, styles=styles,
         )  # fmt: skip
 
     return build

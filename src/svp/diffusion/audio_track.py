@@ -11,6 +11,12 @@ import torch
 from torch import Tensor
 
 
+def window_index(start: int, stop: int, n_frames: int, radius: int) -> Tensor:
+    """Which alpha frames stand around each frame start … stop - 1, (F, W); the edges of the n_frames repeat."""
+    offsets = torch.arange(-radius, radius + 1)
+    return (torch.arange(start, stop)[:, None] + offsets).clamp(0, n_frames - 1)
+
+
 class AudioTrack:
     """Audio windows of a recording, in order.
 
@@ -39,9 +45,7 @@ class AudioTrack:
         while self._first + len(self._held) < min(stop + self.radius, self.n_frames):
             block_NA = next(self._blocks)
             self._held = torch.cat((self._held, block_NA)) if len(self._held) else block_NA
-        offsets = torch.arange(-self.radius, self.radius + 1)
-        index_FW = (torch.arange(start, stop)[:, None] + offsets).clamp(0, self.n_frames - 1)
-        windows_FWA = self._held[index_FW - self._first]
+        windows_FWA = self._held[window_index(start, stop, self.n_frames, self.radius) - self._first]
         drop = max(0, start - self.radius - self._first)
         self._held, self._first = self._held[drop:].clone(), self._first + drop
         return windows_FWA

@@ -150,6 +150,7 @@ def _diffusion_task(
             options,
             split,
             latent_stride=latent_stride(pipeline.vae),
+            audio_radius=pipeline.audio_radius,
             num_train_timesteps=pipeline.scheduler.config["num_train_timesteps"],
             styles=styles,
             timesteps=timesteps,

@@ -20,12 +20,12 @@ from svp.datasets.clip import Clip
 from svp.datasets.latents import LatentCache
 from svp.datasets.manifest import ClipRow, Split
 from svp.datasets.prepared import PreparedDataset
+from svp.diffusion.audio_track import window_index
 from svp.errors import InputError
 from svp.face.head_kps import draw_head_kps
 from svp.style.encoder import StyleGaussian
 from svp.training.options import TrainOptions
 
-AUDIO_RADIUS = 2  # alpha frames on either side of a frame: windows i-2 .. i+2
 CONDITIONS = ("reference", "audio", "head_kps", "style")
 
 # Landmarks around which the face changes with speech and expression: lips; eye and brow of either side of the person.
@@ -52,6 +52,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         split: Split,
         *,
         latent_stride: int,
+        audio_radius: int,
         num_train_timesteps: int,
         styles: Mapping[str, StyleGaussian] | None,
         timesteps: tuple[int, ...] = (),
@@ -63,6 +64,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
             )
         self.dataset, self.latents, self.options, self.rows = dataset, latents, options, rows
         self.stride, self.num_train_timesteps = latent_stride, num_train_timesteps
+        self.audio_radius = audio_radius
         self.styles, self.timesteps = styles, timesteps
         self.training = split == "train"
         self.of_identity: dict[str, list[ClipRow]] = defaultdict(list)
@@ -92,7 +94,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         sample = {
             "latents": target_FChw.transpose(0, 1),
             "reference": self.latents.sample(source.clip_id, frame, frame + 1, generator)[0],
-            "audio": torch.from_numpy(_audio_windows(clip, start, stop, row.frames)),
+            "audio": _audio_windows(clip, start, stop, row.frames, self.audio_radius),
             "head_kps": pictures_F3HW.transpose(0, 1),
             "weight": _expression_weight(landmarks_FL3, height, width, self.stride, options.expression_weight),
             "noise": torch.randn((channels, options.frames, height, width), generator=generator),
@@ -149,12 +151,12 @@ class PictureSamples(Dataset[dict[str, Tensor]]):
         return {"pixels": pixels, "weight": weight[0], "noise": noise}
 
 
-def _audio_windows(clip: Clip, start: int, stop: int, frames: int) -> np.ndarray:
-    """alpha of frames i-2 .. i+2 for each i in [start, stop), edges of the clip repeated: (F, W, A) float32."""
-    index = np.clip(np.arange(start, stop)[:, None] + np.arange(-AUDIO_RADIUS, AUDIO_RADIUS + 1), 0, frames - 1)
-    low = int(index.min())
-    alpha = clip.features("audio", low, int(index.max()) + 1)
-    return alpha[index - low].astype(np.float32)
+def _audio_windows(clip: Clip, start: int, stop: int, frames: int, radius: int) -> Tensor:
+    """alpha around each frame of [start, stop), edges of the clip repeated: (F, W, A) float32."""
+    index_FW = window_index(start, stop, frames, radius)
+    low = int(index_FW.min())
+    alpha_NA = clip.features("audio", low, int(index_FW.max()) + 1)
+    return torch.from_numpy(alpha_NA)[index_FW - low].float()
 
 
 def _expression_weight(landmarks_FL3: np.ndarray, height: int, width: int, stride: int, weight: float) -> Tensor:
