@@ -180,7 +180,7 @@ def puppet(
         Path | None, typer.Option(help="Folder of recordings X.wav with X.phones.json, or with X.txt to be aligned.")
     ] = None,
     motions: Annotated[
-        Path | None, typer.Option(help="Prepared dataset whose expressions and poses are repeated.")
+        Path | None, typer.Option(help="Prepared dataset whose expressions, poses and sound are repeated.")
     ] = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base.")] = 128,
     audio_features: Annotated[
@@ -188,6 +188,9 @@ def puppet(
     ] = "whisper-tiny.en/normed",
     emotions_per_identity: Annotated[int, typer.Option(help="Emotions a person shows, neutral among them.")] = 3,
     clips_per_emotion: Annotated[int, typer.Option(help="Clips of each of them.")] = 2,
+    motion_clips: Annotated[
+        int, typer.Option(help="Clips of every person that repeat a real one, where --speech is given too.")
+    ] = 3,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
 ) -> None:
@@ -195,9 +198,7 @@ def puppet(
 
     Example: svp puppet --portraits faces --speech sentences -o data/puppets
     """
-    if (speech is None) == (motions is None):
-        raise InputError("svp puppet: give either --speech DIR or --motions DATASET")
-    from svp.datasets.corpus import make_motion_corpus, make_speech_corpus
+    from svp.datasets.corpus import make_corpus
     from svp.datasets.corpus_plan import CorpusOptions
 
     options = CorpusOptions.checked(
@@ -205,12 +206,10 @@ def puppet(
         audio_encoder=audio_features,
         emotions_per_identity=emotions_per_identity,
         clips_per_emotion=clips_per_emotion,
+        motion_clips=motion_clips,
         seed=seed,
     )
-    if speech is not None:
-        rows = make_speech_corpus(portraits, speech, output, options, workers=workers)
-    elif motions is not None:
-        rows = make_motion_corpus(portraits, motions, output, options, workers=workers)
+    rows = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
     accepted = [row for row in rows if row.status == "ok"]
     _say(f"{output}: {len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
          f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rows) - len(accepted)} rejected")  # fmt: skip
@@ -232,6 +231,10 @@ def train(
         float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
     ] = None,
     train_spatial: Annotated[bool | None, typer.Option(help="Stage motion: also train the spatial layers.")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"] | None,
+        typer.Option(help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16."),
+    ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
     max_minutes: Annotated[
@@ -256,6 +259,7 @@ def train(
         frames=frames,
         expression_weight=expression_weight,
         train_spatial=train_spatial,
+        precision=precision,
         checkpoint_every=checkpoint_every,
         seed=seed,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svp.datasets.corpus import load_puppet, make_motion_corpus, make_speech_corpus
+from svp.datasets.corpus import load_puppet, make_corpus
 from svp.datasets.corpus_plan import CorpusOptions, plan_corpus, speech_sounds
 from svp.datasets.emotions import EMOTIONS
 from svp.datasets.phones import Phone
@@ -55,7 +55,7 @@ def portraits(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def corpus(portraits: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     out = tmp_path_factory.mktemp("made") / "corpus"
-    make_speech_corpus(portraits, speech, out, OPTIONS, progress=False)
+    make_corpus(portraits, out, OPTIONS, speech=speech, progress=False)
     return PreparedDataset(out)
 
 
@@ -121,13 +121,13 @@ def test_workers_and_interruption_change_nothing(
     corpus: PreparedDataset, portraits: Path, speech: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "again"
-    rows = make_speech_corpus(portraits, speech, out, OPTIONS, workers=2, progress=False)
+    rows = make_corpus(portraits, out, OPTIONS, speech=speech, workers=2, progress=False)
     assert [row.model_dump() for row in rows] == [row.model_dump() for row in corpus.rows]
     lost = next(row for row in rows if row.status == "ok")
     (out / "features" / f"{lost.clip_id}.safetensors").unlink()
     kept = next(row for row in reversed(rows) if row.status == "ok")
     before = (out / "clips" / f"{kept.clip_id}.mp4").stat().st_mtime_ns
-    make_speech_corpus(portraits, speech, out, OPTIONS, progress=False)
+    make_corpus(portraits, out, OPTIONS, speech=speech, progress=False)
     assert (out / "clips" / f"{kept.clip_id}.mp4").stat().st_mtime_ns == before
     for row in corpus.accepted():
         for folder, suffix in (("features", "safetensors"), ("clips", "mp4"), ("clips", "wav")):
@@ -145,7 +145,7 @@ def test_what_a_changed_file_gave_is_made_again(shared: Path, tmp_path: Path) ->
     speech = speech_of(tmp_path)
 
     def made() -> dict[str, tuple[bytes, bytes, int]]:
-        rows = make_speech_corpus(folder, speech, out, options, progress=False)
+        rows = make_corpus(folder, out, options, speech=speech, progress=False)
         assert [row.status for row in rows] == ["ok"] * 3
         files = [(out / f"clips/{row.clip_id}.mp4", out / f"clips/{row.clip_id}.wav") for row in rows]
         return {v.stem: (v.read_bytes(), w.read_bytes(), v.stat().st_mtime_ns) for v, w in files}
@@ -161,13 +161,13 @@ def test_what_a_changed_file_gave_is_made_again(shared: Path, tmp_path: Path) ->
     assert third.keys() == first.keys()
     assert all(third[name][0] != second[name][0] and third[name][1] == second[name][1] for name in first)
     add_recording(speech, "other", "Quite different words.", None)
-    make_speech_corpus(folder, speech, out, options, progress=False)  # clips that the new plan lacks are gone
+    make_corpus(folder, out, options, speech=speech, progress=False)  # clips that the new plan lacks are gone
     assert len(list((out / "clips").iterdir())) == 6
 
 
 def test_motions_of_real_clips_are_repeated(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
     out = tmp_path / "motion"
-    make_motion_corpus(portraits, corpus.root, out, OPTIONS, progress=False)
+    make_corpus(portraits, out, OPTIONS, motions=corpus.root, progress=False)
     made = PreparedDataset(out)
     assert made.accepted()
     for row in made.accepted():
@@ -178,16 +178,30 @@ def test_motions_of_real_clips_are_repeated(corpus: PreparedDataset, portraits: 
         assert min(np.abs(spoken[k : k + row.frames] - shown).max() for k in starts) < 1e-6
 
 
+def test_real_clips_come_beside_speech(corpus: PreparedDataset, portraits: Path, speech: Path, tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"motion_clips": 1})
+    make_corpus(portraits, tmp_path / "both", options, speech=speech, motions=corpus.root, progress=False)
+    both = PreparedDataset(tmp_path / "both")
+    spoken = {row.clip_id for row in corpus.accepted()}
+    assert spoken < {row.clip_id for row in both.accepted()}
+    repeated = [row for row in both.accepted() if row.clip_id not in spoken]
+    assert Counter(row.identity for row in repeated) == Counter({row.identity for row in corpus.accepted()})
+    assert all(row.source.split(" + ")[1] in spoken for row in repeated)
+    for row in corpus.accepted():
+        name = f"features/{row.clip_id}.safetensors"
+        assert (both.root / name).read_bytes() == (corpus.root / name).read_bytes(), name
+
+
 def test_unusable_inputs_are_named(speech: Path, tmp_path: Path, shared: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no picture in it"):
-        make_speech_corpus(empty, speech, tmp_path / "out", OPTIONS, progress=False)
+        make_corpus(empty, tmp_path / "out", OPTIONS, speech=speech, progress=False)
     with pytest.raises(InputError, match=r"no \.wav with \.phones\.json or \.txt"):
-        make_speech_corpus(empty, empty, tmp_path / "out", OPTIONS, progress=False)
+        make_corpus(empty, tmp_path / "out", OPTIONS, speech=empty, progress=False)
     (empty / "wall.png").symlink_to(shared / "data/README.md")
     with pytest.raises(InputError, match="no picture could be used"):
-        make_speech_corpus(empty, speech, tmp_path / "out", OPTIONS, progress=False)
+        make_corpus(empty, tmp_path / "out", OPTIONS, speech=speech, progress=False)
 
 
 @pytest.mark.parametrize(("size", "drawn"), [(64, 256), (96, 288), (128, 256), (256, 256), (512, 512), (400, 400)])
@@ -211,10 +225,10 @@ def test_wrong_options_are_input_errors() -> None:
 def test_sound_features_must_be_what_the_clips_have(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
     other = OPTIONS.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
     with pytest.raises(InputError, match=r"sound features are log-mel, not whisper-tiny\.en/normed"):
-        make_motion_corpus(portraits, corpus.root, tmp_path / "out", other, progress=False)
+        make_corpus(portraits, tmp_path / "out", other, motions=corpus.root, progress=False)
     with pytest.raises(InputError, match="nosuch"):
         no_encoder = OPTIONS.model_copy(update={"audio_encoder": "./nosuch"})
-        make_speech_corpus(portraits, speech_of(tmp_path), tmp_path / "out", no_encoder, progress=False)
+        make_corpus(portraits, tmp_path / "out", no_encoder, speech=speech_of(tmp_path), progress=False)
     assert not (tmp_path / "out").exists()
 
 

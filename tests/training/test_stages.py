@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from tiny_training import small_options
 
 from svp.diffusion.pipeline import SVPPipeline
@@ -105,3 +106,18 @@ def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
 def test_an_option_of_another_stage_is_an_error(tiny_dataset):
     with pytest.raises(InputError, match="--train-spatial: stage style does not use it; it belongs to motion"):
         recipe("mini", "style", tiny_dataset, None, train_spatial=True)
+
+
+def test_bf16_trains_the_same_thing_less_exactly(tmp_path, runs, tiny_dataset, use_tiny):
+    models = {}
+    for precision in ("fp32", "bf16"):
+        options = small_options("appearance", tiny_dataset, runs["prior"], precision=precision, learning_rate=1e-4)
+        AcceleratorState._reset_state()  # accelerate allows one precision per process
+        models[precision] = weights(train(options, tmp_path / precision, resume=False, max_minutes=None))
+    AcceleratorState._reset_state()
+    assert {tensor.dtype for tensor in models["bf16"].values()} == {torch.float32}
+    differing = moved(models["fp32"], models["bf16"])
+    assert differing
+    start = weights(runs["prior"])
+    steps = {p: torch.cat([(m[n] - start[n]).flatten() for n in sorted(differing)]) for p, m in models.items()}
+    assert torch.nn.functional.cosine_similarity(steps["fp32"], steps["bf16"], dim=0) > 0.9

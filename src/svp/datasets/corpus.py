@@ -41,17 +41,25 @@ MAX_ABOVE = 0.1
 SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 
 
-def make_speech_corpus(
-    portraits: Path, speech: Path, out: Path, options: CorpusOptions, *, workers: int = 1, progress: bool = True
+def make_corpus(
+    portraits: Path,
+    out: Path,
+    options: CorpusOptions,
+    *,
+    speech: Path | None = None,
+    motions: Path | None = None,
+    workers: int = 1,
+    progress: bool = True,
 ) -> list[ClipRow]:
-    """Portraits speak the recordings of a folder (`X.wav` with `X.phones.json` or `X.txt`, and `X.json` if labelled).
+    """Portraits speak recordings, repeat real clips, or both.
 
     Args:
         portraits: folder of pictures; each is one identity.
-        speech: folder of recordings.
         out: the prepared dataset; a run that was interrupted is continued, and what was made of a picture or recording
             that has changed since is made again.
         options: what to make.
+        speech: folder of recordings (`X.wav` with `X.phones.json` or `X.txt`, and `X.json` if labelled).
+        motions: prepared dataset whose expressions and head motion are repeated, with those clips' sound.
         workers: processes that render side by side.
         progress: show a progress bar.
 
@@ -59,60 +67,32 @@ def make_speech_corpus(
         The rows of the manifest, rejected portraits included.
 
     Raises:
-        InputError: a folder holds nothing usable, or `out` was made with other options.
+        InputError: neither speech nor motions, a folder holds nothing usable, or `out` was made with other options.
     """
     from svp.speech.alpha import load_audio_encoder
 
-    sounds = speech_sounds(speech, options)
-    load_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
-    return _make_corpus(portraits, sounds, None, out, options, workers, progress)
-
-
-def make_motion_corpus(
-    portraits: Path, motions: Path, out: Path, options: CorpusOptions, *, workers: int = 1, progress: bool = True
-) -> list[ClipRow]:
-    """Portraits repeat the expression and head motion of the clips of a prepared dataset, with those clips' sound.
-
-    Args, return value and errors are those of `make_speech_corpus`; motions is the folder of the dataset.
-    """
-    dataset = PreparedDataset(motions)
-    model = FaceModel.load()
-    if dataset.expression_encoder != model.encoder_id:
-        raise InputError(
-            f"{motions}: expressions are {dataset.expression_encoder}, the puppet needs {model.encoder_id}; "
-            "prepare the clips with that encoder"
-        )
-    if dataset.audio_encoder != options.audio_encoder:
-        raise InputError(
-            f"{motions}: sound features are {dataset.audio_encoder}, not {options.audio_encoder}; "
-            f"make the corpus with {dataset.audio_encoder}"
-        )
-    sounds = motion_sounds(dataset, options)
-    return _make_corpus(portraits, sounds, motions, out, options, workers, progress)
-
-
-def _make_corpus(
-    portraits: Path,
-    sounds: Sequence[Sound],
-    motions: Path | None,
-    out: Path,
-    options: CorpusOptions,
-    workers: int,
-    progress: bool,
-) -> list[ClipRow]:
+    if speech is None and motions is None:
+        raise InputError("svp puppet: give --speech DIR, --motions DATASET or both")
+    sounds: list[Sound] = []
+    if speech is not None:
+        sounds += speech_sounds(speech, options)
+        load_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
+    if motions is not None:
+        sounds += motion_sounds(_motion_dataset(motions, options), options)
     plans = plan_corpus(portraits, sounds, options)
-    description = options.model_dump(mode="json") | {"maker": "puppet", "motion": "clips" if motions else "speech"}
+    motion = "+".join(name for name, folder in (("speech", speech), ("clips", motions)) if folder is not None)
+    description = options.model_dump(mode="json") | {"maker": "puppet", "motion": motion}
     writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
     done = writer.done()
     todo = {portrait: _undone(writer, done, clips) for portrait, clips in plans.items()}
     todo = {portrait: clips for portrait, clips in todo.items() if clips}
-    used = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips}
+    spoken = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips if not clip.sound.real}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
     ) as bar:
         parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-        if motions is None:
-            missing = [used[digest] for digest in sorted(used) if not _alpha_path(out, used[digest]).exists()]
+        missing = [spoken[digest] for digest in sorted(spoken) if not _alpha_path(out, spoken[digest]).exists()]
+        if missing:
             chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
             task = bar.add_task("sound features", total=len(missing))
             for n in parallel(delayed(_encode)(out, chunk, options.audio_encoder) for chunk in chunks):
@@ -126,6 +106,27 @@ def _make_corpus(
     if not any(row.status == "ok" for row in rows):
         raise InputError(f"{portraits}: no picture could be used ({rows[0].reason}); see {out}/manifest.parquet")
     return rows
+
+
+def _motion_dataset(motions: Path, options: CorpusOptions) -> PreparedDataset:
+    """The dataset whose motion is repeated.
+
+    Raises:
+        InputError: its features are not those of the face model and the options.
+    """
+    dataset = PreparedDataset(motions)
+    model = FaceModel.load()
+    if dataset.expression_encoder != model.encoder_id:
+        raise InputError(
+            f"{motions}: expressions are {dataset.expression_encoder}, the puppet needs {model.encoder_id}; "
+            "prepare the clips with that encoder"
+        )
+    if dataset.audio_encoder != options.audio_encoder:
+        raise InputError(
+            f"{motions}: sound features are {dataset.audio_encoder}, not {options.audio_encoder}; "
+            f"make the corpus with {dataset.audio_encoder}"
+        )
+    return dataset
 
 
 def _undone(writer: DatasetWriter, done: dict[str, ClipRow], clips: Sequence[ClipPlan]) -> list[ClipPlan]:
@@ -229,7 +230,8 @@ def _material(
     """Sound (samples,), alpha (N,A) and motion of a clip."""
     model = FaceModel.load()
     start, stop = clip.start, clip.start + clip.row.frames
-    if dataset is not None:
+    if clip.sound.real:
+        assert dataset is not None
         real = dataset.clip(clip.sound.name)
         performance = perform_motion(real.features("expression"), real.features("landmarks"), model, yaw_range)
         sound = real.audio(start, stop) if real.row.has_sound else None

@@ -40,6 +40,7 @@ class CorpusOptions(Options):
         render_size: side at which frames are drawn before they are averaged down to `size`; follows from it by default.
         emotions_per_identity: how many emotions a person shows, neutral among them.
         clips_per_emotion: clips of each of them.
+        motion_clips: clips in which a person repeats a real one, beside those with recorded speech.
         min_frames, max_frames: length of a clip at 25 fps; a shorter recording gives a shorter clip.
         val_fraction, test_fraction: share of the identities, and of the sentences, kept for validation and test.
         audio_encoder: id of the encoder of `audio`.
@@ -50,6 +51,7 @@ class CorpusOptions(Options):
     render_size: int = Field(default_factory=_drawing_size, ge=64)
     emotions_per_identity: int = Field(default=3, ge=3, le=len(EMOTIONS))
     clips_per_emotion: int = Field(default=2, ge=1)
+    motion_clips: int = Field(default=3, ge=1)
     min_frames: int = Field(default=40, ge=1)
     max_frames: int = Field(default=52, ge=1)
     val_fraction: float = Field(default=0.04, ge=0, lt=0.5)
@@ -167,21 +169,34 @@ def plan_corpus(portraits: Path, sounds: Sequence[Sound], options: CorpusOptions
         identities = {path: f"{name}_{path.suffix[1:].lower()}" for path, name in identities.items()}
     fractions = {"val_fraction": options.val_fraction, "test_fraction": options.test_fraction}
     split_of = assign_splits(identities.values(), {}, **fractions, seed=options.seed)
-    sound_split = assign_splits((sound.group for sound in sounds), {}, **fractions, seed=options.seed)
-    heard: dict[Split, list[Sound]] = {"train": [], "val": [], "test": []}
-    for sound in sounds:
-        heard[sound_split[sound.group]].append(sound)
-    plans = {}
+    kinds = [
+        _by_split(kind, fractions, options.seed)
+        for kind in ([sound for sound in sounds if not sound.real], [sound for sound in sounds if sound.real])
+        if kind
+    ]
+    plans: dict[Path, list[ClipPlan]] = {}
     for path, identity in identities.items():
-        split = split_of[identity]
-        # With very few recordings a split may have none of its own.
-        plans[path] = _plan_identity(path, identity, split, heard[split] or list(sounds), options)
+        split, first = split_of[identity], 0
+        plans[path] = []
+        for heard in kinds:
+            clips = _plan_identity(path, identity, split, heard[split], options, first)
+            # real clips beside speech are fewer; alone they are all there is
+            plans[path] += clips[: options.motion_clips] if first else clips
+            first += len(clips)
     return plans
 
 
+def _by_split(sounds: Sequence[Sound], fractions: dict[str, float], seed: int) -> dict[Split, list[Sound]]:
+    """Sounds by split; with very few of them a split has none of its own and hears them all."""
+    split_of = assign_splits((sound.group for sound in sounds), {}, **fractions, seed=seed)
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    return {split: [s for s in sounds if split_of[s.group] == split] or list(sounds) for split in splits}
+
+
 def _plan_identity(
-    path: Path, identity: str, split: Split, sounds: Sequence[Sound], options: CorpusOptions
+    path: Path, identity: str, split: Split, sounds: Sequence[Sound], options: CorpusOptions, first: int
 ) -> list[ClipPlan]:
+    """Clips of a person to sounds that are all spoken or all real; they are numbered from `first` on."""
     identity_seed = (options.seed, int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big"))
     rng = np.random.default_rng([*identity_seed, 2])
     portrait = sha256_file(path)
@@ -191,8 +206,8 @@ def _plan_identity(
     others = rng.permutation([name for name in felt if name != "neutral"]).tolist()
     chosen = ([name for name in felt if name == "neutral"] + others)[: options.emotions_per_identity]
     plans = []
-    for number in range(options.emotions_per_identity * options.clips_per_emotion):
-        emotion = str(chosen[(number // options.clips_per_emotion) % len(chosen)])
+    for number in range(first, first + options.emotions_per_identity * options.clips_per_emotion):
+        emotion = str(chosen[((number - first) // options.clips_per_emotion) % len(chosen)])
         clip_seed = (*identity_seed, 3, number)
         rng = np.random.default_rng(clip_seed)
         intensity = 0 if emotion == "neutral" else int(rng.choice([1, 2, 3], p=LEVEL_ODDS))

@@ -16,6 +16,9 @@ TRACK_RATE = 200  # steps per second of the tracks before they are sampled at th
 BLEND_SECONDS = 0.032  # sigma of co-articulation: neighbouring phones run into each other over about 75 ms
 CLOSURE_SECONDS = 0.014  # sigma of the edges of a lip closure, which is quicker than anything else the mouth does
 LOUDNESS_SECONDS = 0.05
+# Lips are shaped before they are heard. A linear map from sound to lip gap, learned on puppets without a lead, fits the
+# lips of 19 real clips best a frame early: correlation 0.38 with one frame, 0.33 with none, 0.31 with two.
+LEAD_SECONDS = 0.04
 
 # Targets of each mouth shape; a name without Left or Right means both sides.
 _SHAPES: dict[str, dict[str, float]] = {
@@ -73,7 +76,7 @@ def speech_track(
         unit_names: the E units of the face model.
         amplitude: overall size of the motion; lip closures stay closures.
     """
-    steps = int(np.ceil(n_frames / FPS * TRACK_RATE)) + 1
+    steps = int(np.ceil((n_frames / FPS + LEAD_SECONDS) * TRACK_RATE)) + 1
     targets = np.zeros((steps, len(unit_names)))
     closure = np.zeros(steps)
     for phone in phones:
@@ -89,7 +92,7 @@ def speech_track(
     # A closure lasts at least as long as a frame, so that every /b m p/ is seen in one.
     held = maximum_filter1d(closure, 1 + 2 * round(0.5 * TRACK_RATE / FPS))
     shut = np.maximum(gaussian_filter1d(held, CLOSURE_SECONDS * TRACK_RATE, mode="nearest"), closure)
-    at = np.minimum(np.round(np.arange(n_frames) / FPS * TRACK_RATE).astype(int), steps - 1)
+    at = np.minimum(np.round((np.arange(n_frames) / FPS + LEAD_SECONDS) * TRACK_RATE).astype(int), steps - 1)
     return closed(smooth[at], shut[at], unit_names), shut[at]
 
 

@@ -65,8 +65,9 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
     with state.main_process_first():
         if state.is_main_process:
             _open_run(out, options, resume)
+    has_bf16 = state.device.type == "cuda" and torch.cuda.is_bf16_supported()
     accelerator = Accelerator(
-        mixed_precision="bf16" if state.device.type == "cuda" and torch.cuda.is_bf16_supported() else "no",
+        mixed_precision="bf16" if options.precision == "bf16" or (options.precision == "auto" and has_bf16) else "no",
         # ReferenceNet's last layers lead nowhere, so some parameters never get a gradient
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         log_with="tensorboard",

@@ -46,6 +46,9 @@ class TrainOptions(BaseModel):
     checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
     validate_every: int = Field(gt=0, description="steps between validation losses")
     gradient_checkpointing: bool = Field(description="compute activations twice instead of keeping them")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        description="arithmetic of the forward; auto is bf16 on a GPU that has it, else fp32"
+    )
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n")
@@ -63,7 +66,7 @@ COMMON = {
     "seed": 0, "warmup_steps": 100, "ema_decay": 0.999, "max_grad_norm": 1.0, "frames": 1, "drop_each": 0.05,
     "drop_all": 0.05, "reference_distance": 8, "expression_weight": 1.0, "train_spatial": False, "groups": 8,
     "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3, "kl_weight": 1e-6, "checkpoint_every": 250,
-    "validate_every": 250, "gradient_checkpointing": False,
+    "validate_every": 250, "gradient_checkpointing": False, "precision": "auto",
 }  # fmt: skip
 
 # Options that only some stages read; given for another they are an error, not ignored.
