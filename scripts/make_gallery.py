@@ -30,6 +30,8 @@ def main() -> None:
     styles = encode_styles(pipeline, dataset)
     groups = defaultdict(list)
     for row in dataset.accepted(options.split):
+        if row.emotion == "unknown":  # real clips that nobody labelled
+            continue
         for level in LEVELS if row.emotion == "neutral" else (row.intensity,):
             groups[row.emotion, level].append(styles[row.clip_id])
     options.out.mkdir(parents=True, exist_ok=True)
