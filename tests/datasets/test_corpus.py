@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from svp.datasets.corpus import load_puppet, make_corpus
-from svp.datasets.corpus_plan import CorpusOptions, plan_corpus, speech_sounds
+from svp.datasets.corpus_plan import CorpusOptions, motion_sounds, plan_corpus, speech_sounds
 from svp.datasets.emotions import EMOTIONS
 from svp.datasets.phones import Phone
 from svp.datasets.prepared import PreparedDataset
@@ -187,6 +187,9 @@ def test_real_clips_come_beside_speech(corpus: PreparedDataset, portraits: Path,
     repeated = [row for row in both.accepted() if row.clip_id not in spoken]
     assert Counter(row.identity for row in repeated) == Counter({row.identity for row in corpus.accepted()})
     assert all(row.source.split(" + ")[1] in spoken for row in repeated)
+    many = OPTIONS.model_copy(update={"motion_clips": 9})  # more than there are clips with speech
+    plans = plan_corpus(portraits, [*speech_sounds(speech, many), *motion_sounds(corpus, many)], many)
+    assert all(sum(clip.sound.real for clip in clips) == 9 for clips in plans.values())
     for row in corpus.accepted():
         name = f"features/{row.clip_id}.safetensors"
         assert (both.root / name).read_bytes() == (corpus.root / name).read_bytes(), name

@@ -176,13 +176,11 @@ def plan_corpus(portraits: Path, sounds: Sequence[Sound], options: CorpusOptions
     ]
     plans: dict[Path, list[ClipPlan]] = {}
     for path, identity in identities.items():
-        split, first = split_of[identity], 0
-        plans[path] = []
-        for heard in kinds:
-            clips = _plan_identity(path, identity, split, heard[split], options, first)
-            # real clips beside speech are fewer; alone they are all there is
-            plans[path] += clips[: options.motion_clips] if first else clips
-            first += len(clips)
+        split, count = split_of[identity], options.emotions_per_identity * options.clips_per_emotion
+        plans[path] = _plan_identity(path, identity, split, kinds[0][split], options, range(count))
+        for heard in kinds[1:]:  # real clips beside speech
+            numbers = range(count, count + options.motion_clips)
+            plans[path] += _plan_identity(path, identity, split, heard[split], options, numbers)
     return plans
 
 
@@ -194,9 +192,9 @@ def _by_split(sounds: Sequence[Sound], fractions: dict[str, float], seed: int) -
 
 
 def _plan_identity(
-    path: Path, identity: str, split: Split, sounds: Sequence[Sound], options: CorpusOptions, first: int
+    path: Path, identity: str, split: Split, sounds: Sequence[Sound], options: CorpusOptions, numbers: range
 ) -> list[ClipPlan]:
-    """Clips of a person to sounds that are all spoken or all real; they are numbered from `first` on."""
+    """Clips of a person to sounds that are all spoken or all real, one for each of the numbers."""
     identity_seed = (options.seed, int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big"))
     rng = np.random.default_rng([*identity_seed, 2])
     portrait = sha256_file(path)
@@ -206,8 +204,8 @@ def _plan_identity(
     others = rng.permutation([name for name in felt if name != "neutral"]).tolist()
     chosen = ([name for name in felt if name == "neutral"] + others)[: options.emotions_per_identity]
     plans = []
-    for number in range(first, first + options.emotions_per_identity * options.clips_per_emotion):
-        emotion = str(chosen[((number - first) // options.clips_per_emotion) % len(chosen)])
+    for number in numbers:
+        emotion = str(chosen[((number - numbers.start) // options.clips_per_emotion) % len(chosen)])
         clip_seed = (*identity_seed, 3, number)
         rng = np.random.default_rng(clip_seed)
         intensity = 0 if emotion == "neutral" else int(rng.choice([1, 2, 3], p=LEVEL_ODDS))

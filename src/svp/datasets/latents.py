@@ -100,7 +100,7 @@ def cache_latents(
     encoded: list[tuple[Tensor, Tensor]] = []
     training = vae.training
     vae.eval()
-    vae.to(memory_format=torch.channels_last)  # a quarter more frames per second on a CPU
+    vae.to(memory_format=torch.channels_last)  # quicker on a CPU
     try:
         for batch in _ahead(_batches(dataset, folder, batch_size)):
             if len(batch.pictures):

@@ -16,8 +16,7 @@ TRACK_RATE = 200  # steps per second of the tracks before they are sampled at th
 BLEND_SECONDS = 0.032  # sigma of co-articulation: neighbouring phones run into each other over about 75 ms
 CLOSURE_SECONDS = 0.014  # sigma of the edges of a lip closure, which is quicker than anything else the mouth does
 LOUDNESS_SECONDS = 0.05
-# Lips are shaped before they are heard. A linear map from sound to lip gap, learned on puppets without a lead, fits the
-# lips of 19 real clips best a frame early: correlation 0.38 with one frame, 0.33 with none, 0.31 with two.
+# Lips are shaped before they are heard: sound predicts the lips of real clips better a frame early than in time or two.
 LEAD_SECONDS = 0.04
 
 # Targets of each mouth shape; a name without Left or Right means both sides.
