@@ -72,8 +72,8 @@ def test_a_still_head_keeps_the_points_and_a_natural_one_moves_them(portrait: Po
     still = head_points("still", portrait, 5, "pose", seed=0)
     np.testing.assert_allclose(still, np.repeat(own[None], 5, axis=0), atol=1e-3)
     natural = head_points("natural", portrait, 50, "pose", seed=0)
-    assert natural.shape == (50, 8, 2) and natural.std(axis=0).max() > 0.5
-    assert np.array_equal(head_points("natural", portrait, 50, "pose", seed=0), natural)
+    assert natural.shape == (50, 8, 2) and np.nanstd(natural, axis=0).max() > 0.5
+    assert np.array_equal(head_points("natural", portrait, 50, "pose", seed=0), natural, equal_nan=True)
     assert not np.array_equal(head_points("natural", portrait, 50, "pose", seed=1), natural)
     assert np.array_equal(head_points(HeadMotion.still(2), portrait, 5, "pose", seed=0), still)
 
@@ -82,12 +82,16 @@ def test_a_clip_gives_its_motion_or_its_points(portrait: Portrait, clip: Path) -
     moved = head_points(clip, portrait, 30, "pose", seed=0)
     assert moved.shape == (30, 8, 2)
     own = head_kps(portrait.landmarks)
-    assert np.abs(moved - own).max(axis=(1, 2)).min() < 0.05 * SIZE  # near the portrait's own at the frontal frame
+    assert (
+        np.nanmax(np.abs(moved - own), axis=(1, 2)).min() < 0.05 * SIZE
+    )  # at the frontal frame
     points = head_points(clip, portrait, 30, "none", seed=0)
     eyes = points[:, 4:6]
     track = head_kps(track_landmarks(read_frames(clip, seconds=1.2)))[:, 4:6]
     ratio = np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=-1) / np.linalg.norm(track[:, 0] - track[:, 1], axis=-1)
-    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)  # only cropped and scaled
+    seen = np.isfinite(ratio)
+    assert 0.7 < seen.mean() < 1  # the clip holds a blink
+    np.testing.assert_allclose(ratio[seen], ratio[0], rtol=1e-3)  # only cropped and scaled
 
 
 def test_a_clip_shorter_than_the_video_plays_forth_and_back(portrait: Portrait, clip: Path) -> None:

@@ -1,12 +1,14 @@
 """Head motion: a portrait at rest stays itself, a turned head shows parallax, tracks are smooth and repeatable."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from svp.face.fit import FaceFit, fit_clip
-from svp.face.head_kps import HEAD_KPS, head_kps
+from svp.face.head_kps import HEAD_KPS, head_kps, seen_head_kps
 from svp.face.model import FaceModel
-from svp.face.motion import HeadMotion, apply_to_portrait
+from svp.face.motion import CLOSED, HeadMotion, apply_to_portrait
 from svp.face.pose import Pose, rotation_from_angles, yaw_pitch_roll
 
 EDGES, PUPILS, BRIDGE = [0, 1, 2, 3], [4, 5], [6, 7]
@@ -27,7 +29,7 @@ def portrait() -> tuple[np.ndarray, FaceFit]:
 
 def turned(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> HeadMotion:
     rotation = rotation_from_angles(np.array([[yaw, pitch, roll]])).astype(np.float32)
-    return HeadMotion(rotation, np.zeros((1, 3), np.float32), np.zeros((1, 2), np.float32))
+    return replace(HeadMotion.still(1), rotation=rotation)
 
 
 def test_still_leaves_the_detected_points_exactly(portrait: tuple[np.ndarray, FaceFit]) -> None:
@@ -61,9 +63,9 @@ def test_translation_and_depth(portrait: tuple[np.ndarray, FaceFit]) -> None:
     rest = head_kps(landmarks)
     eyes = np.linalg.norm(rest[4] - rest[5])
     still = HeadMotion.still(1)
-    moved = apply_to_portrait(landmarks, fit, HeadMotion(still.rotation, np.array([[0.5, -0.25, 0.0]]), still.gaze))[0]
+    moved = apply_to_portrait(landmarks, fit, replace(still, translation=np.array([[0.5, -0.25, 0.0]])))[0]
     np.testing.assert_allclose(moved - rest, np.tile([0.5 * eyes, -0.25 * eyes], (8, 1)), rtol=0.12)
-    near = apply_to_portrait(landmarks, fit, HeadMotion(still.rotation, np.array([[0.0, 0.0, -2.0]]), still.gaze))[0]
+    near = apply_to_portrait(landmarks, fit, replace(still, translation=np.array([[0.0, 0.0, -2.0]])))[0]
     assert np.linalg.norm(near[4] - near[5]) == pytest.approx(eyes * 10 / 8, rel=0.02)
 
 
@@ -71,7 +73,7 @@ def test_gaze_moves_only_the_pupils_and_stays_in_the_eye(portrait: tuple[np.ndar
     landmarks, fit = portrait
     still = HeadMotion.still(2)
     gaze = np.array([[0.1, 0.0], [5.0, 0.0]], np.float32)
-    shift = apply_to_portrait(landmarks, fit, HeadMotion(still.rotation, still.translation, gaze)) - head_kps(landmarks)
+    shift = apply_to_portrait(landmarks, fit, replace(still, gaze=gaze)) - head_kps(landmarks)
     assert np.abs(shift[:, EDGES + BRIDGE]).max() == 0
     width = np.linalg.norm(landmarks[33, :2] - landmarks[133, :2])
     np.testing.assert_allclose(shift[0, PUPILS, 0], 0.1 * width, rtol=0.2)
@@ -101,6 +103,31 @@ def test_motion_of_a_clip_comes_back_on_its_own_face() -> None:
     assert np.degrees(np.abs(yaw_pitch_roll(motion.rotation)[:, 0]).max()) > 12
 
 
+def test_a_blink_hides_the_pupils_and_nothing_else(portrait: tuple[np.ndarray, FaceFit]) -> None:
+    landmarks, fit = portrait
+    motion = replace(HeadMotion.still(3), blink=np.array([0.0, 1.0, 0.3], np.float32))
+    points = apply_to_portrait(landmarks, fit, motion)
+    assert np.isnan(points[1, PUPILS]).all()
+    points[1, PUPILS] = points[0, PUPILS]
+    np.testing.assert_array_equal(points, np.tile(head_kps(landmarks), (3, 1, 1)))
+
+
+@pytest.mark.parametrize("narrow", [0.0, 0.35])
+def test_blinks_of_a_clip_are_found_in_wide_and_in_narrow_eyes(narrow: float) -> None:
+    model, n = FaceModel.load(), 60
+    lids = np.full(n, narrow)
+    lids[30:33] = 1.0
+    expression = np.zeros((n, 52))
+    for side in ("Left", "Right"):
+        expression[:, model.unit(f"eyeBlink{side}")] = lids
+    pose = Pose(np.tile(np.eye(3), (n, 1, 1)), np.tile([128.0, 120, 0], (n, 1)), np.full(n, 50.0))
+    track = pose.place(model.shape(np.zeros(len(model.identity)), expression)).astype(np.float32)
+    closed = HeadMotion.from_fit(fit_clip(track)).blink >= CLOSED
+    assert closed[30:33].all() and not np.delete(closed, range(29, 34)).any()
+    hidden = np.isnan(seen_head_kps(track)[:, PUPILS]).all(axis=(1, 2))
+    np.testing.assert_array_equal(hidden, lids == 1)
+
+
 def test_natural_is_calm_smooth_and_never_frozen() -> None:
     motion = HeadMotion.natural(1500, seed=7)
     angles = np.degrees(yaw_pitch_roll(motion.rotation))
@@ -112,6 +139,8 @@ def test_natural_is_calm_smooth_and_never_frozen() -> None:
     assert np.abs(motion.gaze).max() < 0.3
     jumps = np.linalg.norm(np.diff(motion.gaze, axis=0), axis=1)
     assert jumps.max() > 5 * np.median(jumps)  # saccades, not drift
+    blinks = (np.diff((motion.blink >= CLOSED).astype(int)) == 1).sum()
+    assert 8 <= blinks <= 30  # in a minute
 
 
 def test_natural_starts_at_rest_repeats_and_extends() -> None:
@@ -120,6 +149,7 @@ def test_natural_starts_at_rest_repeats_and_extends() -> None:
     np.testing.assert_allclose(short.translation[0], 0, atol=1e-6)
     np.testing.assert_array_equal(short.rotation, long.rotation[:40])
     np.testing.assert_array_equal(short.gaze, long.gaze[:40])
+    np.testing.assert_array_equal(short.blink, long.blink[:40])
     assert not np.allclose(HeadMotion.natural(40, seed=3).rotation, short.rotation)
 
 
@@ -133,5 +163,5 @@ def test_resizing_plays_forth_and_back() -> None:
 
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="expected"):
-        HeadMotion(np.zeros((2, 3, 3)), np.zeros((3, 3)), np.zeros((2, 2)))
+        HeadMotion(np.zeros((2, 3, 3)), np.zeros((3, 3)), np.zeros((2, 2)), np.zeros(2))
     assert len(HEAD_KPS) == 8

@@ -9,11 +9,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from svp.face.motion import NECK
+from svp.face.motion import BLINK_COURSE, NECK
 from svp.media.video import FPS
 
 MAX_PITCH, MAX_YAW, MAX_ROLL = np.radians([11.0, 19.0, 10.0])
-BLINK = np.array([0.45, 1.0, 1.0, 0.7, 0.35, 0.1])  # course of a blink, frame by frame
 
 
 def smooth_noise(n_frames: int, channels: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
@@ -68,11 +67,12 @@ class Habits:
 
     def blinks(self, n_frames: int, rng: np.random.Generator, factor: float = 1.0) -> np.ndarray:
         """How far the lids are closed (N,), 0 to 1."""
-        closed = np.zeros(n_frames + len(BLINK))
+        length = len(BLINK_COURSE)
+        closed = np.zeros(n_frames + length)
         at = rng.exponential(FPS / (self.blink_rate * factor)) * 0.7
         while at < n_frames:
             start = int(at)
-            closed[start : start + len(BLINK)] = np.maximum(closed[start : start + len(BLINK)], BLINK)
+            closed[start : start + length] = np.maximum(closed[start : start + length], BLINK_COURSE)
             at += 12 + rng.exponential(FPS / (self.blink_rate * factor))
         return closed[:n_frames]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from svp.errors import InputError
 from svp.face.crop import SquareCrop, clip_crop, portrait_crop
 from svp.face.fit import FaceFit, fit_clip
-from svp.face.head_kps import head_kps
+from svp.face.head_kps import seen_head_kps
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion, apply_to_portrait
@@ -120,7 +120,7 @@ def head_points(motion: MotionSource, portrait: Portrait, n_frames: int, retarge
         seed: of `natural`.
 
     Returns:
-        (N, 8, 2) in pixels of the portrait's crop.
+        (N, 8, 2) in pixels of the portrait's crop; pupils are NaN while a blink hides them.
 
     Raises:
         InputError: if the clip cannot be read or shows no face.
@@ -136,7 +136,7 @@ def head_points(motion: MotionSource, portrait: Portrait, n_frames: int, retarge
         landmarks = track_landmarks(read_frames(motion, FPS, seconds=n_frames / FPS))
         landmarks = require_track(landmarks, motion)
         if retarget == "none":
-            points = head_kps(clip_crop(landmarks, len(portrait.image)).points(landmarks))
+            points = seen_head_kps(clip_crop(landmarks, len(portrait.image)).points(landmarks))
             return points[forth_and_back(len(points), n_frames)]
         track = HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load())).resized(n_frames)
     return apply_to_portrait(portrait.landmarks, portrait.fit, track)

@@ -31,6 +31,18 @@ _EYES = (
 )
 
 
+def lid_opening(landmarks: np.ndarray) -> np.ndarray:
+    """How far right and left eye are open (N, 2), in widths of the eye, from landmarks (N, 478, 2 or 3) in pixels."""
+    openings = []
+    for _, corners, _, lids, _ in _EYES:
+        width, height = (
+            np.linalg.norm(landmarks[:, first, :2] - landmarks[:, second, :2], axis=-1)
+            for first, second in (corners, lids)
+        )
+        openings.append(height / np.maximum(width, 1e-6))
+    return np.stack(openings, axis=1)
+
+
 def gaze_degrees(landmarks: np.ndarray, shape: np.ndarray, pose: Pose, model: FaceModel) -> np.ndarray:
     """Direction of both eyes relative to the head.
 
@@ -45,12 +57,9 @@ def gaze_degrees(landmarks: np.ndarray, shape: np.ndarray, pose: Pose, model: Fa
         interpolated from the frames around; zero for eyes that are never open.
     """
     result = np.zeros((len(landmarks), 2, 2), np.float32)
-    for eye, (_, corners, pupil, lids, _) in enumerate(_EYES):
-        width = np.linalg.norm(landmarks[:, corners[0], :2] - landmarks[:, corners[1], :2], axis=-1)
-        opening = np.linalg.norm(landmarks[:, lids[0], :2] - landmarks[:, lids[1], :2], axis=-1) / np.maximum(
-            width, 1e-6
-        )
-        seen = np.clip((opening - APERTURE_HIDDEN) / (APERTURE_SEEN - APERTURE_HIDDEN), 0, 1)
+    opening = lid_opening(landmarks)
+    for eye, (_, corners, pupil, _, _) in enumerate(_EYES):
+        seen = np.clip((opening[:, eye] - APERTURE_HIDDEN) / (APERTURE_SEEN - APERTURE_HIDDEN), 0, 1)
         # The eyeball is found from the corners of the eye, which hardly move, not from the lids.
         to_center = model.eye_centers[eye] - model.neutral[list(corners)].mean(axis=0)
         center = landmarks[:, list(corners), :2].mean(axis=1)

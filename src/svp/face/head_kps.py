@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from svp.face.gaze import lid_opening
+
 # Face edges (right 127, 234, left 356, 454), pupils (right 468, left 473), bridge of the nose (168 above 6).
 HEAD_KPS: Final = (127, 234, 356, 454, 468, 473, 168, 6)
 
@@ -23,11 +25,21 @@ HEAD_KPS_COLORS: Final = (
     (1.0, 0.0, 1.0),
 )
 RADIUS = 0.02  # of a disc, in sides of the picture
+PUPILS: Final = (4, 5)  # places of the pupils among the eight: right, left
+CLOSED_LIDS: Final = 0.1  # opening of an eye, in its widths, below which the pupil is not seen
 
 
 def head_kps(landmarks: np.ndarray) -> np.ndarray:
     """The eight points (..., 8, 2) of landmarks (..., 478, 3), in the same pixels."""
     return landmarks[..., list(HEAD_KPS), :2]
+
+
+def seen_head_kps(landmarks: np.ndarray) -> np.ndarray:
+    """The eight points (N, 8, 2) of landmarks (N, 478, 3), a pupil NaN while its lids are closed: blinks are seen."""
+    points = head_kps(landmarks).astype(np.float32)
+    closed_N2 = lid_opening(landmarks) < CLOSED_LIDS
+    points[:, list(PUPILS)] = np.where(closed_N2[..., None], np.nan, points[:, list(PUPILS)])
+    return points
 
 
 def draw_head_kps(points: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Head motion: a track of rigid head poses and gaze, free of anybody's face shape, and how a portrait performs it.
+"""Head motion: a track of head poses, gaze and blinks, free of anybody's face shape, and how a portrait performs it.
 
 Poses are relative to the clip's most frontal frame: a motion that stays there leaves the portrait's own points where
 they are. Distances are in units of the distance between the person's own pupils. Shapes: N frames at 25 fps.
@@ -32,6 +32,9 @@ FIXATION_SECONDS: Final = (0.4, 1.6)  # shortest, and mean of what comes on top
 SACCADE_FRAMES: Final = 2
 GAZE_SPREAD: Final = (0.05, 0.02)
 EYE_CONTACT: Final = 0.6  # share of a head turn that the eyes make up for by staying on the viewer
+BLINK_SECONDS: Final = (1.2, 2.4)  # shortest time between two blinks, and mean of what comes on top
+BLINK_COURSE: Final = (0.45, 1.0, 1.0, 0.7, 0.35, 0.1)  # how far the lids are closed, frame by frame
+CLOSED: Final = 0.6  # from here on the lids hide the pupil
 FPS: Final = 25.0
 
 
@@ -43,17 +46,19 @@ class HeadMotion:
         rotation: (N, 3, 3) in the picture's frame (x right, y down, z away), identity at the most frontal frame.
         translation: (N, 3) of the point between the eyes, in pupil distances, zero at the most frontal frame.
         gaze: (N, 2) offset of the pupils in eye widths, right and down along the head, zero at the resting gaze.
+        blink: (N,) how far the lids are closed beyond their usual opening, 0 to 1.
     """
 
     rotation: np.ndarray
     translation: np.ndarray
     gaze: np.ndarray
+    blink: np.ndarray
 
     def __post_init__(self) -> None:
         n = len(self.rotation)
-        shapes = (self.rotation.shape, self.translation.shape, self.gaze.shape)
-        if n == 0 or shapes != ((n, 3, 3), (n, 3), (n, 2)):
-            raise ValueError(f"expected (N, 3, 3), (N, 3) and (N, 2) of at least one frame, got {shapes}")
+        shapes = (self.rotation.shape, self.translation.shape, self.gaze.shape, self.blink.shape)
+        if n == 0 or shapes != ((n, 3, 3), (n, 3), (n, 2), (n,)):
+            raise ValueError(f"expected (N, 3, 3), (N, 3), (N, 2) and (N,) of at least one frame, got {shapes}")
 
     def __len__(self) -> int:
         return len(self.rotation)
@@ -74,16 +79,20 @@ class HeadMotion:
         gaze = pupil_offsets(fit.expression, model)
         near = off_front <= off_front[frontal] + np.radians(NEAR_FRONTAL)
         gaze = gaze - np.median(gaze[near], axis=0)
-        return cls(*_float32(rotation @ rotation[frontal].T, translation, gaze))
+        lids = fit.expression[:, [model.unit("eyeBlinkRight"), model.unit("eyeBlinkLeft")]].mean(axis=1)
+        usual = min(float(np.median(lids)), 1 - CLOSED)  # narrow eyes are no blink
+        blink = np.clip((lids - usual) / (1 - usual), 0, 1)
+        return cls(*_float32(rotation @ rotation[frontal].T, translation, gaze, blink))
 
     @classmethod
     def still(cls, n_frames: int) -> Self:
         """No motion at all."""
-        return cls(*_float32(np.tile(np.eye(3), (n_frames, 1, 1)), np.zeros((n_frames, 3)), np.zeros((n_frames, 2))))
+        shapes = ((n_frames, 3), (n_frames, 2), (n_frames,))
+        return cls(*_float32(np.tile(np.eye(3), (n_frames, 1, 1)), *map(np.zeros, shapes)))
 
     @classmethod
     def natural(cls, n_frames: int, seed: int) -> Self:
-        """The head of a calm speaker who looks at the viewer: slow turns, small saccades, never frozen.
+        """The head of a calm speaker who looks at the viewer: slow turns, small saccades, blinks, never frozen.
 
         The track starts at the portrait's own pose. A longer track of the same seed begins with the shorter one.
         """
@@ -107,14 +116,15 @@ class HeadMotion:
         gaze = _saccades(n_frames, np.random.default_rng([seed, 2]))
         model = FaceModel.load()
         gaze -= EYE_CONTACT * np.sin(angles[:, :2]) * model.eye_radius / eye_width(model)
-        return cls(*_float32(rotation, translation, gaze))
+        blink = _blinks(n_frames, np.random.default_rng([seed, 3]))
+        return cls(*_float32(rotation, translation, gaze, blink))
 
     def resized(self, n_frames: int) -> Self:
         """The same motion for another number of frames: longer ones are cut, shorter ones play forth and back."""
         period = max(2 * (len(self) - 1), 1)
         position = np.arange(n_frames) % period
         frames = np.minimum(position, period - position) if len(self) > 1 else np.zeros(n_frames, int)
-        return type(self)(self.rotation[frames], self.translation[frames], self.gaze[frames])
+        return type(self)(self.rotation[frames], self.translation[frames], self.gaze[frames], self.blink[frames])
 
 
 def apply_to_portrait(
@@ -132,7 +142,7 @@ def apply_to_portrait(
         model: the shipped model by default.
 
     Returns:
-        (N, 8, 2) pixels of the same picture.
+        (N, 8, 2) pixels of the same picture; the pupils are NaN while a blink hides them.
     """
     model = model or FaceModel.load()
     points = list(HEAD_KPS)
@@ -148,6 +158,7 @@ def apply_to_portrait(
     along_head = np.einsum("nab,nb->na", motion.rotation @ fit.rotation[0], np.pad(gaze, ((0, 0), (0, 1))))
     for pupil in (PUPIL_RIGHT, PUPIL_LEFT):
         moved[:, points.index(pupil)] += along_head * nearness[:, None]
+        moved[motion.blink >= CLOSED, points.index(pupil)] = np.nan
     return (detected[:, :2] + moved[..., :2]).astype(np.float32)
 
 
@@ -172,6 +183,17 @@ def _saccades(n_frames: int, rng: np.random.Generator) -> np.ndarray:
         frame, old = end, new
         new = rng.normal(0, GAZE_SPREAD)
     return gaze
+
+
+def _blinks(n_frames: int, rng: np.random.Generator) -> np.ndarray:
+    """How far the lids are closed (N,): blinks at random times."""
+    closed = np.zeros(n_frames + len(BLINK_COURSE))
+    shortest, more = BLINK_SECONDS
+    start = round(FPS * (shortest + rng.exponential(more)))
+    while start < n_frames:
+        closed[start : start + len(BLINK_COURSE)] = BLINK_COURSE
+        start += round(FPS * (shortest + rng.exponential(more)))
+    return closed[:n_frames]
 
 
 def _smooth(values: np.ndarray, sigma: float = JITTER_SIGMA) -> np.ndarray:

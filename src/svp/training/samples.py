@@ -22,7 +22,7 @@ from svp.datasets.manifest import ClipRow, Split
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.audio_track import window_index
 from svp.errors import InputError
-from svp.face.head_kps import draw_head_kps
+from svp.face.head_kps import draw_head_kps, seen_head_kps
 from svp.style.encoder import StyleGaussian
 from svp.training.options import TrainOptions
 
@@ -89,7 +89,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         if self.timesteps:
             timestep = self.timesteps[n % len(self.timesteps)]
         landmarks_FL3 = clip.features("landmarks", start, stop)
-        pictures_F3HW = torch.as_tensor(draw_head_kps(clip.features("head_kps", start, stop), self.dataset.size))
+        pictures_F3HW = torch.as_tensor(draw_head_kps(seen_head_kps(landmarks_FL3), self.dataset.size))
         _, channels, height, width = target_FChw.shape
         sample = {
             "latents": target_FChw.transpose(0, 1),
