@@ -230,6 +230,10 @@ def train(
     expression_weight: Annotated[
         float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
     ] = None,
+    reference_elsewhere: Annotated[
+        float | None,
+        typer.Option(help="Chance that the reference frame is of another clip of the person (appearance, motion)."),
+    ] = None,
     train_spatial: Annotated[bool | None, typer.Option(help="Stage motion: also train the spatial layers.")] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
@@ -258,6 +262,7 @@ def train(
         learning_rate=learning_rate,
         frames=frames,
         expression_weight=expression_weight,
+        reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
         precision=precision,
         checkpoint_every=checkpoint_every,

@@ -82,9 +82,7 @@ def test_a_clip_gives_its_motion_or_its_points(portrait: Portrait, clip: Path) -
     moved = head_points(clip, portrait, 30, "pose", seed=0)
     assert moved.shape == (30, 8, 2)
     own = head_kps(portrait.landmarks)
-    assert (
-        np.nanmax(np.abs(moved - own), axis=(1, 2)).min() < 0.05 * SIZE
-    )  # at the frontal frame
+    assert np.nanmax(np.abs(moved - own), axis=(1, 2)).min() < 0.05 * SIZE  # at the frontal frame
     points = head_points(clip, portrait, 30, "none", seed=0)
     eyes = points[:, 4:6]
     track = head_kps(track_landmarks(read_frames(clip, seconds=1.2)))[:, 4:6]

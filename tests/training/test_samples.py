@@ -67,11 +67,22 @@ def test_pairs_take_the_reference_from_another_emotion(make):
 
 
 def test_the_reference_keeps_its_distance(make):
-    samples, rng = make(), np.random.default_rng(0)
+    samples, rng = make(reference_elsewhere=0.0), np.random.default_rng(0)
     row = samples.rows[0]
     for _ in range(50):
-        _, frame = samples._reference(row, 4, 8, rng)
-        assert frame <= 4 - 3 - 1 or frame >= 8 + 3
+        source, frame = samples._reference(row, 4, 8, rng)
+        assert source is row and (frame <= 4 - 3 - 1 or frame >= 8 + 3)
+
+
+def test_the_reference_may_come_from_another_clip_of_the_person(make):
+    rng, share = np.random.default_rng(0), {}
+    for chance in (1.0, 0.5):
+        samples = make(reference_elsewhere=chance)
+        sources = [samples._reference(row, 0, 4, rng)[0] for row in samples.rows for _ in range(50)]
+        rows = [row for row in samples.rows for _ in range(50)]
+        assert all(a.identity == b.identity for a, b in zip(sources, rows, strict=True))
+        share[chance] = np.mean([a is not b for a, b in zip(sources, rows, strict=True)])
+    assert share[1.0] == 1 and 0.35 < share[0.5] < 0.65
 
 
 def test_style_is_drawn_anew_for_every_sample(make):

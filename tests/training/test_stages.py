@@ -72,6 +72,17 @@ def test_style_layers_stay_zero_until_their_stage(runs):
     assert all(t.any() for name, t in weights(runs["style"]).items() if "attn_style.to_out" in name)
 
 
+def test_a_second_round_of_motion_goes_on_from_the_first(runs, tiny_dataset, use_tiny, tmp_path):
+    """The audio layers' outputs are zeroed once, when the stage is trained for the first time."""
+    options = small_options("motion", tiny_dataset, runs["motion"], steps=1, learning_rate=1e-6)
+    again = weights(train(options, tmp_path / "again", resume=False, max_minutes=None))
+    before = weights(runs["motion"])
+    outputs = [name for name in before if re.match(r"unet\..*attn2\.to_out\.0\.weight", name)]
+    assert outputs and all(before[name].abs().max() > 1e-4 for name in outputs)
+    for name in outputs:
+        torch.testing.assert_close(again[name], before[name], atol=1e-5, rtol=0)
+
+
 def test_latents_have_a_scale_and_a_neutral_code_is_set(runs):
     pipeline = SVPPipeline.from_pretrained(runs["style"])
     assert pipeline.vae.config.scaling_factor != 1.0

@@ -32,6 +32,9 @@ class TrainOptions(BaseModel):
     drop_each: float = Field(ge=0, le=1, description="chance that one condition alone is dropped")
     drop_all: float = Field(ge=0, le=1, description="chance that all conditions are dropped together")
     reference_distance: int = Field(ge=0, description="least distance of reference and target frame, in frames")
+    reference_elsewhere: float = Field(
+        ge=0, le=1, description="chance that the reference comes from another clip of the person; 0 is the paper's"
+    )
     expression_weight: float = Field(
         ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1"
     )
@@ -64,9 +67,10 @@ class TrainOptions(BaseModel):
 
 COMMON = {
     "seed": 0, "warmup_steps": 100, "ema_decay": 0.999, "max_grad_norm": 1.0, "frames": 1, "drop_each": 0.05,
-    "drop_all": 0.05, "reference_distance": 8, "expression_weight": 1.0, "train_spatial": False, "groups": 8,
-    "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3, "kl_weight": 1e-6, "checkpoint_every": 250,
-    "validate_every": 250, "gradient_checkpointing": False, "precision": "auto",
+    "drop_all": 0.05, "reference_distance": 8, "reference_elsewhere": 0.0, "expression_weight": 1.0,
+    "train_spatial": False, "groups": 8, "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3,
+    "kl_weight": 1e-6, "checkpoint_every": 250, "validate_every": 250, "gradient_checkpointing": False,
+    "precision": "auto",
 }  # fmt: skip
 
 # Options that only some stages read; given for another they are an error, not ignored.
@@ -76,6 +80,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "drop_each": ("appearance", "motion", "style"),
     "drop_all": ("appearance", "motion", "style"),
     "reference_distance": ("appearance", "motion", "style"),
+    "reference_elsewhere": ("appearance", "motion"),
     "expression_weight": ("vae", "appearance", "motion", "style"),
     "train_spatial": ("motion",),
     "groups": ("prior",),
@@ -90,10 +95,12 @@ RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
     # Shipped `mini`: small enough for two cores; docs/training.md gives the time each stage took.
     ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 3e-4, "expression_weight": 3.0},
     ("mini", "prior"): {"steps": 1500, "batch_size": 32, "learning_rate": 2e-4},
-    ("mini", "appearance"): {"steps": 6000, "batch_size": 16, "learning_rate": 4e-4, "expression_weight": 2.0},
+    ("mini", "appearance"): {
+        "steps": 6000, "batch_size": 16, "learning_rate": 4e-4, "reference_elsewhere": 0.8, "expression_weight": 2.0,
+    },
     ("mini", "motion"): {
-        "steps": 2500, "batch_size": 4, "learning_rate": 4e-4, "frames": 8, "expression_weight": 5.0,
-        "train_spatial": True,
+        "steps": 2500, "batch_size": 4, "learning_rate": 4e-4, "frames": 8, "reference_elsewhere": 0.8,
+        "expression_weight": 5.0, "train_spatial": True,
     },
     ("mini", "style"): {
         "steps": 1200, "batch_size": 4, "learning_rate": 6e-4, "frames": 8, "expression_weight": 5.0,

@@ -58,7 +58,7 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
         raise InputError(f"--init: stage {stage.name} needs {', '.join(missing)} first; run `svp train {missing[0]}`")
     _check_fit(pipeline, dataset, stage)
     fresh = latest_checkpoint(out) is None
-    task = _build_task(pipeline, dataset, stage, options, fresh)
+    task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done)
     steps = run_stage(task, options, out, resume=resume, max_minutes=max_minutes)
     state = PartialState()
     if state.is_main_process:
@@ -100,7 +100,7 @@ def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) ->
 
 
 def _build_task(
-    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool
+    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool, first: bool
 ) -> Task:
     if stage.name == "vae":
         network: torch.nn.Module = pipeline.vae
@@ -128,15 +128,13 @@ def _build_task(
             _validation(lambda: GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size)),
             whole_batches=True,
         )
-    return _diffusion_task(pipeline, dataset, stage, options, fresh)
+    if stage.name == "motion" and fresh and first:
+        start_motion(pipeline.denoiser, dataset)
+    return _diffusion_task(pipeline, dataset, stage, options)
 
 
-def _diffusion_task(
-    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool
-) -> Task:
+def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:
     denoiser = pipeline.denoiser
-    if stage.name == "motion" and fresh:
-        start_motion(denoiser, dataset)
     select(stage, denoiser, options.train_spatial)
     if options.gradient_checkpointing:
         pipeline.unet.enable_gradient_checkpointing()

@@ -106,12 +106,18 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         return sample
 
     def _reference(self, row: ClipRow, start: int, stop: int, rng: np.random.Generator) -> tuple[ClipRow, int]:
-        """Clip and number of the reference frame: at a distance in the clip, or of another emotion for pairs."""
+        """Clip and number of the reference frame: at a distance in the clip, or anywhere in another one.
+
+        Pairs take a clip with another emotion; the other stages, with `reference_elsewhere`, any other clip.
+        """
+        pool = []
         if self.styles is not None:
             pool = [other for other in self.of_identity[row.identity] if other.emotion != row.emotion]
-            if pool:
-                source = pool[int(rng.integers(len(pool)))]
-                return source, int(rng.integers(source.frames))
+        elif rng.random() < self.options.reference_elsewhere:
+            pool = [other for other in self.of_identity[row.identity] if other is not row]
+        if pool:
+            source = pool[int(rng.integers(len(pool)))]
+            return source, int(rng.integers(source.frames))
         distance = self.options.reference_distance
         far = [i for i in range(row.frames) if i < start - distance or i >= stop + distance]
         candidates = far or [i for i in range(row.frames) if i < start or i >= stop] or [start]
