@@ -1,10 +1,12 @@
 """Put a trained model into the package: weights rounded to half precision, training record kept.
 
-usage: ship_model.py RUN_OR_MODEL OUT_DIR
+usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G]
 
-The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
+The guidance scales become the model's own, used when a call names none; without the options they stay as they are. The
+style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
 """
 
+import argparse
 import json
 import shutil
 import sys
@@ -18,9 +20,18 @@ from svp.training.model_folder import RECORD_NAME, model_folder
 LIMIT_MB = 40  # what the package may carry
 
 
-def main(source: Path, out: Path) -> None:
-    source = model_folder(source)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--guidance-audio", type=float)
+    parser.add_argument("--guidance-style", type=float)
+    options = parser.parse_args()
+    source, out = model_folder(options.source), options.out
     pipeline = SVPPipeline.from_pretrained(source)
+    scales = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
+    given = {name: scale for name, scale in scales.items() if scale is not None}
+    pipeline.register_to_config(settings=pipeline.settings.model_copy(update=given).model_dump())
     networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     for network in networks:
         for tensor in (*network.parameters(), *network.buffers()):
@@ -45,4 +56,4 @@ def main(source: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

@@ -36,6 +36,7 @@ def test_the_package_stays_small_and_says_how_it_was_trained():
     assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) <= 40e6
     record = json.loads((ASSETS / "mini" / "training.json").read_text())
     assert {"vae", "prior", "appearance", "motion", "style"} == {entry["stage"] for entry in record}
+    assert record[-1]["stage"] == "style"  # no stage was trained after the ones that build on it
 
 
 @pytest.fixture(scope="module")

@@ -234,7 +234,9 @@ def train(
         float | None,
         typer.Option(help="Chance that the reference frame is of another clip of the person (appearance, motion)."),
     ] = None,
-    train_spatial: Annotated[bool | None, typer.Option(help="Stage motion: also train the spatial layers.")] = None,
+    train_spatial: Annotated[
+        bool | None, typer.Option(help="Motion and style: also train the UNet's other layers.")
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16."),

@@ -45,7 +45,8 @@ STAGES = {  # run -> (run before, what trains, what of it gets no gradient)
     "appearance": ("prior", rf"(?!{AUDIO}|{MOTION}|{STYLE})unet\.|reference_net\.|guider\.", REFERENCE_IDLE),
     "motion": ("appearance", rf"(?!{STYLE})unet\.|audio_projection\.", r"^$"),
     "literal": ("appearance", rf"{AUDIO}|{MOTION}|audio_projection\.", r"^$"),
-    "style": ("motion", rf"{STYLE}|style_projection\.", r"^$"),
+    "style": ("motion", r"unet\.|style_projection\.", r"^$"),
+    "literal style": ("motion", rf"{STYLE}|style_projection\.", r"^$"),
 }
 
 

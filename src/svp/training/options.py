@@ -39,7 +39,7 @@ class TrainOptions(BaseModel):
         ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1"
     )
     train_spatial: bool = Field(
-        description="stage motion: also train the spatial layers (the other reading of Sec. 3.3)"
+        description="motion and style: also train the UNet's other layers (for motion the other reading of Sec. 3.3)"
     )
     groups: int = Field(gt=0, description="stage prior: P groups of equal identity and emotion per batch")
     per_group: int = Field(gt=0, description="stage prior: K clips per group")
@@ -82,7 +82,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "reference_distance": ("appearance", "motion", "style"),
     "reference_elsewhere": ("appearance", "motion"),
     "expression_weight": ("vae", "appearance", "motion", "style"),
-    "train_spatial": ("motion",),
+    "train_spatial": ("motion", "style"),
     "groups": ("prior",),
     "per_group": ("prior",),
     "temperature": ("prior",),
@@ -103,7 +103,8 @@ RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
         "expression_weight": 5.0, "train_spatial": True,
     },
     ("mini", "style"): {
-        "steps": 1200, "batch_size": 4, "learning_rate": 6e-4, "frames": 8, "expression_weight": 5.0,
+        "steps": 5000, "batch_size": 4, "learning_rate": 3e-4, "frames": 8, "expression_weight": 5.0,
+        "train_spatial": True,
     },
     # `base` follows V-Express's published schedule (learning rates, steps) with the paper's f = 8.
     ("base", "prior"): {"steps": 50_000, "batch_size": 256, "learning_rate": 1e-4, "groups": 64},

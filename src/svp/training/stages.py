@@ -69,7 +69,7 @@ STAGES: dict[str, Stage] = {
             "style",
             trains=(r"style_projection\.", STYLE_LAYERS),
             frozen=(),
-            spatial=(),
+            spatial=(r"unet\.",),
             samples="pairs",
             motion=True,
             needs=("vae", "appearance", "motion", "prior"),
