@@ -116,8 +116,8 @@ def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
 
 
 def test_an_option_of_another_stage_is_an_error(tiny_dataset):
-    with pytest.raises(InputError, match="--train-spatial: stage style does not use it; it belongs to motion"):
-        recipe("mini", "style", tiny_dataset, None, train_spatial=True)
+    with pytest.raises(InputError, match="--train-spatial: stage appearance does not use it; it belongs to motion, style"):
+        recipe("mini", "appearance", tiny_dataset, None, train_spatial=True)
 
 
 def test_bf16_trains_the_same_thing_less_exactly(tmp_path, runs, tiny_dataset, use_tiny):
