@@ -116,7 +116,9 @@ def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
 
 
 def test_an_option_of_another_stage_is_an_error(tiny_dataset):
-    with pytest.raises(InputError, match="--train-spatial: stage appearance does not use it; it belongs to motion, style"):
+    with pytest.raises(
+        InputError, match="--train-spatial: stage appearance does not use it; it belongs to motion, style"
+    ):
         recipe("mini", "appearance", tiny_dataset, None, train_spatial=True)
 
 
