@@ -82,7 +82,7 @@ def tiny_dataset(tmp_path_factory) -> Path:
 def runs(tmp_path_factory, tiny_preset, tiny_dataset) -> dict[str, Path]:
     """Model folders after each stage of one small training from start to end.
 
-    `literal` and `literal style` train only what the paper's stages train.
+    `literal` and `literal style` train only what the paper's stages train; `single frames` is stage style with f = 1.
     """
     root, folders, init = tmp_path_factory.mktemp("runs"), {}, None
     with pytest.MonkeyPatch.context() as patch:
@@ -92,6 +92,8 @@ def runs(tmp_path_factory, tiny_preset, tiny_dataset) -> dict[str, Path]:
             folders[stage] = init
         literal = small_options("motion", tiny_dataset, folders["appearance"], train_spatial=False)
         folders["literal"] = train(literal, root / "literal", resume=False, max_minutes=None)
+        single = small_options("style", tiny_dataset, folders["motion"], frames=1)
+        folders["single frames"] = train(single, root / "single", resume=False, max_minutes=None)
         literal = small_options("style", tiny_dataset, folders["motion"], train_spatial=False)
         folders["literal style"] = train(literal, root / "literal_style", resume=False, max_minutes=None)
     return folders

@@ -40,12 +40,18 @@ REFERENCE_IDLE = (
     r"reference_net\.(conv_out\.|.*attn2\.to_(q|k|v)\.|.*attn2\.to_out\.0\.weight"
     r"|up_blocks\.1\.attentions\.1\.(proj_out|transformer_blocks\.0\.(attn2|norm3|ff))\.)"
 )
+STYLE_IDLE = rf"{REFERENCE_IDLE}|audio_projection\.feature_"  # the scale of the features is set in stage motion
 STAGES = {  # run -> (run before, what trains, what of it gets no gradient)
     "prior": ("vae", r"style_encoder\.", r"^$"),
     "appearance": ("prior", rf"(?!{AUDIO}|{MOTION}|{STYLE})unet\.|reference_net\.|guider\.", REFERENCE_IDLE),
     "motion": ("appearance", rf"(?!{STYLE})unet\.|audio_projection\.", r"^$"),
     "literal": ("appearance", rf"{AUDIO}|{MOTION}|audio_projection\.", r"^$"),
-    "style": ("motion", r"unet\.|style_projection\.", r"^$"),
+    "style": ("motion", r"unet\.|reference_net\.|guider\.|audio_projection\.|style_projection\.", STYLE_IDLE),
+    "single frames": (
+        "motion",
+        rf"(?!{MOTION})unet\.|reference_net\.|guider\.|audio_projection\.|style_projection\.",
+        STYLE_IDLE,
+    ),
     "literal style": ("motion", rf"{STYLE}|style_projection\.", r"^$"),
 }
 

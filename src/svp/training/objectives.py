@@ -22,13 +22,16 @@ Figures = dict[str, Tensor]
 
 
 class DiffusionObjective(nn.Module):
-    """|| prediction - target ||^2 of Eq. 1, for the noise or (v-prediction) the velocity."""
+    """|| prediction - target ||^2 of Eq. 1, for the noise or (v-prediction) the velocity.
+
+    Single frames go past the motion modules, as images do in AnimateDiff's training.
+    """
 
     alphas_cumprod: Tensor
 
-    def __init__(self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, motion: bool) -> None:
+    def __init__(self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, audio: bool) -> None:
         super().__init__()
-        self.denoiser, self.motion = denoiser, motion
+        self.denoiser, self.audio = denoiser, audio
         self.prediction_type = str(scheduler.config["prediction_type"])
         self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
 
@@ -39,12 +42,12 @@ class DiffusionObjective(nn.Module):
         target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
         conditions = self.denoiser.encode(
             batch["reference"],
-            batch["audio"] if self.motion else None,  # stage `appearance` feeds zero audio tokens
+            batch["audio"] if self.audio else None,  # stage `appearance` feeds zero audio tokens
             batch["head_kps"],
             batch.get("style"),
             keep=ConditionMask(**dict(zip(CONDITIONS, batch["keep"].T, strict=True))),
         )
-        prediction = self.denoiser(noisy, timestep, conditions, self.motion)
+        prediction = self.denoiser(noisy, timestep, conditions, motion=self.audio and latents.shape[2] > 1)
         error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
         loss = (error * batch["weight"]).mean()
         return loss, {"loss": loss.detach(), "mse": error.mean().detach()}

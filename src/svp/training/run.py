@@ -135,7 +135,7 @@ def _build_task(
 
 def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:
     denoiser = pipeline.denoiser
-    select(stage, denoiser, options.train_spatial)
+    select(stage, denoiser, options.train_spatial, options.frames)
     if options.gradient_checkpointing:
         pipeline.unet.enable_gradient_checkpointing()
     latents = cached_latents(pipeline, dataset)
@@ -155,7 +155,7 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
         )
 
     return Task(
-        DiffusionObjective(denoiser, pipeline.scheduler, stage.motion),
+        DiffusionObjective(denoiser, pipeline.scheduler, stage.audio),
         _trainable(denoiser),
         samples("train"),
         _validation(lambda: samples("val", VALIDATION_TIMESTEPS)),

@@ -29,7 +29,7 @@ class Stage:
         frozen: patterns of parameters that must not, even if `trains` names them.
         spatial: what `--train-spatial` adds to `trains`.
         samples: which samples the stage draws (`training/samples.py`).
-        motion: whether the motion modules take part in the forward.
+        audio: whether sound takes part in the forward, and with more than one frame the motion modules.
         needs: stages whose result this one builds on.
     """
 
@@ -38,22 +38,22 @@ class Stage:
     frozen: tuple[str, ...]
     spatial: tuple[str, ...]
     samples: Literal["pictures", "groups", "frames", "clips", "pairs"]
-    motion: bool
+    audio: bool
     needs: tuple[StageName, ...]
 
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vae", trains=("",), frozen=(), spatial=(), samples="pictures", motion=False, needs=()),
-        Stage("prior", trains=("",), frozen=(), spatial=(), samples="groups", motion=False, needs=()),
+        Stage("vae", trains=("",), frozen=(), spatial=(), samples="pictures", audio=False, needs=()),
+        Stage("prior", trains=("",), frozen=(), spatial=(), samples="groups", audio=False, needs=()),
         Stage(
             "appearance",
             trains=(r"unet\.", r"reference_net\.", r"guider\."),
             frozen=(AUDIO_LAYERS, MOTION_MODULES, STYLE_LAYERS),
             spatial=(),
             samples="frames",
-            motion=False,
+            audio=False,
             needs=("vae",),
         ),
         Stage(
@@ -62,28 +62,32 @@ STAGES: dict[str, Stage] = {
             frozen=(STYLE_LAYERS,),
             spatial=(r"unet\.",),
             samples="clips",
-            motion=True,
+            audio=True,
             needs=("vae", "appearance"),
         ),
         Stage(
             "style",
             trains=(r"style_projection\.", STYLE_LAYERS),
             frozen=(),
-            spatial=(r"unet\.",),
+            spatial=(r"unet\.", r"reference_net\.", r"guider\.", r"audio_projection\."),
             samples="pairs",
-            motion=True,
+            audio=True,
             needs=("vae", "appearance", "motion", "prior"),
         ),
     )
 }
 
 
-def select(stage: Stage, model: nn.Module, train_spatial: bool = False) -> list[str]:
-    """Set `requires_grad` of every parameter as the stage says; the sorted names of those that train."""
+def select(stage: Stage, model: nn.Module, train_spatial: bool = False, frames: int = 1) -> list[str]:
+    """Set `requires_grad` of every parameter as the stage says; the sorted names of those that train.
+
+    Single frames have no motion: they leave the motion modules as they are.
+    """
     trains = stage.trains + (stage.spatial if train_spatial else ())
+    frozen = stage.frozen + ((MOTION_MODULES,) if frames == 1 else ())
     chosen = []
     for name, parameter in model.named_parameters():
-        moves = any(re.match(p, name) for p in trains) and not any(re.match(p, name) for p in stage.frozen)
+        moves = any(re.match(p, name) for p in trains) and not any(re.match(p, name) for p in frozen)
         parameter.requires_grad_(moves)
         if moves:
             chosen.append(name)
