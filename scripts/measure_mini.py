@@ -29,6 +29,7 @@ from svp.face.mouth import lip_gap
 from svp.media.audio import read_audio
 from svp.media.image import contact_sheet, write_png
 from svp.media.video import FPS, read_frames
+from svp.speech.loudness import loudness
 from svp.style.gallery import find_style, gallery_names
 
 PUPILS = [468, 473]
@@ -63,12 +64,6 @@ def rounded(value: float) -> float | None:
     return round(value, 4) if np.isfinite(value) else None
 
 
-def loudness(audio: np.ndarray, n_frames: int) -> np.ndarray:
-    padded = np.zeros(n_frames * 640)
-    padded[: min(len(audio), len(padded))] = audio[: len(padded)]
-    return np.sqrt((padded.reshape(n_frames, 640) ** 2).mean(1))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -97,7 +92,7 @@ def main() -> None:
             portrait, audio, None, clip, seed=k, num_inference_steps=options.steps, guidance_scale=options.guidance
         )
         truth = track_landmarks(read_frames(clip, FPS, seconds=len(video) / FPS))
-        points = head_points(clip, portrait, len(video), "pose", k)
+        points = head_points(clip, portrait, loudness(audio, len(video)), "pose", k)
         track, found = detect(video.frames)
         between = np.linalg.norm(points[:, KPS_PUPILS[0]] - points[:, KPS_PUPILS[1]], axis=1)
         error = np.linalg.norm(track[:, PUPILS, :2] - points[:, KPS_PUPILS], axis=2).mean(1) / between

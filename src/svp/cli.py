@@ -47,7 +47,11 @@ def generate(
         float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it.")
     ] = 1.0,
     head_motion: Annotated[
-        str, typer.Option(help="A clip whose head motion is used, `natural`, or `still`.")
+        str,
+        typer.Option(
+            help="`natural`: real head motion that fits the recording; LIB.safetensors: the same from an own library "
+            "(`svp motions`); a clip whose head motion is used; or `still`."
+        ),
     ] = "natural",
     preset: Annotated[Preset | None, typer.Option(help="The shipped model; mini by default.")] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
@@ -170,6 +174,26 @@ def prepare(
         seed=seed,
     )
     _say(str(report))
+
+
+@app.command()
+def motions(
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset of people speaking, sound and lips in step.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")],
+    licence: Annotated[str, typer.Option(help="Under which the clips may be used; written into the file.")] = "unknown",
+) -> None:
+    """Measure how the people of a dataset move their heads while they speak: a library for `--head-motion`.
+
+    Example: svp motions data/mine -o mine.safetensors && svp generate --head-motion mine.safetensors ...
+    """
+    _need_output(output, ".safetensors")
+    from svp.datasets.motions import measure_motions
+    from svp.datasets.prepared import PreparedDataset
+
+    library = measure_motions(PreparedDataset(dataset), licence)
+    library.save(output)
+    frames = sum(map(len, library.tracks))
+    _say(f"{output}: {len(library.tracks)} tracks, {frames / 25:.0f} s")
 
 
 @app.command()

@@ -12,16 +12,21 @@ from scipy.spatial.transform import Rotation
 from svp.datasets.emotions import EMOTIONS, emotion_track
 from svp.datasets.habits import Habits, smooth_noise
 from svp.datasets.phones import Phone
-from svp.datasets.visemes import closed, expand, loudness_track, speech_track
+from svp.datasets.visemes import closed, expand, speech_track
 from svp.face.fit import fit_clip
 from svp.face.gaze import pupil_offsets, units_of_offsets
 from svp.face.model import FaceModel
+from svp.face.motion_library import MotionLibrary
+from svp.face.pose import rotation_from_angles, yaw_pitch_roll
 from svp.face.topology import PUPIL_LEFT, PUPIL_RIGHT
+from svp.speech.loudness import loudness
 
 MAX_TURN = np.radians(20.0)  # a photo has no other side: heads turn no further than this from the portrait
 MAX_SHIFT = 0.15  # pupil distances
 MAX_UNIT = 1.3
 MAX_GAZE = np.array([0.25, 0.1])  # eye widths: further than this the painted eyes look wrong
+REAL_HEADS = 0.5  # share of the spoken clips in which head, eyes and brows move as those of real speakers
+LEAD_IN = 50  # frames; motion of the library begins at rest, a clip does not
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def perform_speech(
     n_frames = stop - start
     habits = Habits.draw(np.random.default_rng([*identity_seed, 0]))
     mood_rng = np.random.default_rng([*identity_seed, 1, sorted(EMOTIONS).index(emotion)])
-    mood_seed, blink_seed, gaze_seed, head_seed, rest_seed = np.random.SeedSequence(list(clip_seed)).spawn(5)
+    mood_seed, blink_seed, gaze_seed, head_seed, rest_seed, real_seed = np.random.SeedSequence(list(clip_seed)).spawn(6)
     mood = EMOTIONS[emotion]
     strength = intensity / 3
 
@@ -89,13 +94,17 @@ def perform_speech(
     lids = expand({"eyeBlink": 1.0}, units)
     expression = expression * (1 - lids) + np.maximum(expression * lids, blinks[:, None] * lids)
 
-    gaze = habits.gaze(n_frames, np.random.default_rng(gaze_seed))
-    loudness = loudness_track(audio, stop)[start:]
+    heard = loudness(audio, stop)
     bias = (strength * mood.head[0], strength * mood.head[1])
     liveliness = 1 + strength * (mood.liveliness - 1)
-    rotation, translation = habits.head(
-        n_frames, np.random.default_rng(head_seed), loudness, bias, liveliness, yaw_range
-    )
+    if np.random.default_rng(real_seed).random() < REAL_HEADS:
+        rotation, translation, gaze, brows = _real_head(heard, start, clip_seed, bias, liveliness, yaw_range, model)
+        expression = expression + brows
+    else:
+        gaze = habits.gaze(n_frames, np.random.default_rng(gaze_seed))
+        rotation, translation = habits.head(
+            n_frames, np.random.default_rng(head_seed), heard[start:], bias, liveliness, yaw_range
+        )
     expression = np.clip(expression, 0, MAX_UNIT)
     return Performance(_with_gaze(expression, gaze, model), rotation, translation, gaze)
 
@@ -121,9 +130,40 @@ def perform_motion(
     pupils = np.linalg.norm(landmarks[:, PUPIL_RIGHT, :2] - landmarks[:, PUPIL_LEFT, :2], axis=1)
     place = np.zeros((len(landmarks), 3))
     place[:, :2] = np.asarray(fit.translation, np.float64)[:, :2] / np.median(pupils)
-    translation = MAX_SHIFT * np.tanh((place - np.median(place, axis=0)) / MAX_SHIFT)
+    translation = _limited_shift(place - np.median(place, axis=0))
     gaze = np.clip(pupil_offsets(expression, model), -MAX_GAZE, MAX_GAZE)
     return Performance(np.clip(expression, 0, 1.5).astype(np.float32), relative, translation, gaze)
+
+
+def _real_head(
+    heard: np.ndarray,
+    start: int,
+    seed: Sequence[int],
+    bias: tuple[float, float],
+    liveliness: float,
+    yaw_range: tuple[float, float],
+    model: FaceModel,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rotation, translation, gaze and brows (N,E) of real speakers, chosen by the loudness of the whole recording.
+
+    The arguments are those of `Habits.head`, but for `heard`, of which the frames from `start` on are performed.
+    """
+    library, led = MotionLibrary.shipped(), np.pad(heard, (LEAD_IN, 0))
+    motion, now = library.motion(led, seed), slice(LEAD_IN + start, None)
+    angles = liveliness * yaw_pitch_roll(motion.rotation[now].astype(np.float64)) + [0.0, *bias]
+    is_brow = np.array([name.startswith("brow") for name in model.unit_names])
+    brows = is_brow * library.expression(led, seed)[now]
+    return (
+        _limited(rotation_from_angles(angles), yaw_range),
+        _limited_shift(motion.translation[now].astype(np.float64)),
+        np.clip(motion.gaze[now].astype(np.float64), -MAX_GAZE, MAX_GAZE),
+        brows,
+    )
+
+
+def _limited_shift(translation: np.ndarray) -> np.ndarray:
+    """Translations (N,3) that stay below MAX_SHIFT, without depth, which weak perspective does not show."""
+    return MAX_SHIFT * np.tanh(translation * [1.0, 1.0, 0.0] / MAX_SHIFT)
 
 
 def _limited(rotation: np.ndarray, yaw_range: tuple[float, float]) -> np.ndarray:

@@ -9,13 +9,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from svp.datasets.phones import Phone
-from svp.media.audio import SAMPLE_RATE
 from svp.media.video import FPS
+from svp.speech.loudness import TRACK_RATE, loudness
 
-TRACK_RATE = 200  # steps per second of the tracks before they are sampled at the frames
 BLEND_SECONDS = 0.032  # sigma of co-articulation: neighbouring phones run into each other over about 75 ms
 CLOSURE_SECONDS = 0.014  # sigma of the edges of a lip closure, which is quicker than anything else the mouth does
-LOUDNESS_SECONDS = 0.05
 # Lips are shaped before they are heard: sound predicts the lips of real clips better a frame early than in time or two.
 LEAD_SECONDS = 0.04
 
@@ -86,8 +84,7 @@ def speech_track(
             targets[span] = shape_vector(shape, unit_names)
             closure[span] = _CLOSURE.get(shape, 0.0)
     smooth = gaussian_filter1d(targets, BLEND_SECONDS * TRACK_RATE, axis=0, mode="nearest")
-    loudness = _loudness(audio, steps)
-    smooth *= amplitude * (0.65 + 0.5 * loudness)[:, None]
+    smooth *= amplitude * (0.65 + 0.5 * loudness(audio, steps, TRACK_RATE))[:, None]
     # A closure lasts at least as long as a frame, so that every /b m p/ is seen in one.
     held = maximum_filter1d(closure, 1 + 2 * round(0.5 * TRACK_RATE / FPS))
     shut = np.maximum(gaussian_filter1d(held, CLOSURE_SECONDS * TRACK_RATE, mode="nearest"), closure)
@@ -99,12 +96,6 @@ def closed(track: np.ndarray, shut: np.ndarray, unit_names: Sequence[str]) -> np
     """A track (N,E) whose lips meet where `shut` (N,) is 1, whatever else the face does."""
     opening = sum(expand({name: share}, unit_names) for name, share in _OPENING_UNITS.items())
     return track * (1 - shut[:, None] * opening)
-
-
-def loudness_track(audio: np.ndarray, n_frames: int) -> np.ndarray:
-    """Loudness of each frame (N,), 0 silent to 1 as loud as the recording gets."""
-    steps = int(np.ceil(n_frames / FPS * TRACK_RATE)) + 1
-    return _loudness(audio, steps)[np.round(np.arange(n_frames) / FPS * TRACK_RATE).astype(int)].astype(np.float32)
 
 
 def shape_vector(shape: str, unit_names: Sequence[str]) -> np.ndarray:
@@ -125,13 +116,3 @@ def expand(weights: dict[str, float], unit_names: Sequence[str]) -> np.ndarray:
             raise ValueError(f"the face model has no unit {name!r}")
         vector[columns] = weight
     return vector
-
-
-def _loudness(audio: np.ndarray, steps: int) -> np.ndarray:
-    hop = SAMPLE_RATE // TRACK_RATE
-    padded = np.zeros(steps * hop)
-    padded[: min(len(audio), steps * hop)] = audio[: steps * hop]
-    power = (padded**2).reshape(steps, hop).mean(1)
-    level = np.sqrt(gaussian_filter1d(power, LOUDNESS_SECONDS * TRACK_RATE))
-    loud = np.percentile(level, 95)
-    return np.clip(level / loud, 0, 1.2) if loud > 1e-5 else np.zeros(steps)

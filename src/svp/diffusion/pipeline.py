@@ -40,6 +40,7 @@ from svp.errors import InputError
 from svp.face.head_kps import draw_head_kps
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder, silence
+from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
 
@@ -294,7 +295,7 @@ class SVPPipeline(DiffusionPipeline):
             portrait: picture file, PIL picture, (H, W, 3) uint8 RGB, or a prepared `Portrait`.
             audio: sound or video file, or (samples,) floats at 16 kHz; its length is the video's.
             style: a StylePrior, a saved style or a clip; None is no style.
-            head_motion: a clip, "natural", "still" or a `HeadMotion`.
+            head_motion: "natural" (real, fits the recording), a motion library, a clip, "still" or a `HeadMotion`.
             generator: only its `initial_seed()` is used, instead of `seed`.
             seed: the same seed and inputs give the same frames.
             num_inference_steps: Euler steps.
@@ -317,7 +318,7 @@ class SVPPipeline(DiffusionPipeline):
         samples = load_audio(audio)
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
-        points = head_points(head_motion, measured, n_frames, retarget, seed)
+        points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed)
         prior = None if style is None else self.style(style)
         default_audio, default_style = self.settings.guidance_audio, self.settings.guidance_style
         if guidance_scale is not None:

@@ -18,11 +18,13 @@ from svp.face.head_kps import seen_head_kps
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion, apply_to_portrait
+from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
+from svp.face.motion_library import MotionLibrary
 from svp.media.image import read_image, to_rgb
 from svp.media.video import FPS, read_frames
 
 PictureSource = str | Path | np.ndarray | Image.Image
-MotionSource = str | Path | HeadMotion
+MotionSource = str | Path | HeadMotion | MotionLibrary
 STILL, NATURAL = "still", "natural"
 RETARGETS = ("pose", "none")
 
@@ -102,39 +104,55 @@ def check_motion(motion: MotionSource, retarget: str) -> None:
     """
     if retarget not in RETARGETS:
         raise InputError(f"retarget {retarget}: unknown; use one of {', '.join(RETARGETS)}")
-    named = isinstance(motion, str) and motion in (STILL, NATURAL)
-    if retarget == "none" and (named or isinstance(motion, HeadMotion)):
+    found = find_motion(motion)
+    if retarget == "none" and not isinstance(found, Path):
         raise InputError("retarget none: uses the points of a driving clip; give a clip as head motion")
-    if isinstance(motion, str | Path) and not named and not Path(motion).is_file():
-        raise InputError(f"{motion}: no such head motion; give a clip, '{STILL}' or '{NATURAL}'")
 
 
-def head_points(motion: MotionSource, portrait: Portrait, n_frames: int, retarget: str, seed: int) -> np.ndarray:
+def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path:
+    """What a head motion means: a track of poses, a library to choose from, or the path of a clip.
+
+    Raises:
+        InputError: if there is no such file, or a `.safetensors` file is no motion library.
+    """
+    if isinstance(motion, HeadMotion | MotionLibrary):
+        return motion
+    if motion == STILL:
+        return HeadMotion.still(1)
+    if motion == NATURAL:
+        return MotionLibrary.shipped()
+    path = Path(motion)
+    if not path.is_file():
+        raise InputError(f"{path}: no such head motion; give a clip, a motion library, '{STILL}' or '{NATURAL}'")
+    return MotionLibrary.load(path) if path.suffix == LIBRARY_SUFFIX else path
+
+
+def head_points(motion: MotionSource, portrait: Portrait, loudness: np.ndarray, retarget: str, seed: int) -> np.ndarray:
     """The eight Head-Kps per frame.
 
     Args:
-        motion: a clip, `still`, `natural` or a track of head poses; shorter ones play forth and back.
+        motion: a clip or a track of head poses, of which shorter ones play forth and back; a motion library, of which
+            what fits the recording is taken, `natural` for the shipped one; or `still`.
         portrait: whose own points are moved.
-        n_frames: N.
+        loudness: (N,) of the recording, see `svp.speech.loudness`.
         retarget: `pose` gives the portrait the motion; `none` takes the clip's points as they are, in the clip's crop.
-        seed: of `natural`.
+        seed: of the choice from a library.
 
     Returns:
         (N, 8, 2) in pixels of the portrait's crop; pupils are NaN while a blink hides them.
 
     Raises:
-        InputError: if the clip cannot be read or shows no face.
+        InputError: if the clip or library cannot be read, or the clip shows no face.
     """
-    if isinstance(motion, HeadMotion):
-        track = motion.resized(n_frames)
-    elif motion == STILL:
-        track = HeadMotion.still(n_frames)
-    elif motion == NATURAL:
-        track = HeadMotion.natural(n_frames, seed)
+    n_frames, found = len(loudness), find_motion(motion)
+    if isinstance(found, MotionLibrary):
+        track = found.motion(loudness, seed)
+    elif isinstance(found, HeadMotion):
+        track = found.resized(n_frames)
     else:
         # more of the clip than the video has frames would be cut off
-        landmarks = track_landmarks(read_frames(motion, FPS, seconds=n_frames / FPS))
-        landmarks = require_track(landmarks, motion)
+        landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS))
+        landmarks = require_track(landmarks, found)
         if retarget == "none":
             points = seen_head_kps(clip_crop(landmarks, len(portrait.image)).points(landmarks))
             return points[forth_and_back(len(points), n_frames)]

@@ -21,18 +21,7 @@ MAX_GAZE: Final = (0.3, 0.15)  # how far a pupil may leave its place, in eye wid
 NEAR_FRONTAL: Final = 10.0  # degrees from the most frontal frame within which the resting gaze is measured
 JITTER_SIGMA: Final = 1.0  # frames; a detector trembles, a head does not
 
-# A calm speaker: standard deviations of yaw, pitch and roll in degrees, and the pivot of the head (top of the neck),
-# from the point between the eyes, in distances between the eyes.
-NATURAL_DEGREES: Final = (4.0, 2.2, 1.8)
-NATURAL_HERTZ: Final = (0.06, 0.7)
-NATURAL_WAVES: Final = 7
-NECK: Final = (0.0, 1.5, 1.4)
-SETTLE_SECONDS: Final = 2.0
-FIXATION_SECONDS: Final = (0.4, 1.6)  # shortest, and mean of what comes on top
-SACCADE_FRAMES: Final = 2
-GAZE_SPREAD: Final = (0.05, 0.02)
-EYE_CONTACT: Final = 0.6  # share of a head turn that the eyes make up for by staying on the viewer
-BLINK_SECONDS: Final = (1.2, 2.4)  # shortest time between two blinks, and mean of what comes on top
+NECK: Final = (0.0, 1.5, 1.4)  # pivot of the head, from the point between the eyes, in distances between the eyes
 BLINK_COURSE: Final = (0.4, 1.0, 1.0, 0.7, 0.35, 0.1)  # how far the lids are closed, frame by frame
 CLOSED: Final = 0.45  # from here on the lids hide the pupil: fitted blinks of real clips reach 0.35 to 0.8
 FPS: Final = 25.0
@@ -90,35 +79,6 @@ class HeadMotion:
         shapes = ((n_frames, 3), (n_frames, 2), (n_frames,))
         return cls(*_float32(np.tile(np.eye(3), (n_frames, 1, 1)), *map(np.zeros, shapes)))
 
-    @classmethod
-    def natural(cls, n_frames: int, seed: int) -> Self:
-        """The head of a calm speaker who looks at the viewer: slow turns, small saccades, blinks, never frozen.
-
-        The track starts at the portrait's own pose. A longer track of the same seed begins with the shorter one.
-        """
-        rng = np.random.default_rng([seed, 1])
-        seconds = np.arange(n_frames) / FPS
-        low, high = np.log(NATURAL_HERTZ)
-        angles = np.empty((n_frames, 3))
-        for axis, degrees in enumerate(NATURAL_DEGREES):
-            hertz = np.exp(
-                low + (high - low) * (np.arange(NATURAL_WAVES) + rng.uniform(size=NATURAL_WAVES)) / NATURAL_WAVES
-            )
-            strength = hertz**-0.5
-            strength *= np.radians(degrees) / np.sqrt((strength**2).sum() / 2)
-            phase = rng.uniform(0, 2 * np.pi, NATURAL_WAVES)
-            wave = (strength * np.sin(2 * np.pi * hertz * seconds[:, None] + phase)).sum(axis=1)
-            start = (strength * np.sin(phase)).sum()
-            angles[:, axis] = wave - start * np.exp(-seconds / SETTLE_SECONDS)
-        rotation = rotation_from_angles(angles)
-        neck = np.array(NECK)
-        translation = neck - rotation @ neck  # the head turns about the neck, not about the eyes
-        gaze = _saccades(n_frames, np.random.default_rng([seed, 2]))
-        model = FaceModel.load()
-        gaze -= EYE_CONTACT * np.sin(angles[:, :2]) * model.eye_radius / eye_width(model)
-        blink = _blinks(n_frames, np.random.default_rng([seed, 3]))
-        return cls(*_float32(rotation, translation, gaze, blink))
-
     def resized(self, n_frames: int) -> Self:
         """The same motion for another number of frames: longer ones are cut, shorter ones play forth and back."""
         period = max(2 * (len(self) - 1), 1)
@@ -166,34 +126,6 @@ def _pupil_distance(fit: FaceFit, model: FaceModel) -> float:
     """Between the pupils of the fitted person, in the model's unit (which is the mean person's)."""
     pupils = model.shape(fit.identity, np.zeros(len(model.unit_names)))[[PUPIL_RIGHT, PUPIL_LEFT]]
     return float(np.linalg.norm(pupils[0] - pupils[1]))
-
-
-def _saccades(n_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Gaze offsets (N, 2) in eye widths: fixations near the viewer, joined by jumps of a few frames."""
-    gaze = np.zeros((n_frames, 2))
-    frame, old = 0, np.zeros(2)
-    shortest, more = FIXATION_SECONDS
-    new = old
-    while frame < n_frames:
-        for step in range(SACCADE_FRAMES):
-            if frame + step < n_frames:
-                gaze[frame + step] = old + (new - old) * (step + 1) / SACCADE_FRAMES
-        end = frame + max(SACCADE_FRAMES, round(FPS * (shortest + rng.exponential(more))))
-        gaze[frame + SACCADE_FRAMES : end] = new
-        frame, old = end, new
-        new = rng.normal(0, GAZE_SPREAD)
-    return gaze
-
-
-def _blinks(n_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """How far the lids are closed (N,): blinks at random times."""
-    closed = np.zeros(n_frames + len(BLINK_COURSE))
-    shortest, more = BLINK_SECONDS
-    start = round(FPS * (shortest + rng.exponential(more)))
-    while start < n_frames:
-        closed[start : start + len(BLINK_COURSE)] = BLINK_COURSE
-        start += round(FPS * (shortest + rng.exponential(more)))
-    return closed[:n_frames]
 
 
 def _smooth(values: np.ndarray, sigma: float = JITTER_SIGMA) -> np.ndarray:
