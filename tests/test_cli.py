@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from svp import cli
+from svp.style.gallery import gallery_path
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "ada.png"
@@ -20,7 +21,9 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("command", [(), ("generate",), ("prepare",), ("puppet",), ("train",), ("style", "extract")])
+@pytest.mark.parametrize(
+    "command", [(), ("generate",), ("prepare",), ("motions",), ("puppet",), ("train",), ("style", "extract")]
+)
 def test_help_of_every_command_has_an_example(command):
     result = svp(*command, "--help")
     assert result.returncode == 0
@@ -69,6 +72,10 @@ BAD_INPUTS = {
     "choice of an option": (("--portrait", PORTRAIT, "--audio", SPEECH, "--preset", "huge"), "'huge' is not"),
     "no model": (("--portrait", PORTRAIT, "--audio", SPEECH, "--model", "nosuchfolder"), "nosuchfolder: no such model"),
     "no motion": (("--portrait", PORTRAIT, "--audio", SPEECH, "--head-motion", "nosuch.mp4"), "nosuch.mp4"),
+    "no library": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--head-motion", gallery_path("happy", 3)),
+        "happy_3.safetensors: not a motion library",
+    ),
     "retarget without clip": (("--portrait", PORTRAIT, "--audio", SPEECH, "--retarget", "none"), "retarget none"),
     "portrait is text": (("--portrait", ROOT / "README.md", "--audio", SPEECH), "README.md"),
     "audio is text": (("--portrait", PORTRAIT, "--audio", ROOT / "LICENSE"), "LICENSE"),
@@ -139,6 +146,12 @@ def test_puppet_wants_one_kind_of_motion(tmp_path):
     result = svp("puppet", "--portraits", PORTRAIT.parent, "-o", tmp_path / "corpus")
     assert result.returncode == 2
     assert "--speech" in result.stderr
+
+
+def test_motions_names_what_is_no_dataset(tmp_path):
+    result = svp("motions", tmp_path, "-o", tmp_path / "own.safetensors")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "no prepared dataset" in result.stderr
 
 
 def test_train_names_a_missing_dataset(tmp_path):

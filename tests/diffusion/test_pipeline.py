@@ -48,12 +48,13 @@ def assert_same_frames(a: np.ndarray, b: np.ndarray) -> None:
     assert a.shape == b.shape and difference.max() <= 1 and difference.mean() < 1e-3
 
 
+@pytest.mark.parametrize("head_motion", ["still", "natural"])
 @pytest.mark.parametrize("seconds", [0.001, 0.04, 0.3, 0.32, 1.0])
 def test_streaming_gives_the_frames_of_offline_and_the_length_of_the_sound(
-    pipeline: SVPPipeline, portrait: Portrait, seconds: float
+    pipeline: SVPPipeline, portrait: Portrait, seconds: float, head_motion: str
 ) -> None:
-    offline = generate(pipeline, portrait, seconds)
-    stream = pipeline.stream(portrait, tone(seconds), head_motion="still", num_inference_steps=2)
+    offline = generate(pipeline, portrait, seconds, head_motion=head_motion)
+    stream = pipeline.stream(portrait, tone(seconds), head_motion=head_motion, num_inference_steps=2)
     assert stream.n_frames == len(offline) == max(1, int(np.ceil(round(seconds * 16000) / 640)))
     frames = list(stream)
     assert all(frame.shape == (SIZE, SIZE, 3) and frame.dtype == np.uint8 for frame in frames)

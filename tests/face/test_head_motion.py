@@ -1,4 +1,4 @@
-"""Head motion: a portrait at rest stays itself, a turned head shows parallax, tracks are smooth and repeatable."""
+"""Head motion: a portrait at rest stays itself, a turned head shows parallax, clips give their motion."""
 
 from dataclasses import replace
 
@@ -128,33 +128,9 @@ def test_blinks_of_a_clip_are_found_in_wide_and_in_narrow_eyes(narrow: float) ->
     np.testing.assert_array_equal(hidden, lids == 1)
 
 
-def test_natural_is_calm_smooth_and_never_frozen() -> None:
-    motion = HeadMotion.natural(1500, seed=7)
-    angles = np.degrees(yaw_pitch_roll(motion.rotation))
-    assert (angles.std(axis=0) > (1.5, 0.8, 0.6)).all()
-    assert (np.abs(angles) < 20).all()
-    step = np.linalg.norm(np.diff(angles, axis=0), axis=1)
-    assert step.max() < 2.5  # degrees a frame
-    assert np.convolve(step, np.ones(25), mode="valid").min() > 0.2  # some motion in every second
-    assert np.abs(motion.gaze).max() < 0.3
-    jumps = np.linalg.norm(np.diff(motion.gaze, axis=0), axis=1)
-    assert jumps.max() > 5 * np.median(jumps)  # saccades, not drift
-    blinks = (np.diff((motion.blink >= CLOSED).astype(int)) == 1).sum()
-    assert 8 <= blinks <= 30  # in a minute
-
-
-def test_natural_starts_at_rest_repeats_and_extends() -> None:
-    short, long = HeadMotion.natural(40, seed=2), HeadMotion.natural(400, seed=2)
-    np.testing.assert_allclose(short.rotation[0], np.eye(3), atol=1e-6)
-    np.testing.assert_allclose(short.translation[0], 0, atol=1e-6)
-    np.testing.assert_array_equal(short.rotation, long.rotation[:40])
-    np.testing.assert_array_equal(short.gaze, long.gaze[:40])
-    np.testing.assert_array_equal(short.blink, long.blink[:40])
-    assert not np.allclose(HeadMotion.natural(40, seed=3).rotation, short.rotation)
-
-
 def test_resizing_plays_forth_and_back() -> None:
-    motion = HeadMotion.natural(4, seed=0)
+    motion = replace(HeadMotion.still(4), rotation=rotation_from_angles(np.arange(12.0).reshape(4, 3) / 30))
+    motion = replace(motion, gaze=np.arange(8.0).reshape(4, 2))
     order = [0, 1, 2, 3, 2, 1, 0, 1, 2]
     np.testing.assert_array_equal(motion.resized(9).rotation, motion.rotation[order])
     np.testing.assert_array_equal(motion.resized(2).gaze, motion.gaze[:2])

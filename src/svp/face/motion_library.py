@@ -275,16 +275,18 @@ def _blinking(blink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     The lids of a clip are fitted frame by frame, so that of a blink often a single frame is left.
     """
     lids = np.concatenate([blink, np.zeros(len(BLINK_COURSE))])
-    before = BLINK_COURSE.index(max(BLINK_COURSE))
-    frame, wait = 0, FPS * rng.uniform(*UNBLINKING_SECONDS)
-    opened = 0  # frame at which the lids opened last
+    shut = np.flatnonzero(np.array(BLINK_COURSE) >= CLOSED)
+    frame = opened = 0
+    wait = FPS * rng.uniform(*UNBLINKING_SECONDS)
     while frame < len(blink):
-        if blink[frame] >= CLOSED or frame - opened > wait:
-            start = max(frame - before, 0)
-            lids[start : start + len(BLINK_COURSE)] = np.maximum(lids[start : start + len(BLINK_COURSE)], BLINK_COURSE)
-            frame = opened = start + len(BLINK_COURSE)
-            wait = FPS * rng.uniform(*UNBLINKING_SECONDS)
-        frame += 1
+        if blink[frame] < CLOSED and frame - opened <= wait:
+            frame += 1
+            continue
+        start = max(frame - shut[0], 0)
+        span = slice(start, start + len(BLINK_COURSE))
+        lids[span] = np.maximum(lids[span], BLINK_COURSE)
+        frame = opened = start + shut[-1] + 1
+        wait = FPS * rng.uniform(*UNBLINKING_SECONDS)
     return lids[: len(blink)]
 
 
