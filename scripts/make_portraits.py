@@ -3,7 +3,8 @@
 usage: make_portraits.py PORTRAITS_DIR OUT_DIR
 
 Portraits of similar people are warped to their mean landmarks and averaged, and the head is set before a plain
-background. The pictures are works of the US government (public domain); no one person is recognisable in a mean.
+background. No one person is recognisable in a mean. Most of the pictures are works of the US government (public
+domain); a few of those named wiki_* are CC BY or CC BY-SA.
 """
 
 import sys

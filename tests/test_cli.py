@@ -45,6 +45,14 @@ def test_the_version_is_that_of_the_package():
     assert package.__version__ == project["version"]
 
 
+def test_an_output_never_replaces_an_input(tmp_path):
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(b"the only copy")
+    result = svp("generate", "--portrait", PORTRAIT, "--audio", talk, "-o", talk)
+    assert result.returncode == 2 and "talk.mp4: is an input" in result.stderr
+    assert talk.read_bytes() == b"the only copy"
+
+
 BAD_INPUTS = {
     "no portrait": (("--portrait", "missing.png", "--audio", SPEECH), "missing.png: no such file"),
     "folder": (("--portrait", ROOT, "--audio", SPEECH), "is a folder"),

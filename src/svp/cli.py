@@ -75,7 +75,7 @@ def generate(
     """
     for name, path in (("--portrait", portrait), ("--audio", audio)):
         _need_file(path, name)
-    _need_output(output, ".mp4")
+    _need_output(output, ".mp4", portrait, audio)
     model_name = _model_name(model, preset)
     for option, value in (
         ("--style-strength", style_strength),
@@ -127,7 +127,7 @@ def style_extract(
     Example: svp style extract happy_clip.mp4 -o happy.safetensors
     """
     _need_file(clip, "CLIP")
-    _need_output(output, ".safetensors")
+    _need_output(output, ".safetensors", clip)
     _pipeline(_model_name(model, preset)).style(clip).save(output)
     _say(f"{output}: style of {clip.name}")
 
@@ -329,11 +329,13 @@ def _need_file(path: Path, option: str) -> None:
         raise InputError(f"{path}: {problem}; give {option} an existing file")
 
 
-def _need_output(path: Path, suffix: str) -> None:
+def _need_output(path: Path, suffix: str, *inputs: Path) -> None:
     if path.suffix.lower() != suffix:
         raise InputError(f"{path}: the output must end in {suffix}; choose another name")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; choose another name")
+    if path.exists() and any(path.samefile(given) for given in inputs):
+        raise InputError(f"{path}: is an input and would be lost; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

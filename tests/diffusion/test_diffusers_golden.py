@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from safetensors.torch import load_file
 from tiny_denoiser import adapter_to_svp, audio_conditions, sd_layout_unet
 
 from golden_rule import DATA, digest, read_keys, rule_weights
+from svp.diffusion.sampling import sample_chunk
 
 META = json.loads((DATA / "diffusers/meta.json").read_text())
 SAMPLE_ATOL = 5e-4  # the deepest level is 1x1, where group norm of two numbers amplifies rounding
@@ -51,6 +53,25 @@ def run(unet, latents, timestep, states_BFSC, motion, modules):
     for handle in handles:
         handle.remove()
     return sample, seen
+
+
+def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden):
+    """Zero terminal SNR, trailing spacing and v-prediction, as V-Express samples."""
+    scheduler = EulerDiscreteScheduler(**META["scheduler_config"])
+    inputs = []
+
+    def predict(scaled, timestep, part):
+        inputs.append(scaled)
+        return torch.sin(3 * scaled + len(inputs) - 1)
+
+    noise = golden["latents"]
+    sample_chunk(predict, scheduler, noise, noise[:, :, :0], num_inference_steps=25, window=4, overlap=1)
+    torch.testing.assert_close(scheduler.timesteps, golden["euler.timesteps"], atol=0, rtol=1e-6)
+    torch.testing.assert_close(scheduler.sigmas, golden["euler.sigmas"], atol=0, rtol=1e-6)
+    assert float(scheduler.init_noise_sigma) == pytest.approx(float(golden["euler.init_noise_sigma"]), rel=1e-6)
+    for k, stored_FCHW in enumerate(golden["euler.trace3"], start=1):
+        latents = inputs[k] * (scheduler.sigmas[k] ** 2 + 1).sqrt()
+        torch.testing.assert_close(latents[0].transpose(0, 1), stored_FCHW, rtol=1e-5, atol=1e-3)
 
 
 def test_2d_unet(unet, golden):

@@ -1,14 +1,13 @@
 """The fit recovers what is known, and says sensible things about real people."""
 
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from svp.face.fit import fit_clip
-from svp.face.landmarks import LandmarkDetector, require_landmarks, require_track, track_landmarks
+from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.pose import Pose, rotation_from_angles, yaw_pitch_roll
 from svp.media.image import read_image
@@ -214,14 +213,3 @@ def test_blinks_are_seen(shared: Path) -> None:
     assert np.corrcoef(blink, opening)[0, 1] < -0.8
     assert blink[opening.argmin()] > 0.4
     assert np.median(blink) < 0.2
-
-
-def test_landmarks_and_fit_keep_up(shared: Path) -> None:
-    """At least 60 frames a second of one core's time, where two are asked for."""
-    frames = list(read_frames(shared / "data/clips/hdtf_vexpress/AOC_gt.mp4", seconds=4))
-    with LandmarkDetector() as detector:
-        detector.detect(frames[0])
-        start = process_time()
-        track = [detector.detect(frame) for frame in frames]
-    fit_clip(np.stack([found for found in track if found is not None]), MODEL)
-    assert len(frames) / (process_time() - start) >= 60

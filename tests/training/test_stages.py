@@ -121,6 +121,15 @@ def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
         train(changed, run, resume=True, max_minutes=None)
 
 
+def test_there_must_be_a_run_to_resume(tiny_dataset, tmp_path, use_tiny):
+    with pytest.raises(InputError, match="no run that could be resumed"):
+        train(small_options("vae", tiny_dataset, None), tmp_path / "typo", resume=True, max_minutes=None)
+    (tmp_path / "note.txt").write_text("something else")
+    with pytest.raises(InputError, match="no empty folder"):
+        train(small_options("vae", tiny_dataset, None), tmp_path, resume=False, max_minutes=None)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
 def test_an_option_of_another_stage_is_an_error(tiny_dataset):
     with pytest.raises(
         InputError, match="--train-spatial: stage appearance does not use it; it belongs to motion, style"

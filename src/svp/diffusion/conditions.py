@@ -107,7 +107,7 @@ class Conditions:
         return replace(self, reference=None, audio=None, style=None, head_kps=None)
 
     def without_style(self) -> "Conditions":
-        """The same without style: exactly the model after stage `motion`."""
+        """The same without style: the style attention adds nothing."""
         return replace(self, style=None)
 
 

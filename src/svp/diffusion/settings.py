@@ -11,7 +11,6 @@ from svp.errors import InputError
 
 STANDARD_GUIDANCE = 3.5  # as V-Express, until a model's own best value is measured
 STANDARD_STEPS = 25  # Sec. 4.1
-RETIRED = {"audio_radius"}  # stands in older models; it follows from the audio projection's window
 
 
 class PipelineSettings(BaseModel):
@@ -68,7 +67,6 @@ class PipelineSettings(BaseModel):
             return values
         if values is None:
             raise InputError(f"{source}: has no settings; save the pipeline with SVPPipeline.save_pretrained")
-        values = {key: value for key, value in values.items() if key not in RETIRED}
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -62,8 +62,8 @@ class DenoisingBlock(TransformerBlock):
         self.attn1_5 = ReferenceAttention(channels=channels, heads=heads, position_term=reference_position)
         self.norm2 = nn.LayerNorm(channels)
         self.attn2 = Attention(query_dim=channels, context_dim=audio_token_dim, heads=heads, out_bias=True)
-        # No output bias: without a style this is exactly the model before style was learned. Zero weight: so is the
-        # model at the start of stage `style`.
+        # No output bias: without a style the layer adds nothing. Zero weight: nor does it before
+        # stage `style`.
         self.norm_style = nn.LayerNorm(channels)
         self.attn_style = Attention(query_dim=channels, context_dim=style_token_dim, heads=heads, out_bias=False)
         zero(self.attn_style.to_out[0])

@@ -81,7 +81,8 @@ class GeneratedVideo:
 
 
 class FrameStream(Iterator[np.ndarray]):
-    """The frames of a video as they are generated; none is held, only the recording is (64 kB per second).
+    """The frames of a video as they are generated; none is held, only the recording is (64 kB
+    per second, and 192 kB more while it is saved).
 
     Attributes:
         n_frames: how many frames there will be in all.

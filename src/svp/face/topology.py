@@ -20,7 +20,6 @@ IRIS_RIGHT = (468, 469, 470, 471, 472)  # centre, then four points of the rim
 IRIS_LEFT = (473, 474, 475, 476, 477)
 
 LIPS_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 LIPS_MIDDLE = (13, 14)  # middle of the inner edge of the upper and of the lower lip
 MOUTH_CORNERS = (61, 291)  # right, left
 # Between the two edges of each lip lie three more rows of points; all points of a lip move with it.

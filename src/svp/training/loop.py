@@ -141,8 +141,10 @@ def _open_run(out: Path, options: TrainOptions, resume: bool) -> None:
             raise InputError(
                 f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out"
             )
-    elif resume and out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: holds no run that could be resumed; choose another --out")
+    elif resume:
+        raise InputError(f"{out}: holds no run that could be resumed; correct --out or begin without --resume")
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is no empty folder; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     options.save(path)
 

@@ -92,7 +92,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
 }
 
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
-    # Shipped `mini`: small enough for two cores; docs/training.md gives the time each stage took.
+    # Shipped `mini`: small enough for two cores; docs/model-card.md gives the time each stage took.
     ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 3e-4, "expression_weight": 3.0},
     ("mini", "prior"): {"steps": 1500, "batch_size": 32, "learning_rate": 2e-4},
     ("mini", "appearance"): {

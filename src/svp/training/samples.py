@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -199,7 +198,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
     ) -> None:
         groups: dict[tuple[str, str], list[ClipRow]] = defaultdict(list)
         for row in dataset.accepted(split):
-            video = Path(row.source).stem if row.emotion == "unknown" else ""
+            video = row.source if row.emotion == "unknown" else ""
             groups[row.identity, f"{row.emotion}{video}"].append(row)
         self.groups = [groups[key] for key in sorted(groups)]
         if len(self.groups) < 2:
