@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import cv2
-import mediapipe
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
 from svp.face.crop import portrait_crop
 from svp.face.landmarks import require_landmarks
+from svp.face.person import person_mask
 from svp.media.image import read_image, write_png
 
 SIZE = 256  # pixels of a sample portrait
@@ -75,12 +75,6 @@ def compose(paths: list[Path], background: tuple[int, int, int]) -> np.ndarray:
     share = np.clip((alpha.mean(0) - 0.35) / 0.4, 0, 1)
     mask = cv2.GaussianBlur(share * share * (3 - 2 * share), (0, 0), 1.0)[..., None]  # a soft outline of the person
     return np.clip(blended * mask + np.array(background, np.float32) * shade() * (1 - mask), 0, 255).astype(np.uint8)
-
-
-def person_mask(picture: np.ndarray) -> np.ndarray:
-    """Probability (H, W) that a pixel shows the person."""
-    with mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
-        return np.asarray(segmenter.process(picture).segmentation_mask, np.float32)
 
 
 def upright(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

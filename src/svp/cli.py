@@ -210,6 +210,10 @@ def puppet(
     audio_features: Annotated[
         str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
     ] = "whisper-tiny.en/normed",
+    looks: Annotated[
+        int,
+        typer.Option(help="People made of every portrait: itself, and others by light, colours, background, shape."),
+    ] = 2,
     emotions_per_identity: Annotated[int, typer.Option(help="Emotions a person shows, neutral among them.")] = 3,
     clips_per_emotion: Annotated[int, typer.Option(help="Clips of each of them.")] = 2,
     motion_clips: Annotated[
@@ -228,6 +232,7 @@ def puppet(
     options = CorpusOptions.checked(
         size=size,
         audio_encoder=audio_features,
+        looks=looks,
         emotions_per_identity=emotions_per_identity,
         clips_per_emotion=clips_per_emotion,
         motion_clips=motion_clips,

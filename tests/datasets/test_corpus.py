@@ -2,15 +2,23 @@
 
 import json
 from collections import Counter, defaultdict
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from svp.datasets.corpus import load_puppet, make_corpus
-from svp.datasets.corpus_plan import CorpusOptions, motion_sounds, plan_corpus, speech_sounds
+from svp.datasets.corpus_plan import (
+    CorpusOptions,
+    Sound,
+    motion_sounds,
+    plan_corpus,
+    speech_sounds,
+    split_sounds,
+)
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.phones import Phone
+from svp.datasets.phones import PHONES, Phone
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.face.model import FaceModel
@@ -18,11 +26,12 @@ from svp.media.audio import write_wav
 from svp.media.image import read_image, write_png
 
 OPTIONS = CorpusOptions(
-    size=64, render_size=128, min_frames=10, max_frames=14, audio_encoder="log-mel", test_fraction=0.2, seed=3
+    size=64, render_size=128, looks=1, min_frames=10, max_frames=14, audio_encoder="log-mel", test_fraction=0.2, seed=3
 )
+VOICES = ("ann", "bob", "cleo", "dan")
 
 
-def add_recording(folder: Path, name: str, words: str, emotion: str | None) -> None:
+def add_recording(folder: Path, name: str, words: str, emotion: str | None, voice: str = "", level: int = 0) -> None:
     rng = np.random.default_rng(len(name))
     phones = [Phone("pau", 0.0, 0.1), Phone("m", 0.1, 0.25), Phone("aa", 0.25, 0.6), Phone("pau", 0.6, 0.8)]
     audio = np.zeros(12800, np.float32)
@@ -31,7 +40,8 @@ def add_recording(folder: Path, name: str, words: str, emotion: str | None) -> N
     (folder / f"{name}.txt").write_text(words)
     (folder / f"{name}.phones.json").write_text(json.dumps([[p.name, p.start, p.end] for p in phones]))
     if emotion:
-        (folder / f"{name}.json").write_text(json.dumps({"emotion": emotion}))
+        label = {"emotion": emotion, "voice": voice, "intensity": level}
+        (folder / f"{name}.json").write_text(json.dumps(label))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +49,8 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("speech")
     for number in range(20):
         for emotion in ("neutral", list(EMOTIONS)[1 + number % 7]):
-            add_recording(folder, f"s{number}_{emotion}", f"Sentence {'a' * number} end.", emotion)
+            words, voice = f"Sentence {'a' * number} end.", VOICES[number % len(VOICES)]
+            add_recording(folder, f"s{number}_{emotion}", words, emotion, voice, 2 * (emotion != "neutral"))
     return folder
 
 
@@ -59,27 +70,66 @@ def corpus(portraits: Path, speech: Path, tmp_path_factory: pytest.TempPathFacto
     return PreparedDataset(out)
 
 
-def test_plan_splits_identities_and_sentences_and_pairs_emotions(speech: Path, tmp_path: Path) -> None:
+def test_plan_splits_identities_voices_and_sentences_and_pairs_emotions(speech: Path, tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
     plans = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
-    splits, sentences = defaultdict(set), defaultdict(set)
+    splits, voices, sentences = defaultdict(set), defaultdict(set), defaultdict(set)
     for clips in plans.values():
         emotions = Counter(clip.row.emotion for clip in clips)
         assert emotions["neutral"] == 2 and len(emotions) == 3 and set(emotions.values()) == {2}
         for clip in clips:
             splits[clip.row.split].add(clip.row.identity)
-            sentences[clip.row.split].add(clip.sound.group)
+            voices[clip.row.split].add(clip.row.voice)
+            sentences[clip.row.split].add(clip.sound.words)
+            assert clip.row.intensity == 2 or clip.sound.emotion != clip.row.emotion or clip.row.emotion == "neutral"
             assert (clip.row.intensity == 0) == (clip.row.emotion == "neutral")
             assert clip.start + clip.row.frames <= clip.sound.frames
     assert len(splits["test"]) == 8 and len(splits["train"]) == 30
-    for kind in (splits, sentences):
+    assert set().union(*voices.values()) == set(VOICES)
+    for kind in (splits, voices, sentences):
         assert not kind["train"] & kind["test"] and not kind["train"] & kind["val"] and not kind["val"] & kind["test"]
     ids = [clip.row.clip_id for clips in plans.values() for clip in clips]
     assert len(set(ids)) == len(ids) == 240
     assert plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS) == plans
     other = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"seed": 4}))
     assert other != plans
+
+
+def sound(voice: str, words: str) -> Sound:
+    return Sound(Path("x.wav"), f"{voice}_{words}", voice, words, None, 0, 50, "")
+
+
+def test_voices_share_no_split_whatever_they_say() -> None:
+    fractions = {"val_fraction": 0.1, "test_fraction": 0.1, "seed": 0}
+    alike = split_sounds([sound(voice, words) for voice in "abcdefgh" for words in ("one", "two")], **fractions)
+    heard = {split: {s.voice for s in sounds} for split, sounds in alike.items()}
+    assert sum(map(len, heard.values())) == len(set().union(*heard.values())) == 8 and all(heard.values())
+    assert len(heard["train"]) == 6
+    one = split_sounds([sound("", str(number)) for number in range(30)], **fractions)  # nobody said who speaks
+    assert sorted(len(sounds) for sounds in one.values()) == [3, 3, 24]
+    assert len({s.words for sounds in one.values() for s in sounds}) == 30
+    lonely = split_sounds([sound("", "one")], **fractions)
+    assert all(len(sounds) == 1 for sounds in lonely.values()), "with one sentence there is nothing to keep apart"
+    # A sentence of the test is not heard in training, although other voices say it there.
+    mixed = [sound(voice, f"{n}") for k, voice in enumerate("abcd") for n in range(10 * k, 10 * k + 12)]
+    split = split_sounds(mixed, **fractions)
+    assert not {s.words for s in split["test"]} & {s.words for s in split["train"]}
+
+
+def test_looks_of_a_portrait_are_people_of_one_split(speech: Path, tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
+    options = OPTIONS.model_copy(update={"looks": 3})
+    plans = plan_corpus(tmp_path, speech_sounds(speech, options), options)
+    assert len(plans) == len({person.identity for person in plans}) == len({person.seed for person in plans}) == 60
+    splits = defaultdict(set)
+    for person, clips in plans.items():
+        splits[person.portrait] |= {clip.row.split for clip in clips}
+        assert {clip.row.identity for clip in clips} == {person.identity}
+    assert len(splits) == 20 and all(len(found) == 1 for found in splits.values())
+    single = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
+    assert all(plans[person] == clips for person, clips in single.items()), "more looks leave the first one alone"
 
 
 def test_corpus_is_a_prepared_dataset_with_ground_truth(corpus: PreparedDataset) -> None:
@@ -96,6 +146,12 @@ def test_corpus_is_a_prepared_dataset_with_ground_truth(corpus: PreparedDataset)
         assert clip.frames().shape == (row.frames, 64, 64, 3)
         assert landmarks[:, :468, :2].min() > 0 and landmarks[:, :468, :2].max() < 64
         assert np.array_equal(clip.features("head_kps")[:, 4], landmarks[:, 468, :2])
+        # Every recording goes pau, m, aa, pau; the lips are shut in the middle of /m/ and the jaw is down in /aa/.
+        spoken = [PHONES[number] for number in clip.features("phones")]
+        assert [name for name, _ in groupby(spoken)] in (["pau", "m", "aa", "pau"], ["m", "aa", "pau"], ["m", "aa"],
+                                                         ["pau", "m", "aa"], ["aa", "pau"])  # fmt: skip
+        vowel = [k for k, name in enumerate(spoken) if name == "aa"]
+        assert expression[vowel, jaw].max() == expression[:, jaw].max()
         gap = np.linalg.norm(landmarks[:, 13, :2] - landmarks[:, 14, :2], axis=1)
         correlations.append(np.corrcoef(gap, expression[:, jaw])[0, 1])
     assert np.median(correlations) > 0.9

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from svp.datasets.corpus import load_puppet
+from svp.datasets.cutout import Cutout
 from svp.datasets.puppet import Puppet
 from svp.datasets.visemes import expand
+from svp.face import topology
 from svp.face.landmarks import LandmarkDetector
 from svp.face.model import FaceModel
 
@@ -115,18 +117,58 @@ def test_gaze_moves_the_irises_only(puppet: Puppet, detector: LandmarkDetector) 
     assert np.all(moved > 0.4 * true)
 
 
-def test_frame_covers_everything_and_keeps_the_border(puppet: Puppet) -> None:
-    moved = puppet.move(expand({"jawOpen": 0.6}, UNITS), yaw(15.0), np.array([0.05, 0.03]))
-    frame = puppet.draw(moved)
-    assert frame.shape == (SIZE, SIZE, 3) and frame.dtype == np.uint8
-    border = np.ones((SIZE, SIZE), bool)
-    border[2:-2, 2:-2] = False
-    assert np.abs(frame.astype(int) - puppet.portrait)[border].mean() < 4
+@pytest.mark.parametrize("degrees", [-20.0, -10.0, 10.0, 20.0])
+def test_a_turned_head_has_no_holes_and_does_not_fold(puppet: Puppet, degrees: float) -> None:
+    """The person's layer is opaque: what is seen through it is a hole. Its map runs on without jumps or wild places."""
+    size, margin = puppet.size, puppet.cutout.margin
+    side = size + 2 * margin
+    opaque = np.full((side, side, 4), 255, np.uint8)
+    blue = np.broadcast_to(np.array([0, 0, 255], np.uint8), (size, size, 3))
+    solid = Puppet(puppet.portrait, puppet.source.astype(np.float32), FaceModel.load(), Cutout(opaque, blue, margin))
+    moved = solid.move(expand({"jawOpen": 0.6}, UNITS), yaw(degrees), np.array([0.05, 0.03]))
+    frame = solid.draw(moved)
+    face = cv2.fillPoly(np.zeros((size, size), np.uint8), [np.rint(moved.rings[36:72]).astype(np.int32)], 1) > 0
+    for ring in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):  # eyes and mouth are painted
+        opening = np.rint(moved.landmarks[list(ring), :2]).astype(np.int32)
+        face &= cv2.dilate(cv2.fillPoly(np.zeros((size, size), np.uint8), [opening], 1), np.ones((7, 7), np.uint8)) == 0
+    assert frame[face].min() == 255
     target = np.concatenate([moved.landmarks[:468, :2], moved.rings])
-    for places in puppet._inverse_map(target, moved.landmarks[:, 2]):
-        assert np.isfinite(places).all()
-        outside = np.maximum(-places, places - SIZE).max()
-        assert outside < 0.1 * SIZE, "nothing is read from far outside the portrait"
+    inside = cv2.erode(face.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    for places in solid._inverse_map(target, moved.landmarks[:, 2]):
+        assert -margin < places[inside].min() and places[inside].max() < size + margin
+
+
+def test_only_the_person_moves_and_the_border_has_no_seam(puppet: Puppet) -> None:
+    down = puppet.draw(puppet.move(STILL, yaw(10.0), np.array([0.1, 0.15])))
+    rest = puppet.render(STILL)
+    assert down.shape == (SIZE, SIZE, 3) and down.dtype == np.uint8
+    margin = puppet.cutout.margin
+    person = cv2.dilate(puppet.cutout.person[margin:-margin, margin:-margin, 3], np.ones((41, 41), np.uint8)) > 0
+    assert (~person).mean() > 0.02
+    assert np.array_equal(down[~person], puppet.cutout.background[~person]), "the background stands still"
+    hair = slice(SIZE // 2 - 20, SIZE // 2 + 20)  # this head is cut by the upper border of its picture
+    assert puppet.cutout.person[margin, margin + hair.start : margin + hair.stop, 3].min() > 200
+    assert np.abs(down[0, hair].astype(int) - rest[0, hair]).mean() < 40, "more hair comes in from above"
+    shoulders = np.abs(down[-3:].astype(int) - rest[-3:]).mean()
+    chin = slice(int(puppet.source[152, 1]) - 20, int(puppet.source[152, 1]))
+    assert shoulders < 0.6 * np.abs(down[chin].astype(int) - rest[chin]).mean(), "shoulders hardly follow"
+
+
+def test_teeth_follow_the_head(puppet: Puppet) -> None:
+    """The brightest part of the open mouth goes where the nose goes."""
+    units = expand({"jawOpen": 0.6, "mouthUpperUp": 0.5}, UNITS)
+
+    def teeth(shift: float) -> np.ndarray:
+        moved = puppet.move(units, translation=np.array([shift, 0.0]))
+        mouth = np.zeros((SIZE, SIZE), np.uint8)
+        cv2.fillPoly(mouth, [np.rint(moved.landmarks[list(topology.LIPS_INNER), :2]).astype(np.int32)], 1)
+        light = puppet.draw(moved).min(2).astype(float) * cv2.erode(mouth, np.ones((3, 3), np.uint8))
+        bright = np.argwhere(light > 0.7 * light.max())
+        assert len(bright) > 20
+        return bright.mean(0)[::-1]
+
+    step = teeth(0.2) - teeth(0.0)
+    assert abs(step[0] - 0.2 * puppet.pupil_distance) < 1.5 and abs(step[1]) < 1.5
 
 
 def test_equal_arguments_give_equal_bytes(puppet: Puppet) -> None:

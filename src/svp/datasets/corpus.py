@@ -1,9 +1,10 @@
 """The puppet corpus: portraits that speak and feel become a prepared dataset with ground truth.
 
-Every identity shows several emotions, each in several clips: clips of one emotion are positives of each other for the
-style prior, clips of different emotions are cross-emotion pairs for the style stage. `expression` holds the true units
-of each frame (zero: the neutralised portrait), `landmarks` the true landmarks. What a clip shows follows from the seed,
-the identity and the number of the clip alone, so the features do not depend on the number of workers.
+A portrait gives several identities, each with a look of its own (look.py). Every identity shows several emotions, each
+in several clips: clips of one emotion are positives of each other for the style prior, clips of different emotions are
+cross-emotion pairs for the style stage. `expression` holds the true units of each frame (zero: the neutralised
+portrait), `landmarks` the true landmarks. What a clip shows follows from the seed, the identity and the number of the
+clip alone, so the features do not depend on the number of workers.
 
 Shapes: N frames, E units.
 """
@@ -19,12 +20,14 @@ from joblib import Parallel, delayed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
-from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Sound, motion_sounds, plan_corpus, speech_sounds
+from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Person, Sound, motion_sounds, plan_corpus, speech_sounds
+from svp.datasets.cutout import cut_out
+from svp.datasets.look import Look, look_of
 from svp.datasets.manifest import ClipRow
 from svp.datasets.performance import Performance, perform_motion, perform_speech
-from svp.datasets.phones import read_phones
+from svp.datasets.phones import UNKNOWN, frame_phones, read_phones
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
-from svp.datasets.puppet import Puppet
+from svp.datasets.puppet import MARGIN, Puppet
 from svp.errors import InputError
 from svp.face.crop import portrait_crop
 from svp.face.head_kps import head_kps
@@ -84,8 +87,8 @@ def make_corpus(
     description = options.model_dump(mode="json") | {"maker": "puppet", "motion": motion}
     writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
     done = writer.done()
-    todo = {portrait: _undone(writer, done, clips) for portrait, clips in plans.items()}
-    todo = {portrait: clips for portrait, clips in todo.items() if clips}
+    todo = {person: _undone(writer, done, clips) for person, clips in plans.items()}
+    todo = {person: clips for person, clips in todo.items() if clips}
     spoken = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips if not clip.sound.real}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
@@ -98,7 +101,7 @@ def make_corpus(
             for n in parallel(delayed(_encode)(out, chunk, options.audio_encoder) for chunk in chunks):
                 bar.advance(task, n)
         task = bar.add_task("puppet clips", total=sum(len(clips) for clips in todo.values()))
-        jobs = (delayed(_perform)(writer, portrait, clips, motions, options) for portrait, clips in todo.items())
+        jobs = (delayed(_perform)(writer, person, clips, motions, options) for person, clips in todo.items())
         for n in parallel(jobs):
             bar.advance(task, n)
     rows = writer.finish()
@@ -169,13 +172,16 @@ def _encode(out: Path, sounds: Sequence[Sound], encoder_id: str) -> int:
     return len(sounds)
 
 
-def load_puppet(portrait: Path, size: int) -> Puppet:
-    """The puppet of a picture file, `size` x `size` pixels.
+def load_puppet(portrait: Path, size: int, look: Look | None = None) -> Puppet:
+    """The puppet of a picture file, `size` x `size` pixels, as it is or with another look.
 
     Raises:
         InputError: the picture cannot be read, or shows no face or one without room above the head.
     """
+    look = look or Look()
     image = read_image(portrait)
+    if look.mirror:
+        image = np.ascontiguousarray(image[:, ::-1])
     landmarks = require_landmarks(image, portrait)
     crop = portrait_crop(landmarks, size, image.shape[:2])
     above = -crop.origin[1] / crop.side
@@ -183,24 +189,29 @@ def load_puppet(portrait: Path, size: int) -> Puppet:
         raise InputError(
             f"{portrait}: too tight, {above:.0%} of the crop lie above the picture; use one with room above the head"
         )
-    return Puppet(crop.apply(image), crop.points(landmarks), FaceModel.load())
+    wide, margin = crop.widened(MARGIN), round(MARGIN * size)
+    picture, points = look.reshaped(wide.apply(image, cv2.BORDER_REPLICATE), wide.points(landmarks))
+    cutout = cut_out(look.lit(picture, points), points, margin, wide.covered(image.shape[:2]))
+    cutout = look.dressed(cutout)
+    points = (points - np.array([margin, margin, 0])).astype(np.float32)
+    return Puppet(cutout.composed(), points, FaceModel.load(), cutout)
 
 
 def _perform(
-    writer: DatasetWriter, portrait: Path, clips: Sequence[ClipPlan], motions: Path | None, options: CorpusOptions
+    writer: DatasetWriter, person: Person, clips: Sequence[ClipPlan], motions: Path | None, options: CorpusOptions
 ) -> int:
-    """All clips of one portrait; runs in a worker."""
+    """All clips of one person; runs in a worker."""
     cv2.setNumThreads(1)
     try:
         with threadpool_limits(1):  # the last bits of a matrix product depend on the number of threads
-            puppet = load_puppet(portrait, options.render_size)
+            puppet = load_puppet(person.portrait, options.render_size, look_of(person.seed, person.look))
     except InputError as error:
         for clip in clips:
             writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(str(error)))
         return len(clips)
     dataset = PreparedDataset(motions) if motions else None
     for clip in clips:
-        audio, alpha, performance = _material(writer.root, clip, dataset, puppet.yaw_range)
+        audio, alpha, phones, performance = _material(writer.root, person, clip, dataset, puppet.yaw_range)
         moved = [
             puppet.move(*pose)
             for pose in zip(
@@ -213,6 +224,7 @@ def _perform(
             "audio": alpha,
             "landmarks": landmarks.astype(np.float32),
             "head_kps": head_kps(landmarks).astype(np.float32),
+            "phones": phones,
         }
         writer.add_clip(clip.row, _frames(puppet, moved, options.size), audio, features)
     return len(clips)
@@ -225,9 +237,9 @@ def _frames(puppet: Puppet, moved: Sequence[Any], size: int) -> Iterator[np.ndar
 
 
 def _material(
-    out: Path, clip: ClipPlan, dataset: PreparedDataset | None, yaw_range: tuple[float, float]
-) -> tuple[np.ndarray | None, np.ndarray, Performance]:
-    """Sound (samples,), alpha (N,A) and motion of a clip."""
+    out: Path, person: Person, clip: ClipPlan, dataset: PreparedDataset | None, yaw_range: tuple[float, float]
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, Performance]:
+    """Sound (samples,), alpha (N,A), phones (N,) and motion of a clip."""
     model = FaceModel.load()
     start, stop = clip.start, clip.start + clip.row.frames
     if clip.sound.real:
@@ -235,19 +247,22 @@ def _material(
         real = dataset.clip(clip.sound.name)
         performance = perform_motion(real.features("expression"), real.features("landmarks"), model, yaw_range)
         sound = real.audio(start, stop) if real.row.has_sound else None
-        return sound, real.features("audio", start, stop), performance.part(start, stop)
+        unknown = np.full(clip.row.frames, UNKNOWN, np.int16)
+        return sound, real.features("audio", start, stop), unknown, performance.part(start, stop)
     audio = read_audio(clip.sound.path)
     alpha = np.load(_alpha_path(out, clip.sound), mmap_mode="r")[start:stop]
+    phones = read_phones(clip.sound.path)
     performance = perform_speech(
-        read_phones(clip.sound.path),
+        phones,
         audio,
         start,
         stop,
         clip.row.emotion,
         clip.row.intensity,
         model,
-        clip.identity_seed,
+        person.seed,
         clip.clip_seed,
         yaw_range,
     )
-    return audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME], np.asarray(alpha), performance
+    sound = audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
+    return sound, np.asarray(alpha), frame_phones(phones, start, clip.row.frames), performance

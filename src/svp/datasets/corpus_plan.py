@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from svp.datasets.emotions import EMOTIONS
 from svp.datasets.manifest import ClipRow, Split
@@ -38,17 +38,20 @@ class CorpusOptions(Options):
     Attributes:
         size: side of the clips in pixels.
         render_size: side at which frames are drawn before they are averaged down to `size`; follows from it by default.
+        looks: identities made of every portrait: the first is the portrait as it is, the others differ from it in
+            light, colours, background, sharpness, face shape and side (look.py).
         emotions_per_identity: how many emotions a person shows, neutral among them.
         clips_per_emotion: clips of each of them.
         motion_clips: clips in which a person repeats a real one, beside those with recorded speech.
         min_frames, max_frames: length of a clip at 25 fps; a shorter recording gives a shorter clip.
-        val_fraction, test_fraction: share of the identities, and of the sentences, kept for validation and test.
+        val_fraction, test_fraction: share of the portraits, and of the voices, kept for validation and test.
         audio_encoder: id of the encoder of `audio`.
         seed: decides everything that is drawn.
     """
 
     size: int = Field(default=128, ge=32)
     render_size: int = Field(default_factory=_drawing_size, ge=64)
+    looks: int = Field(default=2, ge=1)
     emotions_per_identity: int = Field(default=3, ge=3, le=len(EMOTIONS))
     clips_per_emotion: int = Field(default=2, ge=1)
     motion_clips: int = Field(default=3, ge=1)
@@ -75,7 +78,8 @@ class Sound:
     Attributes:
         path: the wav file, or the folder of the dataset the clip lies in.
         name: stem of the file, or the clip's id.
-        group: recordings of one sentence, or clips of one person, share a split.
+        voice: who speaks; "" when nobody said. A real clip's is its person.
+        words: what is said, in lower case; its name when nobody said.
         emotion, intensity: what it sounds like; None when nobody said.
         frames: length at 25 fps.
         digest: of everything a clip takes from it; another recording under the same name has another one.
@@ -84,7 +88,8 @@ class Sound:
 
     path: Path
     name: str
-    group: str
+    voice: str
+    words: str
     emotion: str | None
     intensity: int
     frames: int
@@ -93,20 +98,29 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Person:
+    """A portrait with a look (0: as it is) is one identity."""
+
+    portrait: Path
+    identity: str
+    look: int
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ClipPlan:
-    """One clip: its row, what is heard from which frame on, and the seeds of person and clip."""
+    """One clip: its row, what is heard from which frame on, and its seed."""
 
     row: ClipRow
     sound: Sound
     start: int
-    identity_seed: tuple[int, ...]
     clip_seed: tuple[int, ...]
 
 
 def speech_sounds(folder: Path, options: CorpusOptions) -> list[Sound]:
     """Recordings of a folder that have phone times or words beside them, with the labels of `X.json`.
 
-    Recordings with the same words are one group.
+    `X.json` may name the `emotion`, its `intensity` (1 to 3) and the `voice`.
 
     Raises:
         InputError: no such folder, or nothing usable in it.
@@ -119,12 +133,14 @@ def speech_sounds(folder: Path, options: CorpusOptions) -> list[Sound]:
         if not (words.is_file() or times.is_file()):
             continue
         text = words.read_text(encoding="utf-8") if words.is_file() else path.stem
-        emotion = _label(path.with_suffix(".json"))
+        label = _label(path.with_suffix(".json"))
         frames = _wav_frames(path)
         if frames >= min(options.min_frames, 10):
-            group = " ".join(re.findall(r"[a-z']+", text.lower()))
-            digest = "".join(sha256_file(file) for file in (path, words, times) if file.is_file())
-            sounds.append(Sound(path.resolve(), path.stem, group, emotion, 0, frames, _sha256(digest)))
+            spoken = " ".join(re.findall(r"[a-z']+", text.lower()))
+            digest = _sha256("".join(sha256_file(file) for file in (path, words, times) if file.is_file()))
+            sounds.append(
+                Sound(path.resolve(), path.stem, label.voice, spoken, label.emotion, label.intensity, frames, digest)
+            )
     if not sounds:
         raise InputError(
             f"{folder}: no .wav with .phones.json or .txt beside it; add the words, or use scripts/make_speech.py"
@@ -144,7 +160,17 @@ def motion_sounds(dataset: PreparedDataset, options: CorpusOptions) -> list[Soun
         return _sha256(json.dumps([prepared, row.sha256, row.clip_id, row.start, row.audio_offset]))
 
     sounds = [
-        Sound(dataset.root, row.clip_id, row.identity, row.emotion, row.intensity, row.frames, digest(row), real=True)
+        Sound(
+            dataset.root,
+            row.clip_id,
+            row.identity,
+            row.clip_id,
+            row.emotion,
+            row.intensity,
+            row.frames,
+            digest(row),
+            True,
+        )
         for row in dataset.accepted()
         if row.frames >= options.min_frames
     ]
@@ -153,8 +179,10 @@ def motion_sounds(dataset: PreparedDataset, options: CorpusOptions) -> list[Soun
     return sounds
 
 
-def plan_corpus(portraits: Path, sounds: Sequence[Sound], options: CorpusOptions) -> dict[Path, list[ClipPlan]]:
-    """The clips of every portrait, the same for the same inputs and options.
+def plan_corpus(portraits: Path, sounds: Sequence[Sound], options: CorpusOptions) -> dict[Person, list[ClipPlan]]:
+    """The clips of every person, the same for the same inputs and options.
+
+    All looks of a portrait share its split.
 
     Raises:
         InputError: no such folder or no picture in it.
@@ -164,40 +192,68 @@ def plan_corpus(portraits: Path, sounds: Sequence[Sound], options: CorpusOptions
     pictures = sorted(path for path in portraits.iterdir() if path.suffix.lower() in PICTURES)
     if not pictures:
         raise InputError(f"{portraits}: no picture in it; put portraits ({', '.join(PICTURES)}) there")
-    identities = {path: re.sub(r"[^A-Za-z0-9-]+", "_", path.stem).strip("_-") or "portrait" for path in pictures}
-    if len(set(identities.values())) < len(pictures):
-        identities = {path: f"{name}_{path.suffix[1:].lower()}" for path, name in identities.items()}
+    names = {path: re.sub(r"[^A-Za-z0-9-]+", "_", path.stem).strip("_-") or "portrait" for path in pictures}
+    if len(set(names.values())) < len(pictures):
+        names = {path: f"{name}_{path.suffix[1:].lower()}" for path, name in names.items()}
     fractions = {"val_fraction": options.val_fraction, "test_fraction": options.test_fraction}
-    split_of = assign_splits(identities.values(), {}, **fractions, seed=options.seed)
+    split_of = assign_splits(names.values(), {}, **fractions, seed=options.seed)
     kinds = [
-        _by_split(kind, fractions, options.seed)
+        split_sounds(kind, **fractions, seed=options.seed)
         for kind in ([sound for sound in sounds if not sound.real], [sound for sound in sounds if sound.real])
         if kind
     ]
-    plans: dict[Path, list[ClipPlan]] = {}
-    for path, identity in identities.items():
-        split, count = split_of[identity], options.emotions_per_identity * options.clips_per_emotion
-        plans[path] = _plan_identity(path, identity, split, kinds[0][split], options, range(count))
-        for heard in kinds[1:]:  # real clips beside speech
-            numbers = range(count, count + options.motion_clips)
-            plans[path] += _plan_identity(path, identity, split, heard[split], options, numbers)
+    plans: dict[Person, list[ClipPlan]] = {}
+    for path, name in names.items():
+        split, count = split_of[name], options.emotions_per_identity * options.clips_per_emotion
+        for look in range(options.looks):
+            identity = f"{name}+{look}" if look else name
+            seed = (options.seed, int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big"))
+            person = Person(path, identity, look, seed)
+            plans[person] = _plan_person(person, split, kinds[0][split], options, range(count))
+            for heard in kinds[1:]:  # real clips beside speech
+                numbers = range(count, count + options.motion_clips)
+                plans[person] += _plan_person(person, split, heard[split], options, numbers)
     return plans
 
 
-def _by_split(sounds: Sequence[Sound], fractions: dict[str, float], seed: int) -> dict[Split, list[Sound]]:
-    """Sounds by split; with very few of them a split has none of its own and hears them all."""
-    split_of = assign_splits((sound.group for sound in sounds), {}, **fractions, seed=seed)
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    return {split: [s for s in sounds if split_of[s.group] == split] or list(sounds) for split in splits}
+def split_sounds(
+    sounds: Sequence[Sound], *, val_fraction: float, test_fraction: float, seed: int
+) -> dict[Split, list[Sound]]:
+    """Sounds by split: no voice is in two splits, and what is said for test or validation is not said in training.
+
+    Voices are drawn until they hold the share of the recordings that is asked for. With fewer than three voices the
+    sentences are split instead; with fewer than three sentences every split hears them all. Where all voices say the
+    same few sentences, only the voices are kept apart.
+    """
+    parts: tuple[tuple[Split, float], ...] = (("test", test_fraction), ("val", val_fraction))
+    by_voice = len({sound.voice for sound in sounds}) > sum(share > 0 for _, share in parts)
+
+    def group(sound: Sound) -> str:
+        return sound.voice if by_voice else sound.words
+
+    left = sorted({group(s) for s in sounds}, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    split: dict[Split, list[Sound]] = {}
+    for part, share in parts:
+        taken: list[Sound] = []
+        while len(taken) < share * len(sounds) and len(left) > 1:
+            name = left.pop(0)
+            taken += [sound for sound in sounds if group(sound) == name]
+        split[part] = taken
+    split["train"] = [sound for sound in sounds if group(sound) in left]
+    said: set[str] = set()
+    for part in ("test", "val", "train"):
+        fresh = [sound for sound in split[part] if sound.words not in said]
+        said |= {sound.words for sound in split[part]}
+        split[part] = fresh or split[part] or list(sounds)
+    return split
 
 
-def _plan_identity(
-    path: Path, identity: str, split: Split, sounds: Sequence[Sound], options: CorpusOptions, numbers: range
+def _plan_person(
+    person: Person, split: Split, sounds: Sequence[Sound], options: CorpusOptions, numbers: range
 ) -> list[ClipPlan]:
     """Clips of a person to sounds that are all spoken or all real, one for each of the numbers."""
-    identity_seed = (options.seed, int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big"))
-    rng = np.random.default_rng([*identity_seed, 2])
-    portrait = sha256_file(path)
+    rng = np.random.default_rng([*person.seed, 2])
+    portrait = sha256_file(person.portrait)
     # A real clip shows what it shows; a spoken sentence can be given any emotion, best the one it is spoken with.
     real = sounds[0].real
     felt = sorted({sound.emotion or "unknown" for sound in sounds} if real else EMOTIONS)
@@ -206,29 +262,42 @@ def _plan_identity(
     plans = []
     for number in numbers:
         emotion = str(chosen[((number - numbers.start) // options.clips_per_emotion) % len(chosen)])
-        clip_seed = (*identity_seed, 3, number)
+        clip_seed = (*person.seed, 3, number)
         rng = np.random.default_rng(clip_seed)
         intensity = 0 if emotion == "neutral" else int(rng.choice([1, 2, 3], p=LEVEL_ODDS))
         pool = [sound for sound in sounds if (sound.emotion or "unknown") == emotion] or list(sounds)
+        if not real:  # a sentence spoken at the very level is best
+            pool = [sound for sound in pool if sound.intensity == intensity] or pool
         sound = pool[int(rng.integers(len(pool)))]
-        if real:
+        if real or (sound.emotion == emotion and sound.intensity):
             intensity = sound.intensity
         frames = min(sound.frames, int(rng.integers(options.min_frames, options.max_frames + 1)))
         start = int(rng.integers(0, sound.frames - frames + 1))
-        name = f"{identity}__{emotion}_{intensity}__{sound.name}__{number}"[:200]
-        recipe = [portrait, path.name, sound.digest, sound.name, emotion, intensity, start, frames, clip_seed]
+        name = f"{person.identity}__{emotion}_{intensity}__{sound.name}__{number}"[:200]
+        recipe = [
+            portrait,
+            person.portrait.name,
+            sound.digest,
+            sound.name,
+            emotion,
+            intensity,
+            start,
+            frames,
+            clip_seed,
+        ]
         row = ClipRow(
             clip_id=re.sub(r"[^A-Za-z0-9._+-]", "_", name),
-            source=f"{path.name} + {sound.name}",
+            source=f"{person.portrait.name} + {sound.name}",
             sha256=_sha256(json.dumps(recipe)),
-            identity=identity,
+            identity=person.identity,
             emotion=emotion,
             intensity=intensity,
             split=split,
             frames=frames,
             fps_in=FPS,
+            voice=sound.voice,
         )
-        plans.append(ClipPlan(row, sound, start, identity_seed, clip_seed))
+        plans.append(ClipPlan(row, sound, start, clip_seed))
     return plans
 
 
@@ -236,16 +305,26 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _label(path: Path) -> str | None:
+class Label(BaseModel):
+    """What `X.json` says about a recording; anything else in it is ignored."""
+
+    emotion: str | None = None
+    intensity: int = Field(default=0, ge=0, le=3)
+    voice: str = ""
+
+
+def _label(path: Path) -> Label:
     if not path.is_file():
-        return None
+        return Label()
     try:
-        emotion = json.loads(path.read_text(encoding="utf-8")).get("emotion")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a JSON object ({error}); correct or remove it") from error
-    if emotion is not None and emotion not in EMOTIONS:
-        raise InputError(f"{path}: unknown emotion {emotion!r}; use one of {', '.join(EMOTIONS)}")
-    return emotion
+        label = Label.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        raise InputError(f"{path}: {where}: {first['msg']}; correct or remove it") from error
+    if label.emotion is not None and label.emotion not in EMOTIONS:
+        raise InputError(f"{path}: unknown emotion {label.emotion!r}; use one of {', '.join(EMOTIONS)}")
+    return label
 
 
 def _wav_frames(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The triangle mesh of a portrait: the face's own landmarks, rings of points around the head, the picture's border.
+"""The triangle mesh of a portrait: the face's own landmarks, rings of points around it for hair and shoulders.
 
 Coordinates are continuous pixels (the centre of the first pixel is 0.5, 0.5).
 """
@@ -23,11 +23,13 @@ INNER_UPPER_LIP, INNER_LOWER_LIP = _edges(topology.LIPS_INNER)
 RIGHT_EYE = _edges(topology.EYE_RIGHT)
 LEFT_EYE = _edges(topology.EYE_LEFT)
 
-# How far each ring lies from the face oval to the border, and how much of the head's motion it follows at the top and
-# sides (hair, ears) and below the chin (neck, which stays on the shoulders).
-RING_PLACES = (0.3, 0.62, 1.0)
-RING_FOLLOWS_HEAD = (1.0, 0.7, 0.0)
-RING_FOLLOWS_NECK = (0.5, 0.12, 0.0)
+# How far each ring lies on the way from the face oval to the border of the frame. The last one lies outside it.
+RING_PLACES = (0.12, 0.3, 0.55, 0.85, 1.4)
+# Hair lies further back than the face it frames: from here on as far back as the ears.
+BACK_PLACE = 0.55
+# Heights (0 forehead, 1 chin) between which what follows the head passes into what rests on the shoulders.
+NECK_TOP, NECK_BOTTOM = 0.7, 1.5
+EARS = (127, 356, 234, 454)
 
 
 def strip(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -46,10 +48,10 @@ def face_triangles(surface: np.ndarray) -> np.ndarray:
 
 
 def ring_points(landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Rings from the face oval to the picture's border (3 rings x 36 points, 2); the last ring covers the corners."""
-    oval = landmarks[_OVAL, :2].astype(np.float64)
-    centre = (oval.min(0) + oval.max(0)) / 2
-    direction = oval - centre
+    """Rings around the face oval (5 rings x 36 points, 3), from its own depth back to that of the ears."""
+    oval = landmarks[_OVAL].astype(np.float64)
+    centre = (oval[:, :2].min(0) + oval[:, :2].max(0)) / 2
+    direction = oval[:, :2] - centre
     high, low = size - centre, -centre
     with np.errstate(divide="ignore"):
         reach = np.where(direction > 0, high / direction, low / direction)
@@ -58,20 +60,30 @@ def ring_points(landmarks: np.ndarray, size: int) -> np.ndarray:
         towards = np.array(corner) - centre
         cosine = direction @ towards / np.linalg.norm(direction, axis=1)
         border[cosine.argmax()] = corner
-    return np.concatenate([oval + place * (border - oval) for place in RING_PLACES])
+    outward = np.column_stack([border - oval[:, :2], np.zeros(len(oval))])
+    back = landmarks[list(EARS), 2].mean()
+    rings = []
+    for place in RING_PLACES:
+        ring = oval + place * outward
+        ring[:, 2] += _smoothstep(place / BACK_PLACE) * (back - oval[:, 2])
+        rings.append(ring)
+    return np.concatenate(rings)
 
 
-def ring_weights(landmarks: np.ndarray) -> np.ndarray:
-    """How much of the head's motion each ring point follows (3 x 36,): hair fully, neck and border less."""
-    oval = landmarks[_OVAL, :2].astype(np.float64)
-    chin, forehead = landmarks[152, :2], landmarks[10, :2]
-    height = (oval - forehead) @ (chin - forehead) / ((chin - forehead) ** 2).sum()
-    neck = np.clip((height - 0.6) / 0.3, 0, 1)
-    return np.concatenate([h + (n - h) * neck for h, n in zip(RING_FOLLOWS_HEAD, RING_FOLLOWS_NECK, strict=True)])
+def head_share(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """How much of the head's motion points (P,2 or 3) around it follow: hair fully, shoulders not at all; (P,)."""
+    chin, forehead = landmarks[topology.CHIN, :2], landmarks[10, :2]
+    height = (points[:, :2] - forehead) @ (chin - forehead) / ((chin - forehead) ** 2).sum()
+    return 1 - _smoothstep((height - NECK_TOP) / (NECK_BOTTOM - NECK_TOP))
+
+
+def _smoothstep(x: np.ndarray | float) -> np.ndarray:
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
 
 
 def ring_triangles() -> np.ndarray:
-    """Triangles (T,3) of the strips oval - ring - ring - border; ring points are numbered from N_SURFACE on."""
+    """Triangles (T,3) of the strips between the oval and its rings; ring points are numbered from N_SURFACE on."""
     n = len(_OVAL)
     loops = [_OVAL, *(N_SURFACE + n * k + np.arange(n) for k in range(len(RING_PLACES)))]
     closed = [np.append(loop, loop[0]) for loop in loops]

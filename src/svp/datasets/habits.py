@@ -1,8 +1,9 @@
-"""What a person does besides speaking: blinks, gaze and head motion, with habits that belong to the identity.
+"""How a person speaks and what the person does besides: mouth, brows, blinks, gaze and head, by the identity's habits.
 
 Shapes: N frames at 25 fps. Picture axes: x right, y down, z away from the viewer; angles in radians.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from scipy.spatial.transform import Rotation
 from svp.face.motion import BLINK_COURSE, NECK
 from svp.media.video import FPS
 
+OPENING = ("jawOpen", "mouthLowerDown", "mouthUpperUp")
+CORNERS = ("mouthSmile", "mouthDimple", "mouthFrown", "cheekSquint")
 MAX_PITCH, MAX_YAW, MAX_ROLL = np.radians([11.0, 19.0, 10.0])
 
 
@@ -38,6 +41,9 @@ class Habits:
         rest: pitch, yaw and roll at which the head usually is.
         shift: typical translation in pupil distances, (3,).
         speaking: factor of the mouth's motion.
+        opening: factor of how far lips and jaw part while speaking, beyond that.
+        smile_balance: share by which the left corner of the mouth moves more than the right one (negative: less).
+        brows: factor of what the brows do besides showing an emotion.
     """
 
     blink_rate: float
@@ -49,6 +55,9 @@ class Habits:
     rest: np.ndarray
     shift: np.ndarray
     speaking: float
+    opening: float
+    smile_balance: float
+    brows: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Habits":
@@ -63,7 +72,20 @@ class Habits:
             rest=np.radians(rng.normal(0.0, [1.0, 2.5, 1.2])),
             shift=np.array([0.05, 0.035, 0.03]) * rng.uniform(0.5, 1.5),
             speaking=rng.uniform(0.85, 1.2),
+            opening=rng.uniform(0.75, 1.3),
+            smile_balance=float(np.clip(rng.normal(0, 0.15), -0.35, 0.35)),
+            brows=rng.uniform(0.3, 2.2),
         )
+
+    def personal(self, unit_names: Sequence[str]) -> np.ndarray:
+        """Factors (E,) of the units while this person speaks or smiles."""
+        factors = np.ones(len(unit_names))
+        for k, name in enumerate(unit_names):
+            if name.startswith(OPENING):
+                factors[k] *= self.opening
+            if name.startswith(CORNERS):
+                factors[k] *= 1 + self.smile_balance * (1 if name.endswith("Left") else -1)
+        return factors
 
     def blinks(self, n_frames: int, rng: np.random.Generator, factor: float = 1.0) -> np.ndarray:
         """How far the lids are closed (N,), 0 to 1."""

@@ -33,8 +33,10 @@ SCHEMA = pa.schema(
         pa.field("start", pa.float64(), nullable=False),
         pa.field("has_sound", pa.bool_(), nullable=False),
         pa.field("audio_offset", pa.float64(), nullable=False),
+        pa.field("voice", pa.string(), nullable=False),
     ]
 )
+ADDED = frozenset(["voice"])  # columns that manifests written before them lack
 
 
 class ClipRow(BaseModel):
@@ -57,6 +59,7 @@ class ClipRow(BaseModel):
         start: second of the source at which the clip begins (parts of a long source).
         has_sound: False when the source has no sound or only silence; its `audio` feature is then zero.
         audio_offset: seconds by which the sound was moved later (negative: earlier) to meet the mouth.
+        voice: who is heard, where that is known apart from who is seen; else empty.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -77,6 +80,7 @@ class ClipRow(BaseModel):
     start: float = Field(default=0.0, ge=0.0)
     has_sound: bool = False
     audio_offset: float = 0.0
+    voice: str = ""
 
     @model_validator(mode="after")
     def _status_and_reason_agree(self) -> "ClipRow":
@@ -120,7 +124,7 @@ def read_manifest(path: Path) -> list[ClipRow]:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file ({error}); prepare the dataset again") from error
-    missing = sorted(set(SCHEMA.names) - set(table.column_names))
+    missing = sorted(set(SCHEMA.names) - ADDED - set(table.column_names))
     if missing:
         raise InputError(f"{path}: lacks the columns {', '.join(missing)}; prepare the dataset again")
     return [_row(path, values) for values in table.to_pylist()]

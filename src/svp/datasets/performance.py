@@ -82,11 +82,12 @@ def perform_speech(
         emotion, intensity, n_frames, units, mood_rng, np.random.default_rng(mood_seed)
     )
     rng = np.random.default_rng(rest_seed)
-    for names, size in ((("browInnerUp", "browOuterUp"), 0.12), (("browDown",), 0.10), (("mouthSmile",), 0.06)):
+    stirs = ((("browInnerUp", "browOuterUp"), 0.12 * habits.brows), (("browDown",), 0.10 * habits.brows))
+    for names, size in (*stirs, (("mouthSmile",), 0.06)):
         stir = np.clip(smooth_noise(n_frames, 1, 0.6, rng), 0, 2.5)
         for name in names:
             expression += size * stir * expand({name: 1.0}, units)
-    expression = closed(expression, shut[start:], units)
+    expression = closed(expression * habits.personal(units), shut[start:], units)
     blink_factor = 1 + strength * (mood.blinking - 1)
     blinks = habits.blinks(n_frames, np.random.default_rng(blink_seed), blink_factor)
     open_share = 1 - blinks[:, None] * expand({"eyeWide": 1.0, "eyeSquint": 1.0}, units)
@@ -99,7 +100,7 @@ def perform_speech(
     liveliness = 1 + strength * (mood.liveliness - 1)
     if np.random.default_rng(real_seed).random() < REAL_HEADS:
         rotation, translation, gaze, brows = _real_head(heard, start, clip_seed, bias, liveliness, yaw_range, model)
-        expression = expression + brows
+        expression = expression + habits.brows * brows
     else:
         gaze = habits.gaze(n_frames, np.random.default_rng(gaze_seed))
         rotation, translation = habits.head(

@@ -1,10 +1,12 @@
 """Phones with times of a recording: read from `X.phones.json`, or aligned from `X.txt` by pocketsphinx.
 
 Phone names are ARPABET in lower case without stress ("aa", "m", ...), "ax" for the unstressed vowel, "pau" for a pause.
+A prepared clip holds the number in PHONES of the phone of each frame.
 """
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +14,15 @@ import numpy as np
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.video import FPS
 
 PAUSE = "pau"
+PHONES = (  # the order is part of the dataset format
+    *(PAUSE, "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g", "hh", "ih"),
+    *("iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "r", "s", "sh", "t", "th", "uh", "uw", "v", "w", "y", "z"),
+    "zh",
+)
+UNKNOWN = -1  # a phone that is not in PHONES, or nobody knows what is said
 FRAME_SECONDS = 0.01  # pocketsphinx counts time in frames of 10 ms
 NO_SPEECH = ("sil", "+spn+", "+nsn+", "+noise+", "(null)")
 
@@ -40,6 +49,19 @@ def read_phones(wav: Path) -> list[Phone]:
     if not words.is_file():
         raise InputError(f"{wav}: no phone times; put {timed.name} or the spoken words as {words.name} beside it")
     return align(read_audio(wav), words.read_text(encoding="utf-8"), str(words))
+
+
+def frame_phones(phones: Sequence[Phone], start: int, n_frames: int) -> np.ndarray:
+    """Numbers in PHONES of what sounds in the middle of frames start to start + N; (N,) int16.
+
+    Time between phones is a pause.
+    """
+    numbers = np.full(n_frames, PHONES.index(PAUSE), np.int16)
+    middles = (start + np.arange(n_frames) + 0.5) / FPS
+    for phone in phones:
+        number = PHONES.index(phone.name) if phone.name in PHONES else UNKNOWN
+        numbers[(middles >= phone.start) & (middles < phone.end)] = number
+    return numbers
 
 
 def _from_json(path: Path) -> list[Phone]:

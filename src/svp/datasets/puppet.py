@@ -1,5 +1,6 @@
 """Photo puppet: a portrait whose landmarks are moved by ARKit units and head pose, rendered as a warped picture.
 
+Only the person moves: the background is a picture of its own behind it (cutout.py), and the shoulders hardly follow.
 The portrait's own expression is measured by its face fit and taken away first, so that zero coefficients mean a
 neutral face with closed lips. All frames of a puppet have ground truth: the landmarks they were drawn from.
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from svp.datasets import face_mesh as mesh
+from svp.datasets.cutout import Cutout, cut_out
 from svp.datasets.puppet_eyes import Eye
 from svp.datasets.puppet_mouth import Mouth
 from svp.face import topology
@@ -25,11 +27,12 @@ from svp.face.topology import N_SURFACE
 NEUTRALISED = {"mouth": 1.0, "jaw": 1.0, "cheek": 0.6, "nose": 0.6, "brow": 0.5, "eye": 0.4, "tongue": 0.0}
 MIN_YAW = np.radians(4.0)
 SUBPIXEL_BITS = 4
+SHOULDERS_FOLLOW = 0.12  # of the head's shift
+MARGIN = 1 / 8  # of the frame's side; what a moving head brings into the frame from beyond its border
 MAX_YAW = np.radians(24.0)  # of the frame, whatever the portrait's own is
-MAX_STRETCH = 5.0  # portrait pixels per frame pixel
-JAW_PULL = (0.6, 0.2, 0.0)  # how far each ring follows the edge of the face when the expression moves it
+MAX_STRETCH = 3.0  # portrait pixels per frame pixel
+JAW_PULL = (0.8, 0.5, 0.2, 0.05, 0.0)  # how far each ring follows the edge of the face when the expression moves it
 BROWS = (([70, 63, 105, 66, 107], [46, 53, 52, 65, 55]), ([300, 293, 334, 296, 336], [276, 283, 282, 295, 285]))
-EARS = (127, 356, 234, 454)
 # The other rows of each lip, which move with its inner edge; all run from the person's right to the left.
 _UPPER_ROWS = tuple(np.array(topology.LIP_UPPER).reshape(4, 9)[:3])
 _LOWER_ROWS = tuple(np.array(topology.LIP_LOWER).reshape(4, 9)[:3])
@@ -42,7 +45,7 @@ class MovedMesh:
     Attributes:
         landmarks: (478,3) true landmarks.
         still: (478,3) the portrait's own landmarks in the frame's head pose, without its expression and gaze.
-        rings: (108,2) points around the head.
+        rings: (180,2) points around the head.
     """
 
     landmarks: np.ndarray
@@ -57,6 +60,7 @@ class Puppet:
         portrait: crop (S,S,3) uint8 RGB, framed as by svp.face.crop.
         landmarks: (478,3) pixels of the crop.
         model: the face model whose units `expression` is in.
+        cutout: the person and the background of this portrait; by default it is cut out here.
 
     Attributes:
         neutral: (478,3) landmarks at zero expression and the portrait's own pose.
@@ -64,7 +68,9 @@ class Puppet:
         yaw_range: how far the head may turn about the vertical, in radians, before a photo shows that it is flat.
     """
 
-    def __init__(self, portrait: np.ndarray, landmarks: np.ndarray, model: FaceModel) -> None:
+    def __init__(
+        self, portrait: np.ndarray, landmarks: np.ndarray, model: FaceModel, cutout: Cutout | None = None
+    ) -> None:
         if portrait.ndim != 3 or portrait.shape[0] != portrait.shape[1] or portrait.dtype != np.uint8:
             raise ValueError(f"portrait must be a square uint8 RGB crop, not {portrait.dtype} {portrait.shape}")
         if landmarks.shape != (478, 3):
@@ -99,16 +105,16 @@ class Puppet:
         face = mesh.face_triangles(model.triangles)
         self._triangles = np.concatenate([mesh.hole_triangles(), mesh.ring_triangles(), face])
         self._n_behind = len(self._triangles) - len(face)
-        rings = mesh.ring_points(source, self.size)
-        self._rings = np.column_stack([rings, np.full(len(rings), source[list(EARS), 2].mean())])
-        self._ring_weights = mesh.ring_weights(source)
-        self._vertices = np.concatenate([self._lips_apart(source)[:N_SURFACE, :2], rings])
+        self._rings = mesh.ring_points(source, self.size)
+        self._head_share = mesh.head_share(source, self._rings)[:, None]
+        self._vertices = np.concatenate([self._lips_apart(source)[:N_SURFACE, :2], self._rings[:, :2]])
         self._orientation = np.sign(_areas(self._vertices, self._triangles[self._n_behind :]).sum())
         self._eyes = tuple(
             Eye(portrait, source, opening, iris)
             for opening, iris in ((topology.EYE_RIGHT, topology.IRIS_RIGHT), (topology.EYE_LEFT, topology.IRIS_LEFT))
         )
         self._mouth = Mouth(portrait, source, self.neutral)
+        self.cutout = cutout or _cut_out_whole(portrait, source)
 
     def landmarks(
         self,
@@ -160,14 +166,17 @@ class Puppet:
         rings = pose(self._rings)[:, :2] - self._rings[:, :2]
         # The jaw pulls the skin of the neck a little.
         pull = (face - self.neutral)[list(topology.FACE_OVAL), :2]
-        rings = self._ring_weights[:, None] * rings + np.concatenate([pull * follow for follow in JAW_PULL])
+        rest = SHOULDERS_FOLLOW * (pose(self._rings.mean(0)) - self._rings.mean(0))[:2]
+        rings = rest + self._head_share * (rings - rest) + np.concatenate([pull * follow for follow in JAW_PULL])
         return MovedMesh(pose(face).astype(np.float32), pose(self.source), self._rings[:, :2] + rings)
 
     def draw(self, moved: "MovedMesh") -> np.ndarray:
         """The frame (S,S,3) uint8 RGB of a moved mesh."""
         target = np.concatenate([moved.landmarks[:N_SURFACE, :2], moved.rings])
         map_x, map_y = self._inverse_map(target, moved.landmarks[:, 2])
-        frame = cv2.remap(self.portrait, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        margin = self.cutout.margin
+        person = cv2.remap(self.cutout.person, map_x + margin, map_y + margin, cv2.INTER_LINEAR)
+        frame = self.cutout.composed(person)
         for eye in self._eyes:
             eye.paint(frame, moved.landmarks, moved.still)
         self._mouth.paint(frame, moved.landmarks, moved.still)
@@ -180,7 +189,10 @@ class Puppet:
             face[list(iris)] += gaze[0] * across + gaze[1] * down
 
     def _inverse_map(self, target: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For every pixel of the frame the place in the portrait it shows: x (S,S) and y (S,S) float32."""
+        """For every pixel of the frame the place in the portrait it shows: x (S,S) and y (S,S) float32.
+
+        Pixels that show no part of the person point far outside.
+        """
         triangles = self._triangles
         a, b, c = (target[triangles[:, k]] for k in range(3))
         area = _areas(target, triangles)
@@ -192,16 +204,19 @@ class Puppet:
         ab, ac, sab, sac = b - a, c - a, sb - sa, sc - sa
         by_x = (sab * ac[:, 1:] - sac * ab[:, 1:]) / safe
         by_y = (sac * ab[:, :1] - sab * ac[:, :1]) / safe
-        offset = sa - by_x * a[:, :1] - by_y * a[:, 1:]
+        # What is seen almost from its edge shows its middle: beyond its own pixels an exact map runs wild.
+        stretch = np.maximum(np.abs(by_x).max(1), np.abs(by_y).max(1))[:, None]
+        tame = np.minimum(1, MAX_STRETCH / np.maximum(stretch, 1e-9))
+        by_x, by_y = by_x * tame, by_y * tame
+        middle = (a + b + c) / 3
+        offset = (sa + sb + sc) / 3 - by_x * middle[:, :1] - by_y * middle[:, 1:]
         affine = np.stack([by_x, by_y, offset], 2).astype(np.float32)  # (T,2,3)
-        affine = np.concatenate([affine, np.eye(2, 3, dtype=np.float32)[None]])
+        nowhere = np.array([[[0, 0, -self.size], [0, 0, -self.size]]], np.float32)  # beyond the last ring
+        affine = np.concatenate([affine, nowhere])
 
-        # Behind the face come holes and rings, then the face from far to near. What is seen almost from its edge comes
-        # first of all: beyond its own pixels its map runs wild, and its neighbours cover them.
+        # Behind the face come holes and rings, then the face from far to near.
         order = np.concatenate([np.arange(self._n_behind), self._n_behind + np.argsort(-face_depth)])
         order = order[visible[order]]
-        thin = np.abs(affine[order, :, :2]).max((1, 2)) > MAX_STRETCH
-        order = np.concatenate([order[thin], order[~thin]])
         labels = np.full((self.size, self.size), len(triangles), np.int32)
         corners = np.rint((target[triangles] - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
         for index in order.tolist():  # far to near
@@ -254,6 +269,14 @@ class Puppet:
         apart[mesh.INNER_UPPER_LIP[1:-1], :2] -= inward[1:-1]
         apart[mesh.INNER_LOWER_LIP[1:-1], :2] += inward[1:-1]
         return apart
+
+
+def _cut_out_whole(portrait: np.ndarray, landmarks: np.ndarray) -> Cutout:
+    """Cut out of a portrait of which nothing beyond the frame is known; its last rows and columns go on."""
+    margin = round(MARGIN * len(portrait))
+    wide = cv2.copyMakeBorder(portrait, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    frame = slice(margin, margin + len(portrait))
+    return cut_out(wide, landmarks + np.array([margin, margin, 0]), margin, (frame, frame))
 
 
 def _keep_brows_thick(units: np.ndarray) -> None:

@@ -68,8 +68,25 @@ class SquareCrop:
         shift = 0.5 * scale - 0.5 - self.origin * scale
         return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        """Cut the crop out of a picture (H, W, 3); outside the picture it is mirrored. Returns (size, size, 3)."""
+    def widened(self, margin: float) -> "SquareCrop":
+        """The same with a rim of `margin` sides around it, at the same scale."""
+        rim = round(margin * self.size)
+        return SquareCrop(self.center_x, self.center_y, self.side * (1 + 2 * rim / self.size), self.size + 2 * rim)
+
+    def covered(self, image_size: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of the crop that lie inside a picture of (height, width)."""
+        low = np.ceil(-self.origin * self.scale)
+        high = np.floor((np.array(image_size[::-1]) - self.origin) * self.scale)
+        (left, top), (right, bottom) = (np.clip(edge, 0, self.size).astype(int).tolist() for edge in (low, high))
+        return slice(top, bottom), slice(left, right)
+
+    def apply(self, image: np.ndarray, border: int = cv2.BORDER_REFLECT) -> np.ndarray:
+        """Cut the crop out of a picture (H, W, 3). Returns (size, size, 3).
+
+        Args:
+            image: the picture.
+            border: OpenCV's name for what lies outside the picture; it is mirrored by default.
+        """
         shrink = int(1 / self.scale)
         if shrink < 2:
             return cv2.warpAffine(
@@ -77,11 +94,11 @@ class SquareCrop:
                 self._matrix(self.scale),
                 (self.size, self.size),
                 flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REFLECT,
+                borderMode=border,
             )
         # An affine warp samples points; averaging over the whole factor first keeps fine texture from flickering.
         between = SquareCrop(self.center_x, self.center_y, self.side, self.size * shrink)
-        return cv2.resize(between.apply(image), (self.size, self.size), interpolation=cv2.INTER_AREA)
+        return cv2.resize(between.apply(image, border), (self.size, self.size), interpolation=cv2.INTER_AREA)
 
     def paste(self, full: np.ndarray, crop_image: np.ndarray, feather: float = FEATHER) -> np.ndarray:
         """Put a crop back into its picture.

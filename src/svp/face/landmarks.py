@@ -1,8 +1,8 @@
 """478 face landmarks per picture or video frame, irises included.
 
-The detector is MediaPipe's face mesh (Apache-2.0, its models are inside the wheel); no other file of the package
-imports it. Pixel coordinates are continuous: the centre of the first pixel is (0.5, 0.5). z grows away from the viewer,
-in pixels too.
+The detector is MediaPipe's face mesh (Apache-2.0, its models are inside the wheel); of the package only
+`person.py` imports it too. Pixel coordinates are continuous: the centre of the first pixel is (0.5, 0.5). z grows away
+from the viewer, in pixels too.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _MAX_FACES = 5
 
 
 @contextlib.contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
+def native_stderr_silenced() -> Iterator[None]:
     """MediaPipe's C++ side reports every start on descriptor 2, past Python's logging; errors must stay one line."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -56,7 +56,7 @@ class LandmarkDetector:
         height, width = image.shape[:2]
         image = np.ascontiguousarray(image)
         if self._mesh is None:
-            with _native_stderr_silenced():  # the first picture starts the graph, which logs as well
+            with native_stderr_silenced():  # the first picture starts the graph, which logs as well
                 import mediapipe
 
                 self._mesh = mediapipe.solutions.face_mesh.FaceMesh(
