@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from svp.datasets.phones import align
+from svp.datasets.phones import align, write_phones
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, read_audio, write_wav
 
@@ -38,7 +38,7 @@ def recordings() -> Iterator[tuple[str, Path, str]]:
                 path = PROMPTS / f"{name.strip()}.g722"
                 # Brackets and angles describe sounds that nobody speaks.
                 if path.is_file() and not re.search(r"[\[<(;]", line):
-                    yield f"prompt_{name.strip().replace('/', '_')}", path, words.strip()
+                    yield f"allison_{name.strip().replace('/', '_')}", path, words.strip()
 
 
 def main() -> int:
@@ -59,10 +59,10 @@ def main() -> int:
             print(error)
             left += 1
             continue
-        entries = [[phone.name, round(phone.start, 3), round(phone.end, 3)] for phone in phones]
+        voice = name.partition("_")[0]
         (out / f"{name}.txt").write_text(words + "\n", encoding="utf-8")
-        (out / f"{name}.phones.json").write_text(json.dumps(entries) + "\n", encoding="utf-8")
-        (out / f"{name}.json").write_text(json.dumps({"emotion": "neutral", "voice": "recorded"}) + "\n")
+        write_phones(out / f"{name}.phones.json", phones)
+        (out / f"{name}.json").write_text(json.dumps({"emotion": "neutral", "voice": voice}) + "\n")
         write_wav(out / f"{name}.wav", audio)
         kept, seconds = kept + 1, seconds + length
     if not kept:

@@ -1,10 +1,11 @@
-"""Speech for the puppet corpus: sentences spoken by Debian's `flite`, with the phones and times it reports.
+"""Emotional speech for the puppet corpus: sentences spoken by Debian's `flite`, with the phones and times it reports.
 
-usage: make_speech.py OUT [--sentences 190] [--seed 0]        (needs the program `flite`: apt-get install flite)
+usage: make_speech.py OUT [--sentences 120] [--seed 0]        (needs the program `flite`: apt-get install flite)
 
-Writes X.wav (16 kHz mono), X.txt, X.phones.json ([[phone, start, end], ...], seconds) and X.json (emotion, voice) per
-utterance. Every sentence is spoken twice: plainly, and in one of seven emotions whose pitch, rate and loudness differ,
-so that the sound carries the emotion. File names begin with the sentence's number: one sentence, one prefix.
+Writes X.wav (16 kHz mono), X.txt, X.phones.json ([[phone, start, end], ...], seconds) and X.json (emotion, intensity,
+voice) per utterance. Every sentence is spoken by one of eight voices, four times: plainly, and in one of seven emotions
+at three levels. Pitch and its range, rate, loudness, brightness and pauses go with emotion and level, so that the sound
+carries both. A voice of flite becomes two or three people by another pitch and length of the vocal tract.
 """
 
 import argparse
@@ -14,21 +15,77 @@ import shutil
 import subprocess
 import sys
 import wave
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import lfilter, resample_poly
 
-PITCH = {"rms": 100.0, "slt": 170.0, "awb": 125.0, "kal16": 105.0}  # Hz, each voice's own mean
-# emotion: rate (duration factor), pitch factor, spread of the pitch (Hz), loudness factor
+from svp.datasets.phones import PAUSE, Phone, write_phones
+
+RATE = 16000
+LEVELS = (0.0, 0.45, 0.75, 1.0)  # share of the full emotion at intensity 0, 1, 2, 3
+USUAL_LEVEL = 2300.0  # root mean square of a plain sentence, of 32768
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker: flite's voice, mean pitch in Hz, formants (1: its own; more is a shorter vocal tract), rate."""
+
+    flite: str
+    pitch: float
+    formants: float = 1.0
+    rate: float = 1.0
+
+
+VOICES = {
+    "rob": Voice("rms", 100.0),
+    "ron": Voice("rms", 128.0, 1.12, 1.05),
+    "sue": Voice("slt", 170.0),
+    "sal": Voice("slt", 225.0, 1.13, 1.04),
+    "sam": Voice("slt", 140.0, 0.88, 0.95),
+    "alan": Voice("awb", 125.0),
+    "abel": Voice("awb", 96.0, 0.9, 0.94),
+    "kal": Voice("kal16", 105.0),
+}
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """How an emotion at full strength sounds.
+
+    Attributes:
+        duration, pitch, loudness: factors.
+        spread: standard deviation of the pitch in Hz, for a voice of 110 Hz.
+        brightness: above 0 high frequencies gain, below they lose.
+        pauses: share of the gaps between words that become pauses.
+        pause: factor of the length of pauses.
+    """
+
+    duration: float = 1.0
+    pitch: float = 1.0
+    spread: float = 12.0
+    loudness: float = 1.0
+    brightness: float = 0.0
+    pauses: float = 0.0
+    pause: float = 1.0
+
+    def at(self, level: int) -> "Prosody":
+        """The emotion at an intensity of 0 to 3."""
+        plain, share = Prosody(), LEVELS[level]
+        return Prosody(**{name: value + share * (getattr(self, name) - value) for name, value in vars(plain).items()})
+
+
 PROSODY = {
-    "neutral": (1.00, 1.00, 12.0, 1.0),
-    "angry": (0.92, 1.14, 24.0, 1.45),
-    "contempt": (1.10, 0.92, 9.0, 0.9),
-    "disgusted": (1.14, 0.88, 14.0, 1.0),
-    "fear": (0.86, 1.28, 16.0, 0.85),
-    "happy": (0.95, 1.20, 28.0, 1.2),
-    "sad": (1.26, 0.84, 6.0, 0.6),
-    "surprised": (0.97, 1.32, 32.0, 1.25),
+    "neutral": Prosody(),
+    "angry": Prosody(0.88, 1.18, 26.0, 1.6, 0.6, 0.05, 0.7),
+    "contempt": Prosody(1.14, 0.90, 8.0, 0.9, 0.1, 0.08, 1.3),
+    "disgusted": Prosody(1.16, 0.86, 15.0, 1.05, -0.2, 0.06, 1.2),
+    "fear": Prosody(0.82, 1.32, 17.0, 0.8, 0.2, 0.14, 0.6),
+    "happy": Prosody(0.93, 1.24, 30.0, 1.25, 0.3, 0.0, 0.8),
+    "sad": Prosody(1.32, 0.82, 5.0, 0.5, -0.55, 0.16, 1.9),
+    "surprised": Prosody(0.96, 1.38, 36.0, 1.3, 0.25, 0.04, 1.0),
 }
 OPENINGS = ["Please", "Tomorrow", "Every morning", "Before noon", "In the winter", "After the storm", "At the market"]
 OPENINGS += ["On Sunday", "For a while", "By the window", "Without a map", "Far below us"]
@@ -140,47 +197,96 @@ def sentences(count: int, rng: np.random.Generator) -> list[str]:
     return found[:count]
 
 
-def speak(text: str, path: Path, voice: str, emotion: str, rng: np.random.Generator) -> None:
-    """Write one utterance and its companions; the wav comes last and means the utterance is complete."""
-    rate, pitch, spread, loudness = PROSODY[emotion]
-    rate, pitch, loudness = (value * rng.uniform(0.96, 1.04) for value in (rate, pitch, loudness))
+def speak(text: str, path: Path, voice: str, emotion: str, level: int, rng: np.random.Generator) -> float:
+    """Write one utterance and its companions; the wav comes last and means the utterance is complete.
+
+    Returns:
+        Its seconds.
+    """
+    speaker, prosody = VOICES[voice], PROSODY[emotion].at(level)
+    duration, pitch, loudness = (
+        value * rng.uniform(0.97, 1.03) for value in (prosody.duration, prosody.pitch, prosody.loudness)
+    )
+    # Played faster by `formants`, a voice is that much higher and quicker: flite is asked for the opposite.
     settings = {
-        "duration_stretch": rate,
-        "int_f0_target_mean": PITCH[voice] * pitch,
-        "int_f0_target_stddev": spread * PITCH[voice] / 110.0,
+        "duration_stretch": duration / speaker.rate * speaker.formants,
+        "int_f0_target_mean": speaker.pitch * pitch / speaker.formants,
+        "int_f0_target_stddev": prosody.spread * speaker.pitch / 110.0 / speaker.formants,
     }
+    samples, phones = synthesise(with_pauses(text, prosody.pauses, rng), speaker.flite, settings, path)
+    played = Fraction(speaker.formants).limit_denominator(50)
+    samples = resample_poly(samples, played.denominator, played.numerator)
+    phones = [Phone(phone.name, phone.start / float(played), phone.end / float(played)) for phone in phones]
+    samples, phones = stretched_pauses(samples, phones, prosody.pause)
+    samples = brightened(samples, prosody.brightness)
+    samples *= USUAL_LEVEL * loudness / (np.sqrt(np.mean(samples**2)) + 1e-9)
+    path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
+    write_phones(path.with_suffix(".phones.json"), phones)
+    about = {"emotion": emotion, "intensity": level, "voice": voice, "synthesiser": f"flite {speaker.flite}"}
+    path.with_suffix(".json").write_text(json.dumps(about) + "\n", encoding="utf-8")
     partial = path.with_name(f".{path.stem}.partial.wav")
-    command = ["flite", "-voice", voice, "-t", text, "-o", str(partial), "-psdur"]
+    with wave.open(str(partial), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.clip(samples, -32000, 32000).astype("<i2").tobytes())
+    os.replace(partial, path)
+    return len(samples) / RATE
+
+
+def synthesise(text: str, voice: str, settings: dict[str, float], path: Path) -> tuple[np.ndarray, list[Phone]]:
+    """What flite says: samples at 16 kHz, and the phones with their times."""
+    raw = path.with_name(f".{path.stem}.raw.wav")
+    command = ["flite", "-voice", voice, "-t", text, "-o", str(raw), "-psdur"]
     for name, value in settings.items():
         command += ["--setf", f"{name}={value:.4f}"]
     reported = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     phones, start = [], 0.0
     for item in reported:
-        phone, end = item.rsplit(":", 1)
-        phones.append([phone, round(start, 3), float(end)])
+        name, end = item.rsplit(":", 1)
+        phones.append(Phone(name, start, float(end)))
         start = float(end)
-    with wave.open(str(partial)) as file:
-        if (file.getframerate(), file.getnchannels()) != (16000, 1):
-            raise SystemExit(f"flite's voice {voice} speaks at {file.getframerate()} Hz; 16000 Hz mono is needed")
+    with wave.open(str(raw)) as file:
+        if (file.getframerate(), file.getnchannels()) != (RATE, 1):
+            raise SystemExit(f"flite's voice {voice} speaks at {file.getframerate()} Hz; {RATE} Hz mono is needed")
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64)
-    level = np.sqrt(np.mean(samples**2)) + 1e-9
-    samples = np.clip(samples * (2300.0 * loudness / level), -32000, 32000)
-    with wave.open(str(partial), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes(samples.astype("<i2").tobytes())
-    path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
-    path.with_suffix(".phones.json").write_text(json.dumps(phones) + "\n", encoding="utf-8")
-    about = {"emotion": emotion, "voice": voice, "synthesiser": "flite"}
-    path.with_suffix(".json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    raw.unlink()
+    return samples, phones
+
+
+def with_pauses(text: str, share: float, rng: np.random.Generator) -> str:
+    """Commas, which flite speaks as pauses, after some of the words."""
+    words = text.split()
+    return " ".join(
+        f"{word}," if word[-1].isalpha() and k + 1 < len(words) and rng.random() < share else word
+        for k, word in enumerate(words)
+    )
+
+
+def stretched_pauses(samples: np.ndarray, phones: list[Phone], factor: float) -> tuple[np.ndarray, list[Phone]]:
+    """Pauses inside the sentence that are longer or shorter by a factor; the other phones move along."""
+    pieces, moved, at = [], [], 0
+    for k, phone in enumerate(phones):
+        piece = samples[round(phone.start * RATE) : round(phone.end * RATE)]
+        if phone.name == PAUSE and 0 < k < len(phones) - 1:
+            length, half = round(factor * len(piece)), len(piece) // 2
+            kept = min(half, length // 2)
+            piece = np.concatenate([piece[:kept], np.zeros(length - 2 * kept), piece[len(piece) - kept :]])
+        pieces.append(piece)
+        moved.append(Phone(phone.name, at / RATE, (at + len(piece)) / RATE))
+        at += len(piece)
+    return np.concatenate([*pieces, samples[round(phones[-1].end * RATE) :]]), moved
+
+
+def brightened(samples: np.ndarray, amount: float) -> np.ndarray:
+    """Sound whose high frequencies gain (above 0) or lose."""
+    return lfilter([1, -amount], [1], samples) if amount > 0 else lfilter([1], [1, amount], samples)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--sentences", type=int, default=190)
+    parser.add_argument("--sentences", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if shutil.which("flite") is None:
@@ -188,17 +294,16 @@ def main() -> int:
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
     emotional = [name for name in PROSODY if name != "neutral"]
-    voices = list(PITCH)
-    total = 0.0
+    voices = list(VOICES)
+    count, total = 0, 0.0
     for number, text in enumerate(sentences(arguments.sentences, np.random.default_rng(arguments.seed))):
-        for emotion in ("neutral", emotional[number % len(emotional)]):
-            rng = np.random.default_rng([arguments.seed, number, len(emotion)])
-            voice = voices[(number // len(emotional) + (emotion != "neutral")) % len(voices)]
-            path = arguments.out / f"s{number:03d}_{emotion}_{voice}.wav"
-            speak(text, path, voice, emotion, rng)
-            with wave.open(str(path)) as file:
-                total += file.getnframes() / file.getframerate()
-    print(f"{2 * arguments.sentences} utterances, {total / 60:.1f} minutes of speech in {arguments.out}")
+        emotion = emotional[number % len(emotional)]
+        voice = voices[number // len(emotional) % len(voices)]  # one voice says it in all ways
+        for feeling, level in (("neutral", 0), *((emotion, level) for level in (1, 2, 3))):
+            path = arguments.out / f"s{number:03d}_{feeling}_{level}_{voice}.wav"
+            total += speak(text, path, voice, feeling, level, np.random.default_rng([arguments.seed, number, level]))
+            count += 1
+    print(f"{count} utterances, {total / 60:.1f} minutes of speech in {arguments.out}")
     return 0
 
 

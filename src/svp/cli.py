@@ -245,6 +245,26 @@ def puppet(
 
 
 @app.command()
+def sheet(
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset, of clips or of puppets.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The png to write.")],
+    rows: Annotated[int, typer.Option(min=1, help="Most identities shown, evenly spread.")] = 20,
+    clips: Annotated[int, typer.Option(min=1, help="Most clips shown of each emotion.")] = 1,
+) -> None:
+    """Show what is in a prepared dataset: a row per identity, a column per emotion.
+
+    Example: svp sheet data/puppets -o puppets.png
+    """
+    _need_output(output, ".png")
+    from svp.datasets.prepared import PreparedDataset
+    from svp.datasets.sheet import dataset_sheet
+    from svp.media.image import write_png
+
+    write_png(output, dataset_sheet(PreparedDataset(dataset), rows, clips))
+    _say(f"{output}: {dataset}")
+
+
+@app.command()
 def train(
     stage: Annotated[Stage, typer.Argument(help="What to train; each stage builds on those before.")],
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],

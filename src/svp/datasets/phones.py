@@ -78,6 +78,12 @@ def _from_json(path: Path) -> list[Phone]:
     return phones
 
 
+def write_phones(path: Path, phones: Sequence[Phone]) -> None:
+    """Write `X.phones.json`, as `read_phones` reads it."""
+    entries = [[phone.name, round(phone.start, 3), round(phone.end, 3)] for phone in phones]
+    path.write_text(json.dumps(entries) + "\n", encoding="utf-8")
+
+
 def align(audio: np.ndarray, words: str, name: str) -> list[Phone]:
     """Align known words with their recording in two passes: words first, then the phones inside them.
 
