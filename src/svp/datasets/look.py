@@ -18,7 +18,7 @@ from svp.face.model import FaceModel
 from svp.face.topology import N_SURFACE
 
 OWN_BACKGROUND = 0.4  # share of the looks that keep the portrait's background
-SHAPE_SPREAD = 0.7  # standard deviation of a changed face along each identity axis, in those of the population
+SHAPE_SPREAD = 0.4  # standard deviation of a changed face along each identity axis, in those of the population
 GRID = 8  # the smooth warp is evaluated every so many pixels and interpolated between
 GAMMA = 2.2
 TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
