@@ -78,7 +78,8 @@ def test_another_face_shape_moves_landmarks_and_picture_together(portrait: Path)
         x, y = np.rint(target[:468, :2] - 0.5).astype(int).T
         rounded = target[:468, axis] - np.rint(target[:468, axis] - 0.5) - 0.5
         came_from = warped[y, x, 0] + 0.5 + rounded
-        assert np.abs(came_from - own[:468, axis]).max() < 2.0
+        error = np.abs(came_from - own[:468, axis])
+        assert error.max() < 3.0 and error.mean() < 0.7
     moved = np.linalg.norm(target - own, axis=1)
     assert 3 < moved.max() < 40 and np.linalg.norm((target - own)[:, :2].mean(0)) < 1, "the face stays where it is"
 

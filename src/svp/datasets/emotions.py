@@ -57,7 +57,14 @@ EMOTIONS: dict[str, Emotion] = {
         head=(-0.04, -0.03),
     ),
     "fear": Emotion(
-        {"browInnerUp": 1.2, "browOuterUp": 0.6, "eyeWide": 1.2, "mouthStretch": 0.8, "mouthLowerDown": 0.2}
+        {
+            "browInnerUp": 1.2,
+            "browOuterUp": 0.45,
+            "browDown": 0.3,
+            "eyeWide": 1.2,
+            "mouthStretch": 0.8,
+            "mouthLowerDown": 0.2,
+        }
         | {"jawOpen": 0.06},
         speaking=0.95,
         liveliness=1.2,
@@ -106,7 +113,10 @@ def emotion_track(
         rng: decides how it varies in this clip.
     """
     full = expand(EMOTIONS[emotion].units, unit_names)
-    personal = full * np.clip(identity_rng.normal(1.0, 0.18, len(full)), 0.5, 1.5)
+    # Both sides of a face do much the same; what a person does one-sidedly is a habit (habits.py).
+    names = [name.removesuffix("Left").removesuffix("Right") for name in unit_names]
+    kinds, kind = np.unique(names, return_inverse=True)
+    personal = full * np.clip(identity_rng.normal(1.0, 0.18, len(kinds)), 0.5, 1.5)[kind]
     swell = LEVELS[intensity] * (1.0 + 0.12 * smooth_noise(n_frames, 1, 1.2, rng))
-    flicker = 1.0 + 0.10 * smooth_noise(n_frames, len(full), 0.5, rng)
+    flicker = 1.0 + 0.10 * smooth_noise(n_frames, len(kinds), 0.5, rng)[:, kind]
     return (np.clip(swell, 0, 1.3) * flicker * personal).astype(np.float32)
