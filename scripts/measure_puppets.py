@@ -5,7 +5,8 @@ usage: measure_puppets.py DATASET PORTRAITS_DIR [--clips 60] [--portraits 12] [-
 DATASET is made by `svp puppet`, best with --size 256, PORTRAITS_DIR holds portraits. Reported are
   faces found       share of the frames of clips, spread evenly over DATASET, in which the detector finds a face
   landmarks         median distance of its landmarks from the true ones there, per distance between the pupils
-  units             for the 15 units that move the landmarks of DATASET most (spread of true beta x size of the unit):
+  units             for the 15 units, left and right counted as one, that move the landmarks of DATASET most (spread of
+                    true beta x size of the unit), mean over both sides:
     one at a time     correlation of true and fitted beta while a puppet shows that unit alone at five strengths, with
                       the head turned a little: what the pictures show; mean over the portraits
     in performances   the same over all frames of an identity in DATASET, whose clips are fitted together; mean over
@@ -24,6 +25,7 @@ import numpy as np
 from svp.datasets.corpus import load_puppet
 from svp.datasets.corpus_plan import PICTURES
 from svp.datasets.prepared import PreparedDataset
+from svp.datasets.visemes import expand
 from svp.errors import InputError
 from svp.face.fit import fit_clip
 from svp.face.landmarks import LandmarkDetector, track_landmarks
@@ -87,10 +89,10 @@ def measure_clips(dataset: PreparedDataset, clips: int) -> tuple[dict[str, Any],
     return report, np.concatenate(true).std(axis=0), np.array(agreement)
 
 
-def measure_units(portraits: list[Path], units: list[int]) -> tuple[dict[str, Any], np.ndarray]:
-    """Puppets show one unit at a time: a report, and the mean correlation of each unit (U,)."""
+def measure_units(portraits: list[Path], units: list[str]) -> tuple[dict[str, Any], dict[str, float]]:
+    """Puppets show one unit at a time, on both sides: a report, and the mean correlation of each unit."""
     model, rng = FaceModel.load(), np.random.default_rng(0)
-    agreement: dict[int, list[float]] = defaultdict(list)
+    agreement: dict[str, list[float]] = defaultdict(list)
     asked = found = used = 0
     with LandmarkDetector(static=True) as detector:
         for portrait in portraits:
@@ -103,7 +105,7 @@ def measure_units(portraits: list[Path], units: list[int]) -> tuple[dict[str, An
             for unit in units:
                 turn = rotation_from_angles(rng.normal(0, TURN, 3))
                 for strength in STRENGTHS:
-                    seen = detector.detect(puppet.render(strength * np.eye(len(model.unit_names))[unit], turn))
+                    seen = detector.detect(puppet.render(expand({unit: strength}, model.unit_names), turn))
                     asked += 1
                     if seen is not None:
                         shown.append((unit, strength))
@@ -115,11 +117,17 @@ def measure_units(portraits: list[Path], units: list[int]) -> tuple[dict[str, An
             for unit in units:
                 frames = [k for k, (which, _) in enumerate(shown) if which == unit]
                 strengths = np.array([shown[k][1] for k in frames])
-                agreement[unit].append(correlation(strengths, fitted[frames, unit]) if len(frames) > 2 else 0.0)
+                for side in sides(unit, model):
+                    agreement[unit].append(correlation(strengths, fitted[frames, side]) if len(frames) > 2 else 0.0)
     if not used:
         raise InputError("none of the portraits can be used; give a folder of portraits")
     report = {"portraits": used, "frames": asked, "faces found": round(found / asked, 4)}
-    return report, np.array([np.mean(agreement[unit]) for unit in units])
+    return report, {unit: float(np.mean(agreement[unit])) for unit in units}
+
+
+def sides(unit: str, model: FaceModel) -> list[int]:
+    """Numbers of a unit that is named without its side."""
+    return np.flatnonzero(expand({unit: 1.0}, model.unit_names)).tolist()
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -143,17 +151,19 @@ def main() -> int:
         spread = np.linspace(0, len(pictures) - 1, min(options.portraits, len(pictures))).round().astype(int)
         clips, moved, performed = measure_clips(PreparedDataset(options.dataset), options.clips)
         size = np.sqrt((model.expression[:, :N_SURFACE] ** 2).sum(axis=(1, 2)))
-        strongest = np.argsort(-moved * size)[:STRONGEST].tolist()
+        names = {name.removesuffix("Left").removesuffix("Right") for name in model.unit_names} - {"jaw", "mouth"}
+        names |= {"jawLeft", "jawRight", "mouthLeft", "mouthRight"}  # directions, not sides
+        strongest = sorted(names, key=lambda name: -(moved * size)[sides(name, model)].mean())[:STRONGEST]
         alone, shown = measure_units([pictures[k] for k in np.unique(spread)], strongest)
     except InputError as error:
         print(f"measure_puppets.py: {error}", file=sys.stderr)
         return 2
     units = {
-        model.unit_names[unit]: {
-            "one at a time": round(float(one), 2),
-            "in performances": round(float(performed[unit]), 2),
+        unit: {
+            "one at a time": round(shown[unit], 2),
+            "in performances": round(float(np.mean(performed[sides(unit, model)])), 2),
         }
-        for unit, one in zip(strongest, shown, strict=True)
+        for unit in strongest
     }
     text = json.dumps({"clips": clips, "one at a time": alone, "units": units}, indent=2)
     print(text)
