@@ -75,7 +75,7 @@ def generate(
     """
     for name, path in (("--portrait", portrait), ("--audio", audio)):
         _need_file(path, name)
-    _need_output(output, ".mp4", portrait, audio)
+    _need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (style, head_motion) if given is not None))
     model_name = _model_name(model, preset)
     for option, value in (
         ("--style-strength", style_strength),
@@ -334,7 +334,7 @@ def _need_output(path: Path, suffix: str, *inputs: Path) -> None:
         raise InputError(f"{path}: the output must end in {suffix}; choose another name")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; choose another name")
-    if path.exists() and any(path.samefile(given) for given in inputs):
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise InputError(f"{path}: is an input and would be lost; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
