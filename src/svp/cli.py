@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from svp.cli_paths import need_file, need_folder, need_output
 from svp.errors import InputError
 
 app = typer.Typer(
@@ -74,8 +75,8 @@ def generate(
     Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
     """
     for name, path in (("--portrait", portrait), ("--audio", audio)):
-        _need_file(path, name)
-    _need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (style, head_motion) if given is not None))
+        need_file(path, name)
+    need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (style, head_motion) if given is not None))
     model_name = _model_name(model, preset)
     for option, value in (
         ("--style-strength", style_strength),
@@ -126,8 +127,8 @@ def style_extract(
 
     Example: svp style extract happy_clip.mp4 -o happy.safetensors
     """
-    _need_file(clip, "CLIP")
-    _need_output(output, ".safetensors", clip)
+    need_file(clip, "CLIP")
+    need_output(output, ".safetensors", clip)
     _pipeline(_model_name(model, preset)).style(clip).save(output)
     _say(f"{output}: style of {clip.name}")
 
@@ -186,7 +187,7 @@ def motions(
 
     Example: svp motions data/mine -o mine.safetensors && svp generate --head-motion mine.safetensors ...
     """
-    _need_output(output, ".safetensors")
+    need_output(output, ".safetensors")
     from svp.datasets.motions import measure_motions
     from svp.datasets.prepared import PreparedDataset
 
@@ -194,6 +195,61 @@ def motions(
     library.save(output)
     frames = sum(map(len, library.tracks))
     _say(f"{output}: {len(library.tracks)} tracks, {frames / 25:.0f} s")
+
+
+@app.command()
+def evaluate(
+    generated: Annotated[Path, typer.Argument(help="Folder of generated videos.")],
+    reference: Annotated[Path, typer.Argument(help="Folder of the true videos, or a prepared dataset.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .json to write; .html and .md come beside it.")],
+    system: Annotated[
+        list[str] | None, typer.Option(help="NAME=DIR: another system in the same tables; may be repeated.")
+    ] = None,
+    metrics: Annotated[str, typer.Option(help="Names of metrics with commas between; all by default.")] = "",
+    preset: Annotated[
+        Preset | None, typer.Option(help="The shipped model whose style encoder is used; mini by default.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+    cache: Annotated[bool, typer.Option(help="Keep measurements of videos for the next run.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+) -> None:
+    """Compare generated videos with true ones, whoever made them: figures with intervals, tables, plots.
+
+    Videos that belong together have equal names. X.sample0.mp4, X.sample1.mp4 are several videos of the input X.
+
+    Example: svp evaluate outputs/mini data/test/clips -o report.json --system hallo=outputs/hallo
+    """
+    need_output(output, ".json")
+    systems = {generated.resolve().name: generated}
+    for given in system or []:
+        name, separator, folder = given.partition("=")
+        if not (separator and name and folder):
+            raise InputError(f"--system {given}: write NAME=DIR")
+        if name in systems:
+            raise InputError(f"--system {given}: another folder has this name; choose another")
+        systems[name] = Path(folder)
+    for place in (*systems.values(), reference):  # before torch is imported
+        need_folder(place)
+    from svp.diffusion.model_folder import find_model
+    from svp.evaluation.evaluate import evaluate as run
+    from svp.evaluation.page import write_html, write_markdown
+    from svp.evaluation.registry import choose
+    from svp.speech.package import cache_dir
+
+    report = run(
+        systems,
+        reference,
+        choose([name.strip() for name in metrics.split(",") if name.strip()]),
+        style_encoder=find_model(_model_name(model, preset)) / "style_encoder",
+        workers=workers,
+        seed=seed,
+        cache=cache_dir() / "evaluation" if cache else None,
+    )
+    write_html(report, output.with_suffix(".html"))
+    write_markdown(report, output.with_suffix(".md"))
+    report.save(output)
+    _say(f"{output.with_suffix('.html')}: {len(report.clips)} videos measured, {len(report.problems)} not")
 
 
 @app.command()
@@ -321,27 +377,6 @@ def _bar():  # type: ignore[no-untyped-def]  # rich is imported late
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
-
-
-def _need_file(path: Path, option: str) -> None:
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {problem}; give {option} an existing file")
-
-
-def _need_output(path: Path, suffix: str, *inputs: Path) -> None:
-    if path.suffix.lower() != suffix:
-        raise InputError(f"{path}: the output must end in {suffix}; choose another name")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; choose another name")
-    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
-        raise InputError(f"{path}: is an input and would be lost; choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent}: no permission to write there; choose another folder")
 
 
 def _say(text: str) -> None:
