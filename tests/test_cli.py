@@ -45,10 +45,12 @@ def test_the_version_is_that_of_the_package():
     assert package.__version__ == project["version"]
 
 
-def test_an_output_never_replaces_an_input(tmp_path):
+@pytest.mark.parametrize("option", ["--audio", "--style", "--head-motion"])
+def test_an_output_never_replaces_an_input(tmp_path, option):
     talk = tmp_path / "talk.mp4"
     talk.write_bytes(b"the only copy")
-    result = svp("generate", "--portrait", PORTRAIT, "--audio", talk, "-o", talk)
+    given = {"--portrait": PORTRAIT, "--audio": SPEECH, option: talk, "-o": talk}
+    result = svp("generate", *(word for pair in given.items() for word in pair))
     assert result.returncode == 2 and "talk.mp4: is an input" in result.stderr
     assert talk.read_bytes() == b"the only copy"
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from svp.cli_corpus import puppet, sheet
+from svp.cli_paths import need_file, need_folder, need_output
 from svp.errors import InputError
 
 app = typer.Typer(
@@ -74,8 +76,8 @@ def generate(
     Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
     """
     for name, path in (("--portrait", portrait), ("--audio", audio)):
-        _need_file(path, name)
-    _need_output(output, ".mp4", portrait, audio)
+        need_file(path, name)
+    need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (style, head_motion) if given is not None))
     model_name = _model_name(model, preset)
     for option, value in (
         ("--style-strength", style_strength),
@@ -126,8 +128,8 @@ def style_extract(
 
     Example: svp style extract happy_clip.mp4 -o happy.safetensors
     """
-    _need_file(clip, "CLIP")
-    _need_output(output, ".safetensors", clip)
+    need_file(clip, "CLIP")
+    need_output(output, ".safetensors", clip)
     _pipeline(_model_name(model, preset)).style(clip).save(output)
     _say(f"{output}: style of {clip.name}")
 
@@ -186,7 +188,7 @@ def motions(
 
     Example: svp motions data/mine -o mine.safetensors && svp generate --head-motion mine.safetensors ...
     """
-    _need_output(output, ".safetensors")
+    need_output(output, ".safetensors")
     from svp.datasets.motions import measure_motions
     from svp.datasets.prepared import PreparedDataset
 
@@ -197,71 +199,62 @@ def motions(
 
 
 @app.command()
-def puppet(
-    portraits: Annotated[Path, typer.Option(help="Folder of pictures; each is one identity.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the prepared dataset.")],
-    speech: Annotated[
-        Path | None, typer.Option(help="Folder of recordings X.wav with X.phones.json, or with X.txt to be aligned.")
+def evaluate(
+    generated: Annotated[Path, typer.Argument(help="Folder of generated videos.")],
+    reference: Annotated[Path, typer.Argument(help="Folder of the true videos, or a prepared dataset.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .json to write; .html and .md come beside it.")],
+    system: Annotated[
+        list[str] | None, typer.Option(help="NAME=DIR: another system in the same tables; may be repeated.")
     ] = None,
-    motions: Annotated[
-        Path | None, typer.Option(help="Prepared dataset whose expressions, poses and sound are repeated.")
+    metrics: Annotated[str, typer.Option(help="Names of metrics with commas between; all by default.")] = "",
+    preset: Annotated[
+        Preset | None, typer.Option(help="The shipped model whose style encoder is used; mini by default.")
     ] = None,
-    size: Annotated[int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base.")] = 128,
-    audio_features: Annotated[
-        str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
-    ] = "whisper-tiny.en/normed",
-    looks: Annotated[
-        int,
-        typer.Option(help="People made of every portrait: itself, and others by light, colours, background, shape."),
-    ] = 2,
-    emotions_per_identity: Annotated[int, typer.Option(help="Emotions a person shows, neutral among them.")] = 3,
-    clips_per_emotion: Annotated[int, typer.Option(help="Clips of each of them.")] = 2,
-    motion_clips: Annotated[
-        int, typer.Option(help="Clips of every person that repeat a real one, where --speech is given too.")
-    ] = 3,
+    model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+    cache: Annotated[bool, typer.Option(help="Keep measurements of videos for the next run.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
 ) -> None:
-    """Turn portraits into a talking, emotional, labelled corpus: training data without a data set.
+    """Compare generated videos with true ones, whoever made them: figures with intervals, tables, plots.
 
-    Example: svp puppet --portraits faces --speech sentences -o data/puppets
+    Videos that belong together have equal names. X.sample0.mp4, X.sample1.mp4 are several videos of the input X.
+
+    Example: svp evaluate outputs/mini data/test/clips -o report.json --system hallo=outputs/hallo
     """
-    from svp.datasets.corpus import make_corpus
-    from svp.datasets.corpus_plan import CorpusOptions
+    need_output(output, ".json")
+    systems = {generated.resolve().name: generated}
+    for given in system or []:
+        name, separator, folder = given.partition("=")
+        if not (separator and name and folder):
+            raise InputError(f"--system {given}: write NAME=DIR")
+        if name in systems:
+            raise InputError(f"--system {given}: another folder has this name; choose another")
+        systems[name] = Path(folder)
+    for place in (*systems.values(), reference):  # before torch is imported
+        need_folder(place)
+    from svp.diffusion.model_folder import find_model
+    from svp.evaluation.evaluate import evaluate as run
+    from svp.evaluation.page import write_html, write_markdown
+    from svp.evaluation.registry import choose
+    from svp.speech.package import cache_dir
 
-    options = CorpusOptions.checked(
-        size=size,
-        audio_encoder=audio_features,
-        looks=looks,
-        emotions_per_identity=emotions_per_identity,
-        clips_per_emotion=clips_per_emotion,
-        motion_clips=motion_clips,
+    report = run(
+        systems,
+        reference,
+        choose([name.strip() for name in metrics.split(",") if name.strip()]),
+        style_encoder=find_model(_model_name(model, preset)) / "style_encoder",
+        workers=workers,
         seed=seed,
+        cache=cache_dir() / "evaluation" if cache else None,
     )
-    rows = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
-    accepted = [row for row in rows if row.status == "ok"]
-    _say(f"{output}: {len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
-         f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rows) - len(accepted)} rejected")  # fmt: skip
+    write_html(report, output.with_suffix(".html"))
+    write_markdown(report, output.with_suffix(".md"))
+    report.save(output)
+    _say(f"{output.with_suffix('.html')}: {len(report.clips)} videos measured, {len(report.problems)} not")
 
 
-@app.command()
-def sheet(
-    dataset: Annotated[Path, typer.Argument(help="Prepared dataset, of clips or of puppets.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The png to write.")],
-    rows: Annotated[int, typer.Option(min=1, help="Most identities shown, evenly spread.")] = 20,
-    clips: Annotated[int, typer.Option(min=1, help="Most clips shown of each emotion.")] = 1,
-) -> None:
-    """Show what is in a prepared dataset: a row per identity, a column per emotion.
-
-    Example: svp sheet data/puppets -o puppets.png
-    """
-    _need_output(output, ".png")
-    from svp.datasets.prepared import PreparedDataset
-    from svp.datasets.sheet import dataset_sheet
-    from svp.media.image import write_png
-
-    write_png(output, dataset_sheet(PreparedDataset(dataset), rows, clips))
-    _say(f"{output}: {dataset}")
+for command in (puppet, sheet):
+    app.command()(command)
 
 
 @app.command()
@@ -346,27 +339,6 @@ def _bar():  # type: ignore[no-untyped-def]  # rich is imported late
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
-
-
-def _need_file(path: Path, option: str) -> None:
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {problem}; give {option} an existing file")
-
-
-def _need_output(path: Path, suffix: str, *inputs: Path) -> None:
-    if path.suffix.lower() != suffix:
-        raise InputError(f"{path}: the output must end in {suffix}; choose another name")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; choose another name")
-    if path.exists() and any(path.samefile(given) for given in inputs):
-        raise InputError(f"{path}: is an input and would be lost; choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent}: no permission to write there; choose another folder")
 
 
 def _say(text: str) -> None:

@@ -1,0 +1,79 @@
+"""The commands that make and show a corpus of puppets; `cli.py` registers them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svp.cli_paths import need_output
+
+CORES = os.cpu_count() or 1
+
+
+def puppet(
+    portraits: Annotated[Path, typer.Option(help="Folder of pictures; each is one identity.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the prepared dataset.")],
+    speech: Annotated[
+        Path | None, typer.Option(help="Folder of recordings X.wav with X.phones.json, or with X.txt to be aligned.")
+    ] = None,
+    motions: Annotated[
+        Path | None, typer.Option(help="Prepared dataset whose expressions, poses and sound are repeated.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base.")] = 128,
+    audio_features: Annotated[
+        str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
+    ] = "whisper-tiny.en/normed",
+    looks: Annotated[
+        int,
+        typer.Option(help="People made of every portrait: itself, and others by light, colours, background, shape."),
+    ] = 2,
+    emotions_per_identity: Annotated[int, typer.Option(help="Emotions a person shows, neutral among them.")] = 3,
+    clips_per_emotion: Annotated[int, typer.Option(help="Clips of each of them.")] = 2,
+    motion_clips: Annotated[
+        int, typer.Option(help="Clips of every person that repeat a real one, where --speech is given too.")
+    ] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
+    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+) -> None:
+    """Turn portraits into a talking, emotional, labelled corpus: training data without a data set.
+
+    Example: svp puppet --portraits faces --speech sentences -o data/puppets
+    """
+    from svp.datasets.corpus import make_corpus
+    from svp.datasets.corpus_plan import CorpusOptions
+
+    options = CorpusOptions.checked(
+        size=size,
+        audio_encoder=audio_features,
+        looks=looks,
+        emotions_per_identity=emotions_per_identity,
+        clips_per_emotion=clips_per_emotion,
+        motion_clips=motion_clips,
+        seed=seed,
+    )
+    rows = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
+    accepted = [row for row in rows if row.status == "ok"]
+    typer.echo(f"{output}: {len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
+         f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rows) - len(accepted)} rejected")  # fmt: skip
+
+
+def sheet(
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset, of clips or of puppets.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The png to write.")],
+    rows: Annotated[int, typer.Option(min=1, help="Most identities shown, evenly spread.")] = 20,
+    clips: Annotated[int, typer.Option(min=1, help="Most clips shown of each emotion.")] = 1,
+) -> None:
+    """Show what is in a prepared dataset: a row per identity, a column per emotion.
+
+    Example: svp sheet data/puppets -o puppets.png
+    """
+    need_output(output, ".png")
+    from svp.datasets.prepared import PreparedDataset
+    from svp.datasets.sheet import dataset_sheet
+    from svp.media.image import write_png
+
+    write_png(output, dataset_sheet(PreparedDataset(dataset), rows, clips))
+    typer.echo(f"{output}: {dataset}")

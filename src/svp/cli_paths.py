@@ -1,0 +1,35 @@
+"""Checks of the paths that a command is given, before anything heavy starts."""
+
+import os
+from pathlib import Path
+
+from svp.errors import InputError
+
+
+def need_file(path: Path, option: str) -> None:
+    """Raise InputError unless `path` is a file; `option` is how the user gave it."""
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {problem}; give {option} an existing file")
+
+
+def need_folder(path: Path) -> None:
+    """Raise InputError unless `path` is a folder."""
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; name one with videos")
+
+
+def need_output(path: Path, suffix: str, *inputs: Path) -> None:
+    """Raise InputError unless a file that ends in `suffix` can be written without losing one of `inputs`."""
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path}: the output must end in {suffix}; choose another name")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; choose another name")
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+        raise InputError(f"{path}: is an input and would be lost; choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent}: no permission to write there; choose another folder")

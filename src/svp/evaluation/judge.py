@@ -1,0 +1,117 @@
+"""All metrics on all videos of one name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from svp.evaluation.cache import MeasurementCache
+from svp.evaluation.clips import ClipSet
+from svp.evaluation.facts import PixelFacts, Unmeasurable, VideoFacts
+from svp.evaluation.metric import Metric, Pair, SetMetric
+from svp.evaluation.observe import NO_TRUTH, observe
+from svp.evaluation.psnr import BEST
+from svp.evaluation.report import TRUTH
+from svp.evaluation.styles import StyleMeasure, gallery_centroids
+from svp.style.prior import StylePrior
+
+
+@dataclass
+class VideoResult:
+    """What the metrics said of one video, by the name of the metric.
+
+    Attributes:
+        system, name: whose video it is, and its name; the truth is judged like a system.
+        frames: its length.
+        failure: why nothing could be measured, "" otherwise.
+        values, parts, curves, features: see `metric.Metric` and `metric.SetMetric`.
+        reasons: why a metric says nothing.
+    """
+
+    system: str
+    name: str
+    frames: int = 0
+    failure: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: dict[str, np.ndarray] = field(default_factory=dict)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def judge(
+    clips: ClipSet, metrics: Sequence[Metric | SetMetric], cache: MeasurementCache, style_encoder: Path | None
+) -> list[VideoResult]:
+    """All metrics on all videos of one name, and on the truth itself.
+
+    Args:
+        style_encoder: its folder; None where no metric uses one.
+    """
+    paths = {f"{video.system}/{video.name}": video.path for video in clips.videos}
+    if clips.truth is not None:
+        paths[TRUTH] = clips.truth
+    seen = observe(paths, TRUTH if clips.truth is not None else None, cache)
+    facts, centroids = dict(seen.videos), {}
+    if style_encoder is not None:
+        centroids = _centroids(style_encoder)
+        for key, found in facts.items():
+            if isinstance(found, VideoFacts):
+                facts[key] = replace(found, style=_style_measure(style_encoder).style(found, paths[key], cache))
+    truth = facts.get(TRUTH)
+    results = []
+    if isinstance(truth, VideoFacts):
+        equal = PixelFacts(np.full(len(truth), BEST), np.ones(len(truth)))
+        pair = Pair(truth, truth, equal, emotion=clips.emotion, centroids=centroids)
+        results.append(_measured(VideoResult(TRUTH, clips.name, len(truth)), pair, metrics))
+    elif truth is not None:
+        results.append(VideoResult(TRUTH, clips.name, failure=truth))
+    for video in clips.videos:
+        key = f"{video.system}/{video.name}"
+        found = facts[key]
+        if isinstance(found, str):
+            results.append(VideoResult(video.system, video.name, failure=found))
+            continue
+        rivals = [other for other in clips.videos if other.system == video.system and other.name != video.name]
+        siblings = [facts[f"{other.system}/{other.name}"] for other in rivals]
+        pair = Pair(
+            found,
+            truth if isinstance(truth, VideoFacts) else None,
+            f"reference: {truth}" if isinstance(truth, str) else seen.pixels.get(key, NO_TRUTH),
+            [sibling for sibling in siblings if isinstance(sibling, VideoFacts)],
+            clips.emotion,
+            centroids,
+        )
+        results.append(_measured(VideoResult(video.system, video.name, len(found)), pair, metrics))
+    return results
+
+
+def _measured(result: VideoResult, pair: Pair, metrics: Sequence[Metric | SetMetric]) -> VideoResult:
+    """The result with what the metrics say of the pair."""
+    for metric in metrics:
+        name = metric.about.name
+        try:
+            if isinstance(metric, SetMetric):
+                result.features[name] = metric.features(pair.video)
+                continue
+            result.values[name] = metric.measure(pair)
+            if metric.parts is not None:
+                result.parts[name] = metric.parts(pair)
+            if metric.curve is not None:
+                result.curves[name] = metric.curve(pair)
+        except Unmeasurable as reason:
+            result.reasons[name] = str(reason)
+    return result
+
+
+@lru_cache(maxsize=1)
+def _style_measure(folder: Path) -> StyleMeasure:
+    return StyleMeasure.load(folder)
+
+
+@lru_cache(maxsize=1)
+def _centroids(folder: Path) -> dict[str, StylePrior]:
+    return gallery_centroids(_style_measure(folder).encoder)

@@ -1,0 +1,70 @@
+"""All metrics, in the order in which a report shows them, and those whose weights nobody can ship."""
+
+from typing import Final
+
+from svp.errors import InputError
+from svp.evaluation.beta_error import BETA_ERROR
+from svp.evaluation.diversity import DIVERSITY
+from svp.evaluation.drift import DRIFT_COLOUR, DRIFT_IDENTITY, DRIFT_SHARPNESS
+from svp.evaluation.emotion import EMOTION_ACCURACY
+from svp.evaluation.eyes import BLINK_ERROR, BLINK_RATE, GAZE_ERROR
+from svp.evaluation.flicker import FLICKER
+from svp.evaluation.frechet import FRECHET_EXPRESSION
+from svp.evaluation.head_error import HEAD_KPS_ERROR, HEAD_POSE
+from svp.evaluation.identity import IDENTITY_SHAPE
+from svp.evaluation.landmark_distance import F_LMD, F_LMD_PUPILS, M_LMD, M_LMD_PUPILS
+from svp.evaluation.lip_sync import LIP_CORRELATION, LIP_LAG, LIP_SOUND, SOUND_LEAD
+from svp.evaluation.metric import Metric, SetMetric
+from svp.evaluation.psnr import PSNR
+from svp.evaluation.ssim import SSIM
+from svp.evaluation.style_similarity import STYLE_SIM_PRIOR
+
+METRICS: Final[tuple[Metric | SetMetric, ...]] = (
+    PSNR,
+    SSIM,
+    F_LMD,
+    M_LMD,
+    F_LMD_PUPILS,
+    M_LMD_PUPILS,
+    BETA_ERROR,
+    LIP_CORRELATION,
+    LIP_LAG,
+    LIP_SOUND,
+    SOUND_LEAD,
+    HEAD_POSE,
+    HEAD_KPS_ERROR,
+    BLINK_RATE,
+    BLINK_ERROR,
+    GAZE_ERROR,
+    IDENTITY_SHAPE,
+    FLICKER,
+    DRIFT_IDENTITY,
+    DRIFT_SHARPNESS,
+    DRIFT_COLOUR,
+    DIVERSITY,
+    STYLE_SIM_PRIOR,
+    EMOTION_ACCURACY,
+    FRECHET_EXPRESSION,
+)
+NOT_IN_THIS_VERSION = "this version cannot read them yet (docs/paper-map.md)"
+ABSENT: Final[dict[str, tuple[str, str]]] = {  # name: title, why it is absent and how to get it
+    "fid": ("FID", f"needs Inception's weights; {NOT_IN_THIS_VERSION}"),
+    "fvd": ("FVD", f"needs I3D's weights; {NOT_IN_THIS_VERSION}"),
+    "syncnet": ("SyncNet offset and confidence", f"needs `syncnet_v2.model`; {NOT_IN_THIS_VERSION}"),
+    "style_sim": ("StyleSim", f"needs StyleTalk's style encoder and Deep3DFaceRecon; {NOT_IN_THIS_VERSION}"),
+}
+
+
+def choose(names: list[str]) -> list[Metric | SetMetric]:
+    """The metrics of these names, all of them for none.
+
+    Raises:
+        InputError: there is no such metric.
+    """
+    known = {metric.about.name: metric for metric in METRICS}
+    for name in names:
+        if name in ABSENT:
+            raise InputError(f"--metrics {name}: {ABSENT[name][1]}")
+        if name not in known:
+            raise InputError(f"--metrics {name}: no such metric; there are {', '.join(known)}")
+    return [metric for name, metric in known.items() if not names or name in names]

@@ -1,0 +1,136 @@
+"""`svp evaluate` as people use it: folders in, reports out; nothing is dropped in silence, nothing measured twice."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from talking_clips import SMILE, noisy, performed, write
+
+from svp.errors import InputError
+from svp.evaluation import observe as observing
+from svp.evaluation.clips import find_clips
+from svp.evaluation.evaluate import evaluate
+from svp.evaluation.page import markdown_table
+from svp.evaluation.registry import choose
+from svp.evaluation.report import TRUTH, Report
+
+METRICS = choose(["psnr", "lip_correlation", "lip_lag", "drift_colour", "frechet_expression"])
+NO_ENCODER = Path("none of these metrics needs one")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three references; a system that lacks one, broke one and has one too many."""
+    out = tmp_path_factory.mktemp("folders")
+    for name, person in {"one": "ada", "two": "edgar"}.items():
+        true = performed(person, SMILE)[:60]
+        write(out / "true" / f"{name}.mp4", true)
+        write(out / "noise" / f"{name}.mp4", map(noisy, true))
+        if name == "one":
+            write(out / "ours" / "one.mp4", true)
+            write(out / "ours" / "extra.mp4", true[:25])
+    (out / "ours" / "two.mp4").write_bytes((out / "true" / "two.mp4").read_bytes()[:2000])
+    write(out / "true" / "three.mp4", true[:30])
+    return out
+
+
+def run(folder: Path, **options: object) -> Report:
+    systems = {name: folder / name for name in ("ours", "noise")}
+    return evaluate(systems, folder / "true", METRICS, style_encoder=NO_ENCODER, progress=False, **options)  # type: ignore[arg-type]
+
+
+def test_what_could_not_be_measured_is_listed_with_its_reason(folder: Path) -> None:
+    report = run(folder)
+    problems = {(problem.system, problem.name): problem.reason for problem in report.problems}
+    assert set(problems) == {("ours", "two"), ("ours", "three"), ("ours", "extra"), ("noise", "three")}
+    assert "no video of this name" in problems["ours", "three"] and "no reference" in problems["ours", "extra"]
+    [psnr] = [metric for metric in report.metrics if metric.name == "psnr"]
+    rows = {row.system: row for row in psnr.rows}
+    assert (rows[TRUTH].clips, rows["ours"].clips, rows["noise"].clips) == (3, 1, 2)
+    assert rows["ours"].unmeasured == {"no reference of this name": ["extra"]}
+
+
+def test_intervals_hold_the_mean_and_the_floor_is_that_of_real_videos(folder: Path) -> None:
+    report = run(folder)
+    [psnr] = [metric for metric in report.metrics if metric.name == "psnr"]
+    [noise] = [row for row in psnr.rows if row.system == "noise"]
+    assert noise.low is not None and noise.low <= noise.mean <= noise.high  # type: ignore[operator]
+    [frechet] = [metric for metric in report.metrics if metric.name == "frechet_expression"]
+    assert frechet.floor is not None and frechet.floor > 0
+    assert any("clips; of fewer than 20" in warning for warning in frechet.warnings)
+
+
+def test_a_second_run_and_more_workers_give_the_same_and_decode_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = run(folder, cache=tmp_path, workers=2)
+
+    def no_reading(*_: object, **__: object) -> None:
+        raise AssertionError("a video is decoded again")
+
+    monkeypatch.setattr(observing, "VideoObserver", no_reading)
+    monkeypatch.setattr(observing, "PixelComparison", no_reading)
+    again = {"noise": folder / "noise"}
+    known = evaluate(again, folder / "true", METRICS, style_encoder=NO_ENCODER, cache=tmp_path, progress=False)
+    monkeypatch.undo()
+    uncached = run(folder)
+    assert [clip for clip in known.clips if clip.system == "noise"] == [c for c in fresh.clips if c.system == "noise"]
+    assert fresh.clips == uncached.clips
+
+
+def test_the_command_writes_three_files_that_say_the_same(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    command = [sys.executable, "-m", "svp.cli", "evaluate", folder / "ours", folder / "true", "-o", output,
+               "--system", f"noise={folder / 'noise'}", "--metrics", "psnr,lip_lag,drift_colour", "--workers", "1",
+               "--no-cache"]  # fmt: skip
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = Report.load(output)
+    assert list(report.systems) == ["ours", "noise"] and [m.name for m in report.metrics] == [
+        "psnr",
+        "lip_lag",
+        "drift_colour",
+    ]
+    assert output.with_suffix(".md").read_text().startswith(markdown_table(report).splitlines()[0])
+    page = output.with_suffix(".html").read_text()
+    assert page.count("<svg") >= 4 and "no video of this name" in page and "SyncNet" in page
+    assert 'src="http' not in page and 'href="http' not in page  # nothing is loaded from elsewhere
+    assert json.loads(output.read_text())["absent"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing", "true"), "missing: no such folder"),
+        (("ours", "true", "--metrics", "fid"), "--metrics fid: needs Inception"),
+        (("ours", "true", "--metrics", "beauty"), "--metrics beauty: no such metric"),
+        (("ours", "true", "--system", "noise"), "write NAME=DIR"),
+        (("ours", "true", "--system", "ours=noise"), "another folder has this name"),
+        (("ours", "."), "holds no video"),
+    ],
+)
+def test_bad_input_is_one_line(folder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    places = [str(empty) if word == "." else word for word in arguments]
+    command = [sys.executable, "-m", "svp.cli", "evaluate", *places, "-o", str(tmp_path / "r.json")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_labels_come_from_clips_csv_and_names_meet_without_suffix(tmp_path: Path) -> None:
+    frames = [np.zeros((128, 128, 3), np.uint8)] * 2
+    for path in ("true/a.mp4", "true/b.mp4", "ours/a.mp4", "ours/b.sample1.mp4"):
+        write(tmp_path / path, frames)
+    (tmp_path / "ours/a.mp4").rename(tmp_path / "ours/a.mkv")
+    (tmp_path / "true/clips.csv").write_text("file,emotion\na.mp4,Happy\nb.mp4,\n")
+    a, b = find_clips({"ours": tmp_path / "ours"}, tmp_path / "true")
+    assert (a.name, a.emotion, [video.name for video in a.videos]) == ("a", "happy", ["a"])
+    assert (b.name, b.emotion, [video.name for video in b.videos]) == ("b", None, ["b.sample1"])
+    write(tmp_path / "ours/a.mp4", frames)
+    with pytest.raises(InputError, match="shares its name"):
+        find_clips({"ours": tmp_path / "ours"}, tmp_path / "true")

@@ -1,0 +1,41 @@
+"""The Frechet distance against scipy's matrix root and against stored numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from svp.evaluation.frechet import frechet_distance
+
+RNG = np.random.default_rng(1)
+A = RNG.normal(size=(80, 12)) @ RNG.normal(size=(12, 12))
+B = RNG.normal(0.3, 1, size=(60, 12)) @ RNG.normal(size=(12, 12))
+
+
+def test_it_is_that_of_the_definition() -> None:
+    s, t = np.cov(A, rowvar=False), np.cov(B, rowvar=False)
+    expected = ((A.mean(0) - B.mean(0)) ** 2).sum() + np.trace(s + t - 2 * sqrtm(s @ t).real)
+    assert frechet_distance(A, B) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(B, A) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_copy_has_none_and_a_shift_its_square() -> None:
+    assert frechet_distance(A, A[::-1]) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(A, A + 2) == pytest.approx(12 * 4, rel=1e-9)
+
+
+def test_stored_numbers_are_met(shared: Path) -> None:
+    folder = shared / "golden/i3d"
+    sets = np.load(folder / "frechet.npz")
+    assert frechet_distance(sets["a"], sets["b"]) == pytest.approx(18.903856494318667, rel=1e-10)
+    assert frechet_distance(sets["few_a"], sets["few_b"]) == pytest.approx(29.9757097, rel=1e-6)
+    assert frechet_distance(sets["a"], sets["a"]) == pytest.approx(0, abs=1e-9)
+    assert json.loads((folder / "frechet.json").read_text())
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, 3)), np.zeros(3), np.full((4, 3), np.nan)])
+def test_what_has_no_covariance_is_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError):
+        frechet_distance(bad, np.zeros((4, 3)))
