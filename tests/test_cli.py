@@ -139,7 +139,7 @@ def test_an_interrupt_is_exit_code_130(error, monkeypatch):
     def interrupt(*_):
         raise error
 
-    monkeypatch.setattr(cli, "_need_file", interrupt)
+    monkeypatch.setattr(cli, "need_file", interrupt)
     monkeypatch.setattr(sys, "argv", ["svp", "style", "extract", "a.mp4", "-o", "a.safetensors"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
