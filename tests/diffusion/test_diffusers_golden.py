@@ -67,7 +67,8 @@ def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden):
     noise = golden["latents"]
     sample_chunk(predict, scheduler, noise, noise[:, :, :0], num_inference_steps=25, window=4, overlap=1)
     torch.testing.assert_close(scheduler.timesteps, golden["euler.timesteps"], atol=0, rtol=1e-6)
-    torch.testing.assert_close(scheduler.sigmas, golden["euler.sigmas"], atol=0, rtol=1e-6)
+    # a float32 product over up to 1,000 steps: its rounding differs by 1.3e-6 from one processor to another
+    torch.testing.assert_close(scheduler.sigmas, golden["euler.sigmas"], atol=0, rtol=3e-6)
     assert float(scheduler.init_noise_sigma) == pytest.approx(float(golden["euler.init_noise_sigma"]), rel=1e-6)
     for k, stored_FCHW in enumerate(golden["euler.trace3"], start=1):
         latents = inputs[k] * (scheduler.sigmas[k] ** 2 + 1).sqrt()
