@@ -3,7 +3,9 @@
 usage: measure_mini.py MODEL PORTRAITS_DIR CLIPS_DIR OUT_DIR [--seconds 5] [--steps 25]
 
 For every portrait a clip is taken in turn: its sound, its head motion (given to the portrait's own points) and no
-style. Measured on the generated frames with the landmark detector:
+style. Where the clip's own lips tell by how much its sound is early or late (as `svp prepare --correct-offset` asks),
+that is taken out, and the clip counts as in step: a mouth that fits the sound cannot fit lips that do not. Measured on
+the generated frames with the landmark detector:
   face found        share of frames
   pupil error       distance of the detected pupils from the Head-Kps, per distance between the pupils, median
   lip correlation   Pearson correlation of the inner lip gap with that of the true clip
@@ -20,13 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from svp import SVPPipeline
+from svp.datasets.audio_offset import AudioOffset, estimate_audio_offset
 from svp.diffusion.portrait import Portrait, head_points
 from svp.errors import InputError
 from svp.face.fit import fit_clip
 from svp.face.landmarks import LandmarkDetector, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.mouth import lip_gap
-from svp.media.audio import read_audio
+from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.image import contact_sheet, write_png
 from svp.media.video import FPS, read_frames
 from svp.speech.loudness import loudness
@@ -34,6 +37,8 @@ from svp.style.gallery import find_style, gallery_names
 
 PUPILS = [468, 473]
 KPS_PUPILS = [4, 5]  # their places among the eight Head-Kps
+SYNC_SECONDS = 20.0  # of a clip that tell where its sound belongs
+MEDIANS = ("face_found", "pupil_error", "lip_correlation", "sound_correlation", "true_sound_correlation")
 UNITS = ("mouthSmileLeft", "mouthFrownLeft", "browInnerUp", "browDownLeft", "eyeWideLeft", "jawOpen")
 
 
@@ -87,11 +92,14 @@ def main() -> None:
     figures, rows, labels = [], [], []
     for k, (path, portrait) in enumerate(portraits.items()):
         clip = clips[k % len(clips)]
-        audio = read_audio(clip)[: int(options.seconds * 16000)]
+        truth = track_landmarks(read_frames(clip, FPS, seconds=max(SYNC_SECONDS, options.seconds)))
+        sound = read_audio(clip)
+        offset = estimate_audio_offset(lip_gap(truth), sound, FPS)
+        audio = in_step(sound, offset)[: int(options.seconds * SAMPLE_RATE)]
         video = pipeline(
             portrait, audio, None, clip, seed=k, num_inference_steps=options.steps, guidance_scale=options.guidance
         )
-        truth = track_landmarks(read_frames(clip, FPS, seconds=len(video) / FPS))
+        truth = truth[: len(video)]
         points = head_points(clip, portrait, loudness(audio, len(video)), "pose", k)
         track, found = detect(video.frames)
         between = np.linalg.norm(points[:, KPS_PUPILS[0]] - points[:, KPS_PUPILS[1]], axis=1)
@@ -100,6 +108,7 @@ def main() -> None:
             "portrait": path.name,
             "clip": clip.name,
             "frames": len(video),
+            "sound_offset": rounded(offset.seconds * FPS) if offset.certain else None,
             "face_found": rounded(found.mean()),
             "pupil_error": rounded(median(error)),
             "lip_correlation": rounded(correlation(lip_gap(track), lip_gap(truth))),
@@ -113,14 +122,23 @@ def main() -> None:
         rows.append([portrait.image, *video.frames[moments]])
         labels.append(f"{path.stem[:14]}")
     write_png(options.out / "speech.png", contact_sheet(rows, labels, cell=160))
-    summary = {
-        name: rounded(median(np.array([f[name] for f in figures], float)))  # None becomes NaN
-        for name in ("face_found", "pupil_error", "lip_correlation", "sound_correlation", "true_sound_correlation")
-    }
+    in_sync = [f for f in figures if f["sound_offset"] is not None]
+    summary = {"all": medians(figures), f"{len(in_sync)} clips in step": medians(in_sync)}
     styles = measure_styles(pipeline, portraits, clips[0], options) if options.styles else []
     report = {"model": options.model, "median": summary, "clips": figures, "styles": styles}
     (options.out / "report.json").write_text(json.dumps(report, indent=1))
     print(json.dumps({"median": summary, "styles": styles}, indent=1))
+
+
+def in_step(audio: np.ndarray, offset: AudioOffset) -> np.ndarray:
+    """A clip's sound (samples,), moved to meet the clip's lips where that is certain."""
+    moved = round(offset.seconds * SAMPLE_RATE) if offset.certain else 0
+    return np.pad(audio, (moved, 0)) if moved > 0 else audio[-moved:]
+
+
+def medians(figures: list[dict[str, object]]) -> dict[str, float | None]:
+    """Median of each figure over the clips."""
+    return {name: rounded(median(np.array([f[name] for f in figures], float))) for name in MEDIANS}
 
 
 def load_portraits(pipeline: SVPPipeline, folder: Path) -> dict[Path, Portrait]:

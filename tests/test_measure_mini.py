@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from svp.datasets.audio_offset import AudioOffset
 from svp.errors import InputError
 from svp.media.audio import write_wav
 from svp.media.image import write_png
@@ -70,3 +71,13 @@ def test_unknown_frames_are_left_out_of_figures(measure: ModuleType) -> None:
         measure.correlation(known, np.full(10, np.nan))
     )
     assert measure.median(np.array([np.nan, 1, 3])) == 2 and measure.rounded(measure.median(np.full(3, np.nan))) is None
+
+
+@pytest.mark.parametrize(("seconds", "certain", "first"), [(0.08, True, -1280), (-0.08, True, 1280), (0.08, False, 0)])
+def test_a_sound_is_put_in_step_only_where_the_lips_tell(
+    measure: ModuleType, seconds: float, certain: bool, first: int
+) -> None:
+    sound = np.arange(1, 16001, dtype=np.float32)
+    moved = measure.in_step(sound, AudioOffset(seconds, 0.5, 0.3, certain))
+    assert len(moved) == len(sound) - first
+    np.testing.assert_array_equal(moved[max(-first, 0) :], sound[max(first, 0) :])
