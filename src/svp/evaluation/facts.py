@@ -13,6 +13,7 @@ import numpy as np
 from svp.evaluation.face_facts import FaceFacts
 from svp.style.prior import StylePrior
 
+NO_TRUTH: Final = "no reference of this name"
 GRID: Final = 64  # cells per side on which the stir of the picture is kept
 
 

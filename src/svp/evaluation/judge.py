@@ -11,9 +11,9 @@ import numpy as np
 
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet
-from svp.evaluation.facts import PixelFacts, Unmeasurable, VideoFacts
-from svp.evaluation.metric import Metric, Pair, SetMetric
-from svp.evaluation.observe import NO_TRUTH, observe
+from svp.evaluation.facts import NO_TRUTH, PixelFacts, Unmeasurable, VideoFacts
+from svp.evaluation.metric import AnyMetric, CurveMetric, Pair, SetMetric
+from svp.evaluation.observe import observe
 from svp.evaluation.psnr import BEST
 from svp.evaluation.report import TRUTH
 from svp.evaluation.styles import StyleMeasure, gallery_centroids
@@ -28,7 +28,7 @@ class VideoResult:
         system, name: whose video it is, and its name; the truth is judged like a system.
         frames: its length.
         failure: why nothing could be measured, "" otherwise.
-        values, parts, curves, features: see `metric.Metric` and `metric.SetMetric`.
+        values, parts, curves, features: see the metrics in `metric.py`.
         reasons: why a metric says nothing.
     """
 
@@ -44,7 +44,7 @@ class VideoResult:
 
 
 def judge(
-    clips: ClipSet, metrics: Sequence[Metric | SetMetric], cache: MeasurementCache, style_encoder: Path | None
+    clips: ClipSet, metrics: Sequence[AnyMetric], cache: MeasurementCache, style_encoder: Path | None
 ) -> list[VideoResult]:
     """All metrics on all videos of one name, and on the truth itself.
 
@@ -89,7 +89,7 @@ def judge(
     return results
 
 
-def _measured(result: VideoResult, pair: Pair, metrics: Sequence[Metric | SetMetric]) -> VideoResult:
+def _measured(result: VideoResult, pair: Pair, metrics: Sequence[AnyMetric]) -> VideoResult:
     """The result with what the metrics say of the pair."""
     for metric in metrics:
         name = metric.about.name
@@ -97,11 +97,13 @@ def _measured(result: VideoResult, pair: Pair, metrics: Sequence[Metric | SetMet
             if isinstance(metric, SetMetric):
                 result.features[name] = metric.features(pair.video)
                 continue
+            if isinstance(metric, CurveMetric):
+                result.curves[name] = curve = metric.curve(pair)
+                result.values[name] = float(curve[-1])
+                continue
             result.values[name] = metric.measure(pair)
             if metric.parts is not None:
                 result.parts[name] = metric.parts(pair)
-            if metric.curve is not None:
-                result.curves[name] = metric.curve(pair)
         except Unmeasurable as reason:
             result.reasons[name] = str(reason)
     return result

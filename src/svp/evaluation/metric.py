@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from svp.evaluation.facts import PixelFacts, Unmeasurable, VideoFacts
+from svp.evaluation.facts import NO_TRUTH, PixelFacts, Unmeasurable, VideoFacts
 from svp.style.prior import StylePrior
 
 Uses = Literal["pixels", "face", "style"]
@@ -33,7 +33,7 @@ class Pair:
 
     video: VideoFacts
     truth: VideoFacts | None = None
-    pixels: PixelFacts | str = "no reference of this name"
+    pixels: PixelFacts | str = NO_TRUTH
     siblings: Sequence[VideoFacts] = ()
     emotion: str | None = None
     centroids: Mapping[str, StylePrior] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Pair:
             Unmeasurable: there is none.
         """
         if self.truth is None:
-            raise Unmeasurable("no reference of this name")
+            raise Unmeasurable(NO_TRUTH)
         return self.truth
 
     @property
@@ -97,13 +97,24 @@ class Metric:
         about: what a report prints.
         measure: the figure of a pair; raises Unmeasurable with the reason.
         parts: a figure per part (per unit of the face, say), by name.
-        curve: a figure per second of the video (S,).
     """
 
     about: About
     measure: Callable[[Pair], float]
     parts: Callable[[Pair], Mapping[str, float]] | None = None
-    curve: Callable[[Pair], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class CurveMetric:
+    """A figure per second of a clip; that of the last second stands for the clip.
+
+    Attributes:
+        about: what a report prints.
+        curve: of a pair (S,), at least one second; raises Unmeasurable with the reason.
+    """
+
+    about: About
+    curve: Callable[[Pair], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -121,3 +132,6 @@ class SetMetric:
     features: Callable[[VideoFacts], np.ndarray]
     distance: Callable[[np.ndarray, np.ndarray], float]
     least_clips: int
+
+
+AnyMetric = Metric | CurveMetric | SetMetric

@@ -17,7 +17,7 @@ from svp.datasets.audio_offset import estimate_audio_offset
 from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.face_facts import FaceFacts
-from svp.evaluation.facts import GRID, PixelFacts, VideoFacts
+from svp.evaluation.facts import GRID, NO_TRUTH, PixelFacts, VideoFacts
 from svp.evaluation.pixels import PixelComparison, same_aspect
 from svp.face.fit import FaceFit
 from svp.face.landmarks import LandmarkDetector
@@ -30,7 +30,6 @@ from svp.speech.loudness import loudness
 
 LEAST_SIDE: Final = 256  # the face finder is shown smaller pictures enlarged to about this
 FIT: Final = ("identity", "expression", "rotation", "translation", "scale")
-NO_TRUTH: Final = "no reference of this name"
 
 
 @dataclass(frozen=True, eq=False)

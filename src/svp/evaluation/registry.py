@@ -14,12 +14,12 @@ from svp.evaluation.head_error import HEAD_KPS_ERROR, HEAD_POSE
 from svp.evaluation.identity import IDENTITY_SHAPE
 from svp.evaluation.landmark_distance import F_LMD, F_LMD_PUPILS, M_LMD, M_LMD_PUPILS
 from svp.evaluation.lip_sync import LIP_CORRELATION, LIP_LAG, LIP_SOUND, SOUND_LEAD
-from svp.evaluation.metric import Metric, SetMetric
+from svp.evaluation.metric import AnyMetric
 from svp.evaluation.psnr import PSNR
 from svp.evaluation.ssim import SSIM
 from svp.evaluation.style_similarity import STYLE_SIM_PRIOR
 
-METRICS: Final[tuple[Metric | SetMetric, ...]] = (
+METRICS: Final[tuple[AnyMetric, ...]] = (
     PSNR,
     SSIM,
     F_LMD,
@@ -55,7 +55,7 @@ ABSENT: Final[dict[str, tuple[str, str]]] = {  # name: title, why it is absent a
 }
 
 
-def choose(names: list[str]) -> list[Metric | SetMetric]:
+def choose(names: list[str]) -> list[AnyMetric]:
     """The metrics of these names, all of them for none.
 
     Raises:

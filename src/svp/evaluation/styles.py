@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.facts import VideoFacts
 from svp.media.audio import read_audio_or_none
@@ -65,10 +64,10 @@ def gallery_centroids(encoder: StyleEncoder) -> dict[str, StylePrior]:
     levels: defaultdict[str, list[StylePrior]] = defaultdict(list)
     for name in gallery_names():
         for level in LEVELS:
-            try:
-                style = StylePrior.load(gallery_path(name, level))
-            except InputError:  # neutral has one level
+            path = gallery_path(name, level)
+            if not path.is_file():  # neutral has one level
                 continue
+            style = StylePrior.load(path)
             if style.encoder == encoder.fingerprint():
                 levels[name].append(style)
     centroids = {}

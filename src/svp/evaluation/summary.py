@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from svp.evaluation.judge import VideoResult
-from svp.evaluation.metric import Metric, SetMetric, Uses
+from svp.evaluation.metric import AnyMetric, SetMetric, Uses
 from svp.evaluation.report import TRUTH, MetricReport, Row
 
 RESAMPLES: Final = 2000
@@ -21,7 +21,7 @@ HALVINGS: Final = 5  # of the references, for the floor of a set metric
 
 
 def metric_report(
-    metric: Metric | SetMetric,
+    metric: AnyMetric,
     systems: Sequence[str],
     results: Sequence[VideoResult],
     weights: Mapping[Uses, str],
