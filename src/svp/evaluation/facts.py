@@ -36,6 +36,8 @@ class VideoFacts:
         sound_offset: seconds by which its sound has to be moved later to meet the mouth (negative: earlier), see
             `datasets.audio_offset`; None where the clip is too short or not clear enough to tell.
         face: the face, or in words why there is none.
+        embedding: (128,) of the face, mean over one frame per second; None where the network is not installed or sees
+            no face.
         style: the style learned from it by the model's encoder; None where no metric asked, or in words why not.
     """
 
@@ -48,6 +50,7 @@ class VideoFacts:
     loudness: np.ndarray | None
     sound_offset: float | None
     face: FaceFacts | str
+    embedding: np.ndarray | None = None
     style: StylePrior | str | None = None
 
     def __len__(self) -> int:
@@ -63,6 +66,17 @@ class VideoFacts:
         if isinstance(self.face, str):
             raise Unmeasurable(self.face)
         return self.face
+
+    @property
+    def known_embedding(self) -> np.ndarray:
+        """The face embedding (128,).
+
+        Raises:
+            Unmeasurable: there is none.
+        """
+        if self.embedding is None:
+            raise Unmeasurable(self.face if isinstance(self.face, str) else "no face embedding was made")
+        return self.embedding
 
     @property
     def learned_style(self) -> StylePrior:

@@ -1,6 +1,6 @@
 """Whether it is the same person: the shape of the face at rest.
 
-A face embedding tells more and is in `identity_embedding.py`, for those who have its weights.
+A face embedding (`identity_embedding.py`) tells more, where its network is installed.
 """
 
 import numpy as np

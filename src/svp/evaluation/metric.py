@@ -14,7 +14,7 @@ import numpy as np
 from svp.evaluation.facts import NO_TRUTH, PixelFacts, Unmeasurable, VideoFacts
 from svp.style.prior import StylePrior
 
-Uses = Literal["pixels", "face", "style"]
+Uses = Literal["pixels", "face", "style", "embedding"]
 Better = Literal["higher", "lower", "near zero", "near the truth's"]
 
 
@@ -75,7 +75,8 @@ class About:
         title: for people.
         unit: of the figure, "" without one.
         better: which direction is good.
-        uses: what measures it: the pixels alone, landmarks and face model, or these and the style encoder.
+        uses: what measures it: the pixels alone, landmarks and face model, these and the style encoder,
+            or these and the face embedding.
         source: where the definition comes from.
         pitfalls: what the figure does not say, and what moves it besides quality.
     """

@@ -16,6 +16,7 @@ import numpy as np
 from svp.datasets.audio_offset import estimate_audio_offset
 from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
+from svp.evaluation.embedding import EVERY, installed_embedder
 from svp.evaluation.face_facts import FaceFacts
 from svp.evaluation.facts import GRID, NO_TRUTH, PixelFacts, VideoFacts
 from svp.evaluation.pixels import PixelComparison, same_aspect
@@ -156,6 +157,8 @@ class VideoObserver:
 
     def __init__(self) -> None:
         self.detector = LandmarkDetector()
+        self.embedder = installed_embedder()
+        self.embeddings: list[np.ndarray] = []
         self.landmarks: list[np.ndarray] = []
         self.sharpness: list[float] = []
         self.colour: list[np.ndarray] = []
@@ -166,7 +169,10 @@ class VideoObserver:
     def add(self, frame: np.ndarray) -> None:
         """The next frame (H, W, 3) uint8."""
         self.size = frame.shape[:2]
-        self.landmarks.append(self._detect(frame))
+        landmarks = self._detect(frame)
+        if self.embedder is not None and len(self.landmarks) % EVERY == 0 and np.isfinite(landmarks).all():
+            self.embeddings.append(self.embedder.embed(frame, landmarks))
+        self.landmarks.append(landmarks)
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         self.sharpness.append(float(cv2.Laplacian(grey, cv2.CV_32F).var()))
         self.colour.append(frame.reshape(-1, 3).mean(axis=0))
@@ -205,6 +211,7 @@ class VideoObserver:
             loudness=None if sound is None else loudness(sound, n_frames),
             sound_offset=offset,
             face=face,
+            embedding=np.mean(self.embeddings, axis=0) if self.embeddings else None,
         )
 
     def _detect(self, frame: np.ndarray) -> np.ndarray:
@@ -228,11 +235,13 @@ def _keep_facts(cache: MeasurementCache, facts: VideoFacts) -> None:
     else:
         arrays |= {"landmarks": facts.face.landmarks, "found": facts.face.found}
         arrays |= {f"fit.{name}": getattr(facts.face.fit, name) for name in FIT}
-    cache.put(arrays, texts, "video", facts.sha256)
+    if facts.embedding is not None:
+        arrays["embedding"] = facts.embedding
+    cache.put(arrays, texts, "video", facts.sha256, _embedder_id())
 
 
 def _known_facts(cache: MeasurementCache, digest: str, name: str) -> VideoFacts | None:
-    found = cache.get("video", digest)
+    found = cache.get("video", digest, _embedder_id())
     if found is None:
         return None
     arrays, texts = found
@@ -252,4 +261,11 @@ def _known_facts(cache: MeasurementCache, digest: str, name: str) -> VideoFacts 
         loudness=arrays.get("loudness"),
         sound_offset=float(arrays["sound_offset"]) if "sound_offset" in arrays else None,
         face=face,
+        embedding=arrays.get("embedding"),
     )
+
+
+def _embedder_id() -> str:
+    """What embeds the faces; measurements made without it, or with another, are not those of this run."""
+    embedder = installed_embedder()
+    return "" if embedder is None else embedder.fingerprint

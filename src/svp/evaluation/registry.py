@@ -1,4 +1,4 @@
-"""All metrics, in the order in which a report shows them, and those whose weights nobody can ship."""
+"""All metrics, in the order in which a report shows them, and those that lack what they need."""
 
 from typing import Final
 
@@ -6,12 +6,14 @@ from svp.errors import InputError
 from svp.evaluation.beta_error import BETA_ERROR
 from svp.evaluation.diversity import DIVERSITY
 from svp.evaluation.drift import DRIFT_COLOUR, DRIFT_IDENTITY, DRIFT_SHARPNESS
+from svp.evaluation.embedding import HOW_TO_GET, weights_file
 from svp.evaluation.emotion import EMOTION_ACCURACY
 from svp.evaluation.eyes import BLINK_ERROR, BLINK_RATE, GAZE_ERROR
 from svp.evaluation.flicker import FLICKER
 from svp.evaluation.frechet import FRECHET_EXPRESSION
 from svp.evaluation.head_error import HEAD_KPS_ERROR, HEAD_POSE
 from svp.evaluation.identity import IDENTITY_SHAPE
+from svp.evaluation.identity_embedding import IDENTITY_EMBEDDING
 from svp.evaluation.landmark_distance import F_LMD, F_LMD_PUPILS, M_LMD, M_LMD_PUPILS
 from svp.evaluation.lip_sync import LIP_CORRELATION, LIP_LAG, LIP_SOUND, SOUND_LEAD
 from svp.evaluation.metric import AnyMetric
@@ -37,6 +39,7 @@ METRICS: Final[tuple[AnyMetric, ...]] = (
     BLINK_ERROR,
     GAZE_ERROR,
     IDENTITY_SHAPE,
+    IDENTITY_EMBEDDING,
     FLICKER,
     DRIFT_IDENTITY,
     DRIFT_SHARPNESS,
@@ -47,7 +50,7 @@ METRICS: Final[tuple[AnyMetric, ...]] = (
     FRECHET_EXPRESSION,
 )
 NOT_IN_THIS_VERSION = "this version cannot read them yet (docs/paper-map.md)"
-ABSENT: Final[dict[str, tuple[str, str]]] = {  # name: title, why it is absent and how to get it
+NOT_YET: Final[dict[str, tuple[str, str]]] = {  # see absent_metrics
     "fid": ("FID", f"needs Inception's weights; {NOT_IN_THIS_VERSION}"),
     "fvd": ("FVD", f"needs I3D's weights; {NOT_IN_THIS_VERSION}"),
     "syncnet": ("SyncNet offset and confidence", f"needs `syncnet_v2.model`; {NOT_IN_THIS_VERSION}"),
@@ -55,16 +58,22 @@ ABSENT: Final[dict[str, tuple[str, str]]] = {  # name: title, why it is absent a
 }
 
 
+def absent_metrics() -> dict[str, tuple[str, str]]:
+    """Metrics that cannot be measured here: by name their title, and why and how to get what they need."""
+    missing = {} if weights_file() is not None else {IDENTITY_EMBEDDING: HOW_TO_GET}
+    return NOT_YET | {metric.about.name: (metric.about.title, reason) for metric, reason in missing.items()}
+
+
 def choose(names: list[str]) -> list[AnyMetric]:
-    """The metrics of these names, all of them for none.
+    """The metrics of these names, for none all that can be measured here.
 
     Raises:
-        InputError: there is no such metric.
+        InputError: there is no such metric, or it cannot be measured here.
     """
-    known = {metric.about.name: metric for metric in METRICS}
+    known, absent = {metric.about.name: metric for metric in METRICS}, absent_metrics()
     for name in names:
-        if name in ABSENT:
-            raise InputError(f"--metrics {name}: {ABSENT[name][1]}")
+        if name in absent:
+            raise InputError(f"--metrics {name}: {absent[name][1]}")
         if name not in known:
             raise InputError(f"--metrics {name}: no such metric; there are {', '.join(known)}")
-    return [metric for name, metric in known.items() if not names or name in names]
+    return [metric for name, metric in known.items() if (name in names if names else name not in absent)]
