@@ -1,11 +1,8 @@
 """Preparing a folder: what is made of good clips, what becomes of bad ones, and that a killed run loses nothing."""
 
-import os
 import pickle
 import shutil
-from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -204,39 +201,6 @@ def test_parts_labels_and_a_moved_sound(shared: Path, tmp_path: Path, monkeypatc
     assert not list((root / "clips").iterdir())
 
 
-def test_a_file_that_kills_its_process_is_rejected_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two worker processes, whose task is replaced by one that needs no heavy imports and dies for one file."""
-
-    def task(job: Any) -> tuple[str, list[Any], bool]:
-        if job.source.name == "deadly":
-            os._exit(3)  # what a fault in a codec does
-        return job.source.name, [job.source.name], False
-
-    monkeypatch.setattr(prepare, "_prepare_in_worker", task)
-    rejected: list[prepare.ClipRow] = []
-    jobs: dict[str, Any] = {
-        name: SimpleNamespace(
-            source=SimpleNamespace(
-                name=name,
-                clip_id=name,
-                identity=name,
-                emotion="unknown",
-                intensity=0,
-                path=SimpleNamespace(open=lambda mode: BytesIO()),
-            ),
-            split="train",
-            present=(),
-            writer=SimpleNamespace(reject=rejected.append),
-        )
-        for name in ("first", "deadly", "last")
-    }
-    results = [row for rows, _ in prepare._run(jobs, workers=2) for row in rows]
-    assert {"first", "last"} < set(map(str, results)) and len(results) == 3
-    assert [(row.clip_id, row.reason) for row in rejected] == [
-        ("deadly", "internal error: the process that reads it dies")
-    ]
-
-
 def test_a_job_survives_the_way_to_a_worker(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("not a video")
     (source,) = folder_sources(tmp_path)
@@ -251,9 +215,9 @@ def test_a_job_survives_the_way_to_a_worker(tmp_path: Path) -> None:
     )
     writer = DatasetWriter(tmp_path / "set", {}, "arkit-52", "log-mel", SIZE)
     job = pickle.loads(pickle.dumps(prepare._Job(source, "val", (), writer, options)))
-    _, rows, unchanged = prepare._prepare_in_worker(job)
+    rows, unchanged = prepare._prepare_source(job)
     assert not unchanged and [(row.clip_id, row.split, row.status) for row in rows] == [("text", "val", "rejected")]
-    assert writer.finish() == rows
+    assert prepare._died(job)[0] == [rows[0].rejected("internal error: the process that reads it dies")]
 
 
 def test_offset_of_a_shifted_real_clip(shared: Path) -> None:

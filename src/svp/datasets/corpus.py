@@ -11,12 +11,12 @@ Shapes: N frames, E units.
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
@@ -36,7 +36,10 @@ from svp.face.model import FaceModel
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.image import read_image
 from svp.media.video import FPS
+from svp.workers import run_jobs
 
+_Job = tuple[Person, Sequence[ClipPlan]]  # all clips of one person
+DIED = "internal error: the process that renders it dies"
 ALPHA_FOLDER = ".alpha"  # alpha of whole recordings while the corpus is being made
 # Share of the crop that may lie above the picture: beyond its edge a crop is mirrored, and a second head would stand on
 # the first. Pictures cut at the hairline reach 0.12 to 0.16, ordinary portraits less than 0.03.
@@ -93,16 +96,16 @@ def make_corpus(
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
     ) as bar:
-        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
         missing = [spoken[digest] for digest in sorted(spoken) if not _alpha_path(out, spoken[digest]).exists()]
         if missing:
             chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
             task = bar.add_task("sound features", total=len(missing))
-            for n in parallel(delayed(_encode)(out, chunk, options.audio_encoder) for chunk in chunks):
+            encode = partial(_encode, out, options.audio_encoder)
+            for n in run_jobs(chunks, encode, workers, _encoding_died):
                 bar.advance(task, n)
         task = bar.add_task("puppet clips", total=sum(len(clips) for clips in todo.values()))
-        jobs = (delayed(_perform)(writer, person, clips, motions, options) for person, clips in todo.items())
-        for n in parallel(jobs):
+        perform = partial(_perform, writer, motions, options)
+        for n in run_jobs(list(todo.items()), perform, workers, partial(_rejected, writer, DIED)):
             bar.advance(task, n)
     rows = writer.finish()
     shutil.rmtree(out / ALPHA_FOLDER, ignore_errors=True)
@@ -152,7 +155,7 @@ def _alpha_path(out: Path, sound: Sound) -> Path:
     return out / ALPHA_FOLDER / f"{sound.digest}.npy"
 
 
-def _encode(out: Path, sounds: Sequence[Sound], encoder_id: str) -> int:
+def _encode(out: Path, encoder_id: str, sounds: Sequence[Sound]) -> int:
     """alpha of whole recordings, once for all clips that use them."""
     from svp.speech.alpha import is_silent, load_audio_encoder
 
@@ -170,6 +173,10 @@ def _encode(out: Path, sounds: Sequence[Sound], encoder_id: str) -> int:
             np.save(file, alpha)
         partial.replace(target)
     return len(sounds)
+
+
+def _encoding_died(sounds: Sequence[Sound]) -> int:
+    raise RuntimeError(f"{', '.join(str(sound.path) for sound in sounds)}: the process that encodes these dies")
 
 
 def load_puppet(portrait: Path, size: int, look: Look | None = None) -> Puppet:
@@ -197,18 +204,15 @@ def load_puppet(portrait: Path, size: int, look: Look | None = None) -> Puppet:
     return Puppet(cutout.composed(), points, FaceModel.load(), cutout)
 
 
-def _perform(
-    writer: DatasetWriter, person: Person, clips: Sequence[ClipPlan], motions: Path | None, options: CorpusOptions
-) -> int:
+def _perform(writer: DatasetWriter, motions: Path | None, options: CorpusOptions, job: _Job) -> int:
     """All clips of one person; runs in a worker."""
+    person, clips = job
     cv2.setNumThreads(1)
     try:
         with threadpool_limits(1):  # the last bits of a matrix product depend on the number of threads
             puppet = load_puppet(person.portrait, options.render_size, look_of(person.seed, person.look))
     except InputError as error:
-        for clip in clips:
-            writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(str(error)))
-        return len(clips)
+        return _rejected(writer, str(error), job)
     dataset = PreparedDataset(motions) if motions else None
     for clip in clips:
         audio, alpha, phones, performance = _material(writer.root, person, clip, dataset, puppet.yaw_range)
@@ -228,6 +232,13 @@ def _perform(
         }
         writer.add_clip(clip.row, _frames(puppet, moved, options.size), audio, features)
     return len(clips)
+
+
+def _rejected(writer: DatasetWriter, reason: str, job: _Job) -> int:
+    """All clips of one person are set aside."""
+    for clip in job[1]:
+        writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(reason))
+    return len(job[1])
 
 
 def _frames(puppet: Puppet, moved: Sequence[Any], size: int) -> Iterator[np.ndarray]:

@@ -3,14 +3,10 @@
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import torch
-from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,6 +18,7 @@ from svp.errors import InputError
 from svp.face.model import FaceModel
 from svp.media.hashing import sha256_file
 from svp.media.video import FPS
+from svp.workers import run_jobs
 
 FLUSH_SECONDS = 60.0
 INTERNAL = "internal error: "  # such a clip is tried again by the next run
@@ -150,7 +147,7 @@ def prepare_folder(
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("", total=len(jobs))
         counts: Counter[str] = Counter()
-        for rows, unchanged in _run(jobs, workers):
+        for rows, unchanged in run_jobs(jobs, _prepare_source, workers, _died):
             n_kept += unchanged
             counts.update(row.status for row in rows)
             bar.update(task, advance=1, description=f"{counts['ok']} clips, {counts['rejected']} rejected")
@@ -167,57 +164,28 @@ def prepare_folder(
 
 def _jobs(
     sources: Sequence[ClipSource], splits: dict[str, Split], writer: DatasetWriter, options: ExtractOptions
-) -> dict[str, _Job]:
-    """Jobs by source name, large files first, so that no worker is left alone with one at the end."""
+) -> list[_Job]:
+    """One job per source, large files first, so that no worker is left alone with one at the end."""
     present = defaultdict(list)
     for row in writer.done().values():
         present[row.source].append(row)
     jobs = [_Job(clip, splits[clip.identity], tuple(present[clip.name]), writer, options) for clip in sources]
     jobs.sort(key=lambda job: (-job.source.path.stat().st_size if job.source.path.is_file() else 0, job.source.name))
-    return {job.source.name: job for job in jobs}
+    return jobs
 
 
-def _run(jobs: dict[str, _Job], workers: int) -> Iterator[tuple[list[ClipRow], bool]]:
-    """Results of the jobs as they come. A file that kills its process (a fault in a codec) is rejected as well."""
-    if workers == 1:
-        for job in jobs.values():
-            _, rows, unchanged = _prepare_source(job)
-            yield rows, unchanged
-        return
-    waiting = dict(jobs)
-    try:
-        parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
-        for name, rows, unchanged in parallel(delayed(_prepare_in_worker)(job) for job in jobs.values()):
-            del waiting[name]
-            yield rows, unchanged
-    except BrokenProcessPool:
-        for job in waiting.values():
-            yield _prepare_apart(job)
+def _died(job: _Job) -> tuple[list[ClipRow], bool]:
+    """The result of a source that kills the process that reads it: rejected."""
+    base = _base_row(job, sha256_file(job.source.path))
+    return _settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False
 
 
-def _prepare_apart(job: _Job) -> tuple[list[ClipRow], bool]:
-    """A job in a process of its own; one that dies of it is rejected."""
-    try:
-        # joblib runs a single worker's task in this very process, hence two workers for one task
-        [(_, rows, unchanged)] = Parallel(n_jobs=2)([delayed(_prepare_in_worker)(job)])
-    except BrokenProcessPool:
-        base = _base_row(job, sha256_file(job.source.path))
-        return _settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False
-    return rows, unchanged
-
-
-def _prepare_in_worker(job: _Job) -> tuple[str, list[ClipRow], bool]:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    return _prepare_source(job)
-
-
-def _prepare_source(job: _Job) -> tuple[str, list[ClipRow], bool]:
-    """Prepare one source unless the dataset has it already; (source name, its rows, whether nothing had to be done)."""
+def _prepare_source(job: _Job) -> tuple[list[ClipRow], bool]:
+    """Prepare one source unless the dataset has it already; (its rows, whether nothing had to be done)."""
     source = job.source
     if not source.path.is_file():
         base = _base_row(job, "")
-        return source.name, _settle(job, [base.rejected("no such file; correct its name in clips.csv")]), False
+        return _settle(job, [base.rejected("no such file; correct its name in clips.csv")]), False
     base = _base_row(job, sha256_file(source.path))
     if _is_current(job, base.sha256):
         labels = base.model_dump(include={"identity", "emotion", "intensity", "split"})
@@ -225,14 +193,14 @@ def _prepare_source(job: _Job) -> tuple[str, list[ClipRow], bool]:
         for row, old in zip(rows, job.present, strict=True):
             if row != old:
                 job.writer.commit(row)
-        return source.name, rows, True
+        return rows, True
     try:
         rows = extract_clips(source, base, job.writer, job.options)
     except InputError as error:
         rows = [base.rejected(reason_of(error, source.path))]
     except Exception as error:  # one clip never stops the rest; the next run tries it again
         rows = [base.rejected(f"{INTERNAL}{type(error).__name__}: {error}")]
-    return source.name, _settle(job, rows), False
+    return _settle(job, rows), False
 
 
 def _settle(job: _Job, rows: list[ClipRow]) -> list[ClipRow]:

