@@ -266,6 +266,9 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's by default.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step over all processes.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
+    decay_steps: Annotated[
+        int | None, typer.Option(help="Let the learning rate fall to zero over this many last steps.")
+    ] = None,
     frames: Annotated[int | None, typer.Option(help="Consecutive frames per sample (motion, style).")] = None,
     expression_weight: Annotated[
         float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
@@ -302,6 +305,7 @@ def train(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        decay_steps=decay_steps,
         frames=frames,
         expression_weight=expression_weight,
         reference_elsewhere=reference_elsewhere,

@@ -5,7 +5,7 @@ import torch
 from tiny_training import small_options
 
 from svp.diffusion.pipeline import SVPPipeline
-from svp.training.loop import latest_checkpoint
+from svp.training.loop import _schedule, latest_checkpoint
 from svp.training.run import train
 
 STAGES = {  # stage -> (what it starts from, a network that it trains)
@@ -23,7 +23,7 @@ def test_resumed_equals_uninterrupted(tmp_path, tiny_dataset, use_tiny, runs, st
     init = runs[start] if start else None
 
     def run(folder: str, steps: int, resume: bool):
-        options = small_options(stage, tiny_dataset, init, steps=steps, ema_decay=0.9, warmup_steps=3)
+        options = small_options(stage, tiny_dataset, init, steps=steps, ema_decay=0.9, warmup_steps=2)
         return train(options, tmp_path / folder, resume=resume, max_minutes=None)
 
     whole = run("whole", 6, False)
@@ -33,6 +33,19 @@ def test_resumed_equals_uninterrupted(tmp_path, tiny_dataset, use_tiny, runs, st
     a, b = (getattr(SVPPipeline.from_pretrained(folder), network).state_dict() for folder in (whole, parts))
     for name in a:
         assert torch.equal(a[name], b[name]), name
+
+
+def test_the_learning_rate_rises_stays_and_falls_wherever_a_run_is_resumed(tmp_path, tiny_dataset):
+    options = small_options("vae", tiny_dataset, None, steps=10, warmup_steps=2, decay_steps=4, learning_rate=1.0)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rates = []
+    for step in range(10):
+        if step in (0, 1, 7):
+            schedule = _schedule(optimizer, options, step)
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == [0, 0.5, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
 
 
 def test_the_time_limit_stops_and_saves(tmp_path, tiny_dataset, use_tiny):

@@ -1,7 +1,7 @@
 """One loop for all stages, on accelerate.
 
 RUN/options.json            the options; a resumed run must have the same
-RUN/checkpoints/step_…/     accelerate's state: weights, optimizer, random numbers, EMA, learning rate
+RUN/checkpoints/step_…/     accelerate's state: weights, optimizer, random numbers, EMA
 RUN/logs/                   TensorBoard
 RUN/model/                  the model with averaged weights, written when the run ends
 """
@@ -25,6 +25,7 @@ from accelerate.utils import (
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from transformers import get_wsd_schedule
 
 from svp.errors import InputError
 from svp.training.options import TrainOptions
@@ -77,13 +78,10 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
     set_seed(options.seed)
     accelerator.init_trackers("svp")
     optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
-    warmup = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / max(options.warmup_steps, 1))
-    )
     ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
     ema.to(accelerator.device)
-    accelerator.register_for_checkpointing(warmup, ema)
+    accelerator.register_for_checkpointing(ema)
 
     step = 0
     latest = latest_checkpoint(out)
@@ -91,6 +89,7 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
         accelerator.load_state(str(latest))
         ema.to(accelerator.device)
         step = int(latest.name.removeprefix("step_"))
+    schedule = _schedule(optimizer, options, step)
     deadline = time.monotonic() + 60 * max_minutes if max_minutes is not None else float("inf")
     batches = _batches(task.train, options, step, task.whole_batches, accelerator)
     with TrainProgress(f"train {options.stage}", options.steps, step, accelerator.is_main_process) as progress:
@@ -99,7 +98,7 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
             accelerator.backward(loss)
             figures["gradient_norm"] = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
             optimizer.step()
-            warmup.step()
+            schedule.step()
             optimizer.zero_grad()
             ema.step(task.parameters)
             step += 1
@@ -127,6 +126,18 @@ def latest_checkpoint(out: Path) -> Path | None:
     """The newest complete checkpoint of a run."""
     found = sorted((out / "checkpoints").glob("step_" + "[0-9]" * 8))
     return found[-1] if found else None
+
+
+def _schedule(optimizer: torch.optim.Optimizer, options: TrainOptions, step: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Warm-up, constant, decay: the learning rate follows from the number of the step alone, from `step` on."""
+    return get_wsd_schedule(
+        optimizer,
+        options.warmup_steps,
+        options.decay_steps,
+        num_stable_steps=max(options.steps - options.warmup_steps - options.decay_steps, 0),
+        decay_type="linear",
+        last_epoch=step - 1,
+    )
 
 
 def _open_run(out: Path, options: TrainOptions, resume: bool) -> None:

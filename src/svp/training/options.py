@@ -26,6 +26,7 @@ class TrainOptions(BaseModel):
     batch_size: int = Field(gt=0, description="samples per optimizer step over all processes")
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0, description="linear warm-up of the learning rate")
+    decay_steps: int = Field(ge=0, description="the learning rate falls linearly to zero over this many last steps")
     ema_decay: float = Field(ge=0, lt=1, description="decay of the averaged weights that are saved as the model")
     max_grad_norm: float = Field(gt=0)
     frames: int = Field(gt=0, description="consecutive frames per sample (f in Sec. 4.1)")
@@ -66,8 +67,8 @@ class TrainOptions(BaseModel):
 
 
 COMMON = {
-    "seed": 0, "warmup_steps": 100, "ema_decay": 0.999, "max_grad_norm": 1.0, "frames": 1, "drop_each": 0.05,
-    "drop_all": 0.05, "reference_distance": 8, "reference_elsewhere": 0.0, "expression_weight": 1.0,
+    "seed": 0, "warmup_steps": 100, "decay_steps": 0, "ema_decay": 0.999, "max_grad_norm": 1.0, "frames": 1,
+    "drop_each": 0.05, "drop_all": 0.05, "reference_distance": 8, "reference_elsewhere": 0.0, "expression_weight": 1.0,
     "train_spatial": False, "groups": 8, "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3,
     "kl_weight": 1e-6, "checkpoint_every": 250, "validate_every": 250, "gradient_checkpointing": False,
     "precision": "auto",
