@@ -238,6 +238,8 @@ def test_unusable_inputs_are_named(pipeline: SVPPipeline, portrait: Portrait, tm
         "no such head motion": {"head_motion": "nodding"},
         "retarget points": {"retarget": "points"},
         "retarget none": {"retarget": "none"},
+        "retarget pose": {"head_motion": np.zeros((3, 8, 2))},
+        "holds no points": {"head_motion": np.zeros((3, 4, 2)), "retarget": "none"},
         "steps 0": {"num_inference_steps": 0},
     }.items():
         with pytest.raises(InputError, match=problem):

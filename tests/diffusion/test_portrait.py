@@ -99,6 +99,14 @@ def test_a_clip_gives_its_motion_or_its_points(portrait: Portrait, clip: Path) -
     np.testing.assert_allclose(ratio[seen], ratio[0], rtol=1e-3)  # only cropped and scaled
 
 
+def test_points_are_taken_as_they_are_on_a_crop_that_is_taken_as_it_is(portrait: Portrait) -> None:
+    same = Portrait.of_crop(portrait.image, portrait.landmarks)
+    np.testing.assert_array_equal(same.crop.points(portrait.landmarks), portrait.landmarks)
+    np.testing.assert_allclose(same.fit.expression, portrait.fit.expression)
+    points = np.random.default_rng(0).uniform(0, SIZE, (3, 8, 2))
+    np.testing.assert_array_equal(head_points(points, same, VOICE[:5], "none", seed=0), points[[0, 1, 2, 1, 0]])
+
+
 def test_a_clip_shorter_than_the_video_plays_forth_and_back(portrait: Portrait, clip: Path) -> None:
     length = len(track_landmarks(read_frames(clip, seconds=20)))
     for retarget in ("pose", "none"):

@@ -295,14 +295,14 @@ class SVPPipeline(DiffusionPipeline):
             portrait: picture file, PIL picture, (H, W, 3) uint8 RGB, or a prepared `Portrait`.
             audio: sound or video file, or (samples,) floats at 16 kHz; its length is the video's.
             style: a StylePrior, a saved style or a clip; None is no style.
-            head_motion: "natural" (real, fits the recording), a motion library, a clip, "still" or a `HeadMotion`.
+            head_motion: "natural" (real, fits the recording), "still", a clip, or what else `head_points` takes.
             generator: only its `initial_seed()` is used, instead of `seed`.
             seed: the same seed and inputs give the same frames.
             num_inference_steps: Euler steps.
             guidance_scale: sets both scales; otherwise each is the model's own where it is not given.
             guidance_audio: g_a, for reference, audio and Head-Kps.
             guidance_style: g_s.
-            retarget: "pose" moves the portrait's own points, "none" takes those of the driving clip as they are.
+            retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
             callback: called with (done, total) network windows.
 
         Raises:

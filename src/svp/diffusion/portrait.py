@@ -14,7 +14,7 @@ from PIL import Image
 from svp.errors import InputError
 from svp.face.crop import SquareCrop, clip_crop, portrait_crop
 from svp.face.fit import FaceFit, fit_clip
-from svp.face.head_kps import seen_head_kps
+from svp.face.head_kps import HEAD_KPS, seen_head_kps
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion, apply_to_portrait
@@ -24,7 +24,7 @@ from svp.media.image import read_image, to_rgb
 from svp.media.video import FPS, read_frames
 
 PictureSource = str | Path | np.ndarray | Image.Image
-MotionSource = str | Path | HeadMotion | MotionLibrary
+MotionSource = str | Path | HeadMotion | MotionLibrary | np.ndarray
 STILL, NATURAL = "still", "natural"
 RETARGETS = ("pose", "none")
 
@@ -44,6 +44,13 @@ class Portrait:
     landmarks: np.ndarray
     fit: FaceFit
     crop: SquareCrop
+
+    @classmethod
+    def of_crop(cls, image: np.ndarray, landmarks: np.ndarray) -> Portrait:
+        """A picture (S, S, 3) uint8 RGB that is cropped already, a frame of a prepared clip say, and its landmarks."""
+        side = len(image)
+        fit = fit_clip(landmarks[None], FaceModel.load())
+        return cls(image, landmarks, fit, SquareCrop(side / 2, side / 2, side, side))
 
     def require_size(self, size: int) -> Portrait:
         """This portrait, if its crop has the side that a model needs.
@@ -105,17 +112,21 @@ def check_motion(motion: MotionSource, retarget: str) -> None:
     if retarget not in RETARGETS:
         raise InputError(f"retarget {retarget}: unknown; use one of {', '.join(RETARGETS)}")
     found = find_motion(motion)
-    if retarget == "none" and not isinstance(found, Path):
+    if retarget == "none" and not isinstance(found, Path | np.ndarray):
         raise InputError("retarget none: uses the points of a driving clip; give a clip as head motion")
+    if retarget != "none" and isinstance(found, np.ndarray):
+        raise InputError(f"retarget {retarget}: points are taken as they are; say none")
 
 
-def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path:
-    """What a head motion means: a track of poses, a library to choose from, or the path of a clip.
+def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.ndarray:
+    """What a head motion means: a track of poses, a library to choose from, the path of a clip, or points.
 
     Raises:
-        InputError: if there is no such file, or a `.safetensors` file is no motion library.
+        InputError: if there is no such file, a `.safetensors` file is no motion library, or the points are none.
     """
-    if isinstance(motion, HeadMotion | MotionLibrary):
+    if isinstance(motion, np.ndarray) and motion.shape[1:] != (len(HEAD_KPS), 2):
+        raise InputError(f"head_motion: an array {motion.shape} holds no points; give (frames, {len(HEAD_KPS)}, 2)")
+    if isinstance(motion, HeadMotion | MotionLibrary | np.ndarray):
         return motion
     if motion == STILL:
         return HeadMotion.still(1)
@@ -132,7 +143,8 @@ def head_points(motion: MotionSource, portrait: Portrait, loudness: np.ndarray, 
 
     Args:
         motion: a clip or a track of head poses, of which shorter ones play forth and back; a motion library, of which
-            what fits the recording is taken, `natural` for the shipped one; or `still`.
+            what fits the recording is taken, `natural` for the shipped one; `still`; or the points themselves
+            (M, 8, 2) in pixels of the portrait's crop (reconstruction of a prepared clip).
         portrait: whose own points are moved.
         loudness: (N,) of the recording, see `svp.speech.loudness`.
         retarget: `pose` gives the portrait the motion; `none` takes the clip's points as they are, in the clip's crop.
@@ -149,6 +161,8 @@ def head_points(motion: MotionSource, portrait: Portrait, loudness: np.ndarray, 
         track = found.motion(loudness, seed)
     elif isinstance(found, HeadMotion):
         track = found.resized(n_frames)
+    elif isinstance(found, np.ndarray):
+        return found[forth_and_back(len(found), n_frames)]
     else:
         # more of the clip than the video has frames would be cut off
         landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS))
