@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_every_dependency_has_one_version_that_fits_it(version):
     versions = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
     assert len(versions) == len(here)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    for requirement in map(Requirement, wanted):
+    wanted = [project["dependencies"], *project["optional-dependencies"].values()]
+    for requirement in map(Requirement, chain.from_iterable(wanted)):
         pinned = versions[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pinned), f"{requirement} is pinned to {pinned}"
