@@ -261,7 +261,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],
     out: Annotated[Path, typer.Option(help="Run folder: checkpoints, TensorBoard logs, and the model at the end.")],
     preset: Annotated[Literal["mini", "base"], typer.Option(help="Sizes and recipe.")] = "mini",
-    init: Annotated[Path | None, typer.Option(help="Run or model folder of the stage before.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Run or model folder to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's by default.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step over all processes.")] = None,
