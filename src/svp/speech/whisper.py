@@ -160,7 +160,7 @@ def _find(name: str) -> Path:
         if repository == f"openai/{FOLDER}":
             return whisper_from_package()
         raise InputError(
-            f"{name}: no such folder, and the model hub does not give it; {by_hand(repository)}"
+            f"{name}: no such folder, and the model hub does not give it; correct the name, or {by_hand(repository)}"
         ) from error
 
 
