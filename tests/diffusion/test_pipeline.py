@@ -17,7 +17,7 @@ from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, ton
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.noise import style_noise
 from svp.diffusion.pipeline import SVPPipeline
-from svp.diffusion.portrait import Portrait, forth_and_back
+from svp.diffusion.portrait import Portrait
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.video import count_frames
 from svp.errors import InputError
@@ -384,8 +384,3 @@ def test_a_pipeline_on_the_meta_device_has_shapes_and_no_memory() -> None:
 
 def test_lengths_are_counted_in_whole_numbers() -> None:
     assert [count_frames(n) for n in (0, 1, 640, 641, 16000 * 5, 16000 * 600 + 1)] == [1, 1, 1, 2, 125, 15001]
-
-
-def test_shorter_clips_play_forth_and_back() -> None:
-    assert forth_and_back(3, 7).tolist() == [0, 1, 2, 1, 0, 1, 2]
-    assert forth_and_back(1, 3).tolist() == [0, 0, 0]
