@@ -71,7 +71,14 @@ BAD_INPUTS = {
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--style", "happy", "--style-strength", "nan"),
         "--style-strength nan",
     ),
-    "infinite guidance": (("--portrait", PORTRAIT, "--audio", SPEECH, "--guidance-style", "inf"), "--guidance-style"),
+    "guidance without style": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--guidance-style", "2"),
+        "--guidance-style: needs --style",
+    ),
+    "infinite guidance": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--guidance-style", "inf"),
+        "--guidance-style inf",
+    ),
     "two models": (
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--preset", "mini", "--model", "folder"),
         "give one of the two",

@@ -86,6 +86,8 @@ def generate(
             raise InputError(f"{option} {value}: not a finite number; give one such as 1.5")
     if style_strength != 1.0 and style is None:
         raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
+    if guidance_style is not None and style is None:
+        raise InputError("--guidance-style: needs --style; without a style there is nothing to guide to")
     from svp.style.gallery import find_style
 
     source = None if style is None else find_style(style)  # before torch is imported
@@ -261,7 +263,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],
     out: Annotated[Path, typer.Option(help="Run folder: checkpoints, TensorBoard logs, and the model at the end.")],
     preset: Annotated[Literal["mini", "base"], typer.Option(help="Sizes and recipe.")] = "mini",
-    init: Annotated[Path | None, typer.Option(help="Run or model folder of the stage before.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Run or model folder to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's by default.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step over all processes.")] = None,
@@ -278,7 +280,11 @@ def train(
         typer.Option(help="Chance that the reference frame is of another clip of the person (appearance, motion)."),
     ] = None,
     train_spatial: Annotated[
-        bool | None, typer.Option(help="Motion and style: also train the UNet's other layers.")
+        bool | None,
+        typer.Option(
+            help="Motion: also train the UNet's other layers; style: the whole UNet, ReferenceNet, guider and audio "
+            "projection too."
+        ),
     ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,

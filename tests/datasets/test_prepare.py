@@ -328,4 +328,6 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             prepare_folder(tmp_path, tmp_path / "set", **OPTIONS | wrong)
+    with pytest.raises(InputError, match=r"a\.mp4/set: cannot be written"):
+        prepare_folder(tmp_path, tmp_path / "a.mp4" / "set", **OPTIONS)
     assert not (tmp_path / "set").exists()

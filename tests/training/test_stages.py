@@ -1,5 +1,6 @@
 """After each stage exactly the parameters that should have moved have moved, and nothing else."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -9,10 +10,15 @@ import torch
 from accelerate.state import AcceleratorState
 from tiny_training import small_options
 
+from svp.datasets.prepared import PreparedDataset
+from svp.diffusion.build import build_pipeline
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.presets import PRESETS
+from svp.training import stages
+from svp.training.model_folder import stages_done
 from svp.training.options import recipe
-from svp.training.run import train
+from svp.training.run import _diffusion_task, _pictures, train
 
 NETWORKS = ("vae", "unet", "reference_net", "guider", "audio_projection", "style_projection", "style_encoder")
 
@@ -65,12 +71,11 @@ def test_exactly_the_parameters_of_the_stage_move(runs, stage):
     assert moved(old, weights(runs[stage])) == expected
 
 
-def test_the_vae_moves_alone(runs, tiny_preset, use_tiny, tiny_dataset):
-    from svp.diffusion.build import build_pipeline
-
-    fresh = build_pipeline(tiny_preset, seed=0)
-    old = {f"{n}.{k}": t for n in NETWORKS for k, t in getattr(fresh, n).state_dict().items()}
-    assert {name.split(".")[0] for name in moved(old, weights(runs["vae"]))} == {"vae"}
+def test_the_vae_moves_alone_and_as_a_whole(runs, tiny_preset, tiny_dataset):
+    start = build_pipeline(tiny_preset, seed=0)
+    start.vae.start_from_pca(_pictures(PreparedDataset(tiny_dataset)))
+    old = {f"{n}.{k}": t for n in NETWORKS for k, t in getattr(start, n).state_dict().items()}
+    assert moved(old, weights(runs["vae"])) == {name for name in old if name.startswith("vae.")}
 
 
 def test_style_layers_stay_zero_until_their_stage(runs):
@@ -107,9 +112,24 @@ def test_a_stage_asks_for_the_stages_it_builds_on(tiny_dataset, tmp_path, use_ti
         train(small_options("motion", tiny_dataset, None), tmp_path / "run", resume=False, max_minutes=None)
 
 
-def test_a_preset_without_a_vae_stage_asks_only_for_what_it_has(tiny_dataset, runs):
-    with pytest.raises(InputError, match="preset base"):  # sizes differ: base is not asked for a stage `vae`
-        train(recipe("base", "appearance", tiny_dataset, runs["vae"]), Path("unused"), resume=False, max_minutes=None)
+def test_a_preset_without_a_vae_stage_starts_from_a_model_with_its_vae(
+    tiny_dataset, tiny_preset, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(PRESETS, "base", tiny_preset)
+    numbers = itertools.count()
+
+    def run(stage, init):
+        options = small_options(stage, tiny_dataset, init, "base", steps=1)
+        return train(options, tmp_path / str(next(numbers)), resume=False, max_minutes=None)
+
+    for random in (None, run("prior", None)):
+        with pytest.raises(InputError, match="preset base needs a model folder with its VAE"):
+            run("appearance", random)
+    build_pipeline(tiny_preset, seed=0).save_pretrained(tmp_path / "imported")
+    with pytest.raises(InputError, match=r"stage motion needs appearance first"):
+        run("motion", tmp_path / "imported")
+    model = run("appearance", run("prior", tmp_path / "imported"))  # it is not asked for a stage `vae`
+    assert stages_done(model) == ["prior", "appearance"]
 
 
 def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
@@ -128,6 +148,47 @@ def test_there_must_be_a_run_to_resume(tiny_dataset, tmp_path, use_tiny):
     with pytest.raises(InputError, match="no empty folder"):
         train(small_options("vae", tiny_dataset, None), tmp_path, resume=False, max_minutes=None)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("out", ["file", "file/run", "n" * 300])
+def test_a_run_folder_that_cannot_be_made_is_named(out, tiny_dataset, tmp_path, use_tiny):
+    (tmp_path / "file").write_text("something else")
+    with pytest.raises(InputError, match=f"{out}: cannot be a run folder .*choose another --out"):
+        train(small_options("vae", tiny_dataset, None), tmp_path / out, resume=False, max_minutes=None)
+    assert (tmp_path / "file").read_text() == "something else"
+
+
+def test_a_run_folder_without_permission_is_named(tiny_dataset, tmp_path, use_tiny, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(InputError, match="run: no permission to write there"):
+        train(small_options("vae", tiny_dataset, None), tmp_path / "run", resume=False, max_minutes=None)
+
+
+def test_the_run_folder_is_checked_before_the_heavy_work(runs, tiny_dataset, monkeypatch):
+    def heavy(*_):
+        raise AssertionError("a model was made although the run folder cannot be used")
+
+    monkeypatch.setattr("svp.training.run.load_init", heavy)
+    with pytest.raises(InputError, match="holds a run already"):
+        train(small_options("vae", tiny_dataset, None), runs["vae"].parent, resume=False, max_minutes=None)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_advice_that_works(tiny_dataset, tmp_path, use_tiny):
+    options = small_options("vae", tiny_dataset, None, learning_rate=1e30)
+    with pytest.raises(
+        InputError, match=r"the loss is (nan|inf) at step \d; .* lower --learning-rate in another --out"
+    ):
+        train(options, tmp_path / "run", resume=False, max_minutes=None)
+
+
+@pytest.mark.parametrize("stage", ["appearance", "motion", "style"])
+def test_activations_are_computed_twice_where_a_network_trains(runs, tiny_dataset, use_tiny, stage):
+    init = runs[STAGES[stage][0]]
+    options = small_options(stage, tiny_dataset, init, gradient_checkpointing=True)
+    pipeline = SVPPipeline.from_pretrained(init)
+    _diffusion_task(pipeline, PreparedDataset(tiny_dataset), stages.STAGES[stage], options)
+    assert pipeline.unet.is_gradient_checkpointing
+    assert pipeline.reference_net.is_gradient_checkpointing is (stage != "motion")
 
 
 def test_an_option_of_another_stage_is_an_error(tiny_dataset):

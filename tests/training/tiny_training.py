@@ -5,7 +5,7 @@ from pathlib import Path
 from svp.training.options import TrainOptions, recipe
 
 
-def small_options(stage: str, data: Path, init: Path | None, **changes) -> TrainOptions:
+def small_options(stage: str, data: Path, init: Path | None, preset: str = "mini", **changes) -> TrainOptions:
     """Three quick steps of a stage, no averaging, so that every gradient shows."""
     small = {"steps": 3, "warmup_steps": 0, "ema_decay": 0.0, "learning_rate": 1e-2, "checkpoint_every": 2}
     small["validate_every"] = 3
@@ -17,4 +17,4 @@ def small_options(stage: str, data: Path, init: Path | None, **changes) -> Train
         small |= {"drop_each": 0.0, "drop_all": 0.0, "reference_distance": 2}
     if stage in ("motion", "style"):
         small["frames"] = 4
-    return recipe("mini", stage, data, init, **(small | changes))
+    return recipe(preset, stage, data, init, **(small | changes))

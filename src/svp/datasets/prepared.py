@@ -62,7 +62,7 @@ class DatasetWriter:
         crf: H.264 quality of the clips; small pictures need a low one.
 
     Raises:
-        InputError: the folder holds something else, or a dataset made with other options.
+        InputError: the folder cannot be written, or holds something else or a dataset made with other options.
     """
 
     def __init__(
@@ -87,6 +87,13 @@ class DatasetWriter:
             **self.encoders,
             "options": json.loads(json.dumps(dict(options))),
         }
+        try:
+            self._open(description)
+        except OSError as error:
+            raise InputError(f"{self.root}: cannot be written ({error.strerror}); name another folder") from error
+
+    def _open(self, description: Mapping[str, Any]) -> None:
+        """Make the folder, or see that it is this dataset."""
         if (self.root / DATASET_NAME).exists():
             _require_equal(self.root, read_description(self.root), description)
         elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):

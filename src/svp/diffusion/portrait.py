@@ -17,7 +17,7 @@ from svp.face.fit import FaceFit, fit_clip
 from svp.face.head_kps import HEAD_KPS, seen_head_kps
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
-from svp.face.motion import HeadMotion, apply_to_portrait
+from svp.face.motion import HeadMotion, apply_to_portrait, forth_and_back
 from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
 from svp.face.motion_library import MotionLibrary
 from svp.media.image import read_image, to_rgb
@@ -172,10 +172,3 @@ def head_points(motion: MotionSource, portrait: Portrait, loudness: np.ndarray, 
             return points[forth_and_back(len(points), n_frames)]
         track = HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load())).resized(n_frames)
     return apply_to_portrait(portrait.landmarks, portrait.fit, track)
-
-
-def forth_and_back(length: int, n_frames: int) -> np.ndarray:
-    """Which of `length` frames each of n_frames shows: 0 1 2 1 0 1 …"""
-    period = max(1, 2 * (length - 1))
-    position = np.arange(n_frames) % period
-    return np.minimum(position, period - position)

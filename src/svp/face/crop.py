@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from svp.face.topology import N_SURFACE
 
@@ -203,7 +204,7 @@ def clip_crops(
         return [whole] * len(track)
     frames = np.arange(len(track))
     center = np.stack([np.interp(frames, frames[found], center[:, axis]) for axis in range(2)], axis=1)
-    smooth = _gaussian_smooth(center, FOLLOW_SECONDS * fps / 2)
+    smooth = gaussian_filter1d(center, FOLLOW_SECONDS * fps / 2, axis=0, mode="nearest", truncate=3.0)
     extent = whole.side / CROP_SIDE
     return [_framed(point, extent, size, image_size) for point in smooth]
 
@@ -213,11 +214,3 @@ def _present(track: np.ndarray) -> np.ndarray:
     if not found.any():
         raise ValueError("the track has no frame with a face")
     return track[found]
-
-
-def _gaussian_smooth(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooth (N, C) over time; edges are held by repeating the end values."""
-    radius = int(np.ceil(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
-    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=1)

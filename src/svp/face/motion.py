@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from svp.face.fit import FaceFit
 from svp.face.gaze import eye_width, pupil_offsets
@@ -24,7 +25,6 @@ JITTER_SIGMA: Final = 1.0  # frames; a detector trembles, a head does not
 NECK: Final = (0.0, 1.5, 1.4)  # pivot of the head, from the point between the eyes, in distances between the eyes
 BLINK_COURSE: Final = (0.4, 1.0, 1.0, 0.7, 0.35, 0.1)  # how far the lids are closed, frame by frame
 CLOSED: Final = 0.45  # from here on the lids hide the pupil: fitted blinks of real clips reach 0.35 to 0.8
-FPS: Final = 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class HeadMotion:
         off_front = np.linalg.norm(angles - [0, np.median(angles[:, 1]), 0], axis=1)
         frontal = int(off_front.argmin())
         rotation = rotation_from_angles(angles)
-        scale = np.exp(_smooth(np.log(fit.scale.astype(np.float64))[:, None])[:, 0])
+        scale = np.exp(_smooth(np.log(fit.scale.astype(np.float64))))
         place = _smooth(fit.translation.astype(np.float64))
         translation = (place - place[frontal]) / (scale[frontal] * _pupil_distance(fit, model))
         translation[:, 2] = VIEW_DISTANCE * (scale[frontal] / scale - 1)
@@ -81,10 +81,15 @@ class HeadMotion:
 
     def resized(self, n_frames: int) -> Self:
         """The same motion for another number of frames: longer ones are cut, shorter ones play forth and back."""
-        period = max(2 * (len(self) - 1), 1)
-        position = np.arange(n_frames) % period
-        frames = np.minimum(position, period - position) if len(self) > 1 else np.zeros(n_frames, int)
+        frames = forth_and_back(len(self), n_frames)
         return type(self)(self.rotation[frames], self.translation[frames], self.gaze[frames], self.blink[frames])
+
+
+def forth_and_back(length: int, n_frames: int) -> np.ndarray:
+    """Which of `length` frames each of n_frames shows: 0 1 2 1 0 1 …"""
+    period = max(1, 2 * (length - 1))
+    position = np.arange(n_frames) % period
+    return np.minimum(position, period - position)
 
 
 def apply_to_portrait(
@@ -128,12 +133,9 @@ def _pupil_distance(fit: FaceFit, model: FaceModel) -> float:
     return float(np.linalg.norm(pupils[0] - pupils[1]))
 
 
-def _smooth(values: np.ndarray, sigma: float = JITTER_SIGMA) -> np.ndarray:
-    """Gaussian over time of (N, C), ends held."""
-    radius = int(np.ceil(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
-    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=1)
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """(N, ...) over time without the detector's tremble, ends held."""
+    return gaussian_filter1d(values, JITTER_SIGMA, axis=0, mode="nearest", truncate=3.0)
 
 
 def _float32(*arrays: np.ndarray) -> list[np.ndarray]:

@@ -21,8 +21,9 @@ from safetensors.numpy import save
 
 from svp.errors import InputError
 from svp.face.model import FaceModel
-from svp.face.motion import BLINK_COURSE, CLOSED, FPS, HeadMotion
+from svp.face.motion import BLINK_COURSE, CLOSED, HeadMotion
 from svp.face.pose import rotation_from_angles, yaw_pitch_roll
+from svp.media.video import FPS
 
 FORMAT: Final = "svp-motions"
 VERSION: Final = 1

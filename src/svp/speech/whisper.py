@@ -18,10 +18,10 @@ from transformers import PreTrainedModel, WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
-from svp.speech.package import FOLDER, cache_dir, whisper_from_package
+from svp.media.audio import SAMPLE_RATE
+from svp.speech.package import FOLDER, by_hand, cache_dir, whisper_from_package
 
 LastState = Literal["normed", "raw"]
-SAMPLE_RATE = 16000
 POSITION_RATE = 50
 SAMPLES_PER_POSITION = SAMPLE_RATE // POSITION_RATE
 SEGMENT_SECONDS = 30
@@ -144,7 +144,6 @@ def _find(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repository = name if "/" in name else f"openai/{name}"
-    remedy = "give a folder with config.json and model.safetensors, or use log-mel"
     try:
         cached = try_to_load_from_cache(repository, _WEIGHTS)
         if isinstance(cached, str) and Path(cached).with_name("config.json").is_file():
@@ -154,11 +153,15 @@ def _find(name: str) -> Path:
             return own
         return Path(snapshot_download(repository, allow_patterns=["config.json", _WEIGHTS]))
     except HFValidationError as error:
-        raise InputError(f"{name}: no such folder; {remedy}") from error
+        raise InputError(
+            f"{name}: no such folder; correct its path, or give a hub id such as openai/{FOLDER}"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         if repository == f"openai/{FOLDER}":
             return whisper_from_package()
-        raise InputError(f"{name}: no such folder, and the model hub does not give it; {remedy}") from error
+        raise InputError(
+            f"{name}: no such folder, and the model hub does not give it; correct the name, or {by_hand(repository)}"
+        ) from error
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:

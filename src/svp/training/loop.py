@@ -8,6 +8,7 @@ RUN/model/                  the model with averaged weights, written when the ru
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -53,19 +54,22 @@ class Task:
     whole_batches: bool = False
 
 
-def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max_minutes: float | None) -> int:
+def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: float | None) -> int:
     """Train until `options.steps` or the time is up; the parameters end as their moving averages.
+
+    Args:
+        out: run folder that `check_run` has passed.
 
     Returns:
         Steps done in total, earlier sessions of the run included.
 
     Raises:
-        InputError: the folder holds a run and `resume` is off, or it was started with other options.
+        InputError: the loss is no finite number any more.
     """
     state = PartialState()
     with state.main_process_first():
         if state.is_main_process:
-            _open_run(out, options, resume)
+            options.save(out / OPTIONS_NAME)
     has_bf16 = state.device.type == "cuda" and torch.cuda.is_bf16_supported()
     accelerator = Accelerator(
         mixed_precision="bf16" if options.precision == "bf16" or (options.precision == "auto" and has_bf16) else "no",
@@ -105,7 +109,8 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
             values = {name: float(accelerator.reduce(value, "mean")) for name, value in figures.items()}
             if not values["loss"] < float("inf"):
                 raise InputError(
-                    f"{out}: the loss is {values['loss']} at step {step}; lower --learning-rate and --resume"
+                    f"{out}: the loss is {values['loss']} at step {step}; "
+                    "begin again with a lower --learning-rate in another --out"
                 )
             accelerator.log({f"train/{name}": value for name, value in values.items()}, step=step)
             progress.advance(values)
@@ -120,6 +125,37 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, resume: bool, max
     ema.copy_to(task.parameters)
     accelerator.end_training()
     return step
+
+
+def check_run(out: Path, options: TrainOptions, resume: bool) -> None:
+    """Whether a run may begin or go on in this folder, before anything heavy starts; the folder is made.
+
+    Raises:
+        InputError: it cannot be made or written, holds something else or a run that `resume` does not ask for, or was
+            started with other options.
+    """
+    path = out / OPTIONS_NAME
+    try:
+        if path.exists():
+            if not resume:
+                raise InputError(f"{out}: holds a run already; add --resume to continue it or choose another --out")
+            _require_same(out, TrainOptions.load(path), options)
+        elif resume:
+            raise InputError(f"{out}: holds no run that could be resumed; correct --out or begin without --resume")
+        elif out.is_dir() and any(out.iterdir()):
+            raise InputError(f"{out}: is no empty folder; choose another --out")
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be a run folder ({error.strerror}); choose another --out") from error
+    if not os.access(out, os.W_OK):
+        raise InputError(f"{out}: no permission to write there; choose another --out")
+
+
+def _require_same(out: Path, before: TrainOptions, options: TrainOptions) -> None:
+    differences = [key for key in type(options).model_fields if getattr(before, key) != getattr(options, key)]
+    changed = sorted(set(differences) - {"steps"})  # a run may be made longer
+    if changed:
+        raise InputError(f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out")
 
 
 def latest_checkpoint(out: Path) -> Path | None:
@@ -138,26 +174,6 @@ def _schedule(optimizer: torch.optim.Optimizer, options: TrainOptions, step: int
         decay_type="linear",
         last_epoch=step - 1,
     )
-
-
-def _open_run(out: Path, options: TrainOptions, resume: bool) -> None:
-    path = out / OPTIONS_NAME
-    if path.exists():
-        if not resume:
-            raise InputError(f"{out}: holds a run already; add --resume to continue it or choose another --out")
-        before = TrainOptions.load(path)
-        differences = [key for key in type(options).model_fields if getattr(before, key) != getattr(options, key)]
-        changed = sorted(set(differences) - {"steps"})  # a run may be made longer
-        if changed:
-            raise InputError(
-                f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out"
-            )
-    elif resume:
-        raise InputError(f"{out}: holds no run that could be resumed; correct --out or begin without --resume")
-    elif out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: is no empty folder; choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    options.save(path)
 
 
 def _batches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.pipeline import SVPPipeline
@@ -22,6 +23,12 @@ def model_folder(path: Path) -> Path:
 def stages_done(init: Path | None) -> list[str]:
     """Names of the stages a model went through; none for random or foreign weights."""
     return [] if init is None else [entry["stage"] for entry in _records(model_folder(init))]
+
+
+def began_at_random(init: Path | None) -> bool:
+    """Whether the first stage of a model began with random weights, or there is no model yet."""
+    records = [] if init is None else _records(model_folder(init))
+    return init is None or (bool(records) and records[0].get("random_start", False))
 
 
 def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
@@ -55,6 +62,6 @@ def save_model(pipeline: SVPPipeline, model: Path, init: Path | None, record: di
     partial.rename(model)
 
 
-def _records(folder: Path) -> list[dict[str, str]]:
+def _records(folder: Path) -> list[dict[str, Any]]:
     path = folder / RECORD_NAME
     return json.loads(path.read_text()) if path.exists() else []

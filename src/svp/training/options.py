@@ -40,7 +40,8 @@ class TrainOptions(BaseModel):
         ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1"
     )
     train_spatial: bool = Field(
-        description="motion and style: also train the UNet's other layers (for motion the other reading of Sec. 3.3)"
+        description="motion: also train the UNet's other layers, the other reading of Sec. 3.3; "
+        "style: the whole UNet, ReferenceNet, guider and audio projection too"
     )
     groups: int = Field(gt=0, description="stage prior: P groups of equal identity and emotion per batch")
     per_group: int = Field(gt=0, description="stage prior: K clips per group")

@@ -21,8 +21,8 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
 from svp.style.encoder import STD_FLOOR, StyleEncoder, StyleGaussian
-from svp.training.loop import Task, latest_checkpoint, run_stage
-from svp.training.model_folder import load_init, save_model, stages_done
+from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
+from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
 from svp.training.options import RECIPES, TrainOptions
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
@@ -46,11 +46,20 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
         The model folder.
 
     Raises:
-        InputError: a stage that this one builds on is missing, or data and model do not fit together.
+        InputError: the folder cannot hold the run, a stage that this one builds on is missing, or data and model do
+            not fit together.
     """
     stage = STAGES[options.stage]
     dataset = PreparedDataset(options.data)
     init = Path(options.init) if options.init else None
+    state = PartialState()
+    if state.is_main_process:
+        check_run(out, options, resume)
+    if "vae" in stage.needs and (options.preset, "vae") not in RECIPES and began_at_random(init):
+        raise InputError(
+            f"--init: preset {options.preset} needs a model folder with its VAE, Stable Diffusion's; "
+            "give one (importing it comes with a later version) or train mini"
+        )
     pipeline = load_init(options.preset, init, options.seed)
     done = stages_done(init)
     missing = [name for name in stage.needs if name not in done and (options.preset, name) in RECIPES]
@@ -59,13 +68,13 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     _check_fit(pipeline, dataset, stage)
     fresh = latest_checkpoint(out) is None
     task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done)
-    steps = run_stage(task, options, out, resume=resume, max_minutes=max_minutes)
-    state = PartialState()
+    steps = run_stage(task, options, out, max_minutes=max_minutes)
     if state.is_main_process:
         _finish(pipeline, dataset, stage)
         settings = options.model_dump(exclude={"stage", "preset", "data", "init"})  # paths say nothing elsewhere
         record = {"stage": stage.name, "preset": options.preset, "data": dataset.root.name, "steps": steps}
-        save_model(pipeline, out / "model", init, record | {"options": settings})
+        record |= {"random_start": init is None, "options": settings}
+        save_model(pipeline, out / "model", init, record)
     state.wait_for_everyone()
     return out / "model"
 
@@ -137,7 +146,9 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
     denoiser = pipeline.denoiser
     select(stage, denoiser, options.train_spatial, options.frames)
     if options.gradient_checkpointing:
-        pipeline.unet.enable_gradient_checkpointing()
+        for network in (pipeline.unet, pipeline.reference_net):
+            if _trainable(network):
+                network.enable_gradient_checkpointing()
     latents = cached_latents(pipeline, dataset)
     styles = encode_styles(pipeline, dataset) if stage.name == "style" else None
 

@@ -36,7 +36,7 @@ EXPRESSIVE = (
 
 
 class DiffusionSamples(Dataset[dict[str, Tensor]]):
-    """Targets, references and conditions of the diffusion stages (`frames`, `clips` and `pairs` in `stages.py`).
+    """Targets, references and conditions of the diffusion stages.
 
     Stage `appearance` takes f = 1; `motion` f consecutive frames; `style` also takes `styles`, draws the reference
     frame from a clip of the same identity with another emotion (Sec. 4.1) and gives a sample of the target clip's

@@ -1,4 +1,4 @@
-"""The stages of Sec. 3.3 as data: what trains, what is frozen, which samples, which loss.
+"""The stages of Sec. 3.3 as data: what trains, what is frozen, what they build on.
 
 A pattern is a regular expression matched from the start of a parameter's name in `Denoiser` ("unet.…",
 "reference_net.…", "guider.…", "audio_projection.…", "style_projection.…"). A parameter trains if one pattern of
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
@@ -28,7 +27,6 @@ class Stage:
         trains: patterns of parameters that may move.
         frozen: patterns of parameters that must not, even if `trains` names them.
         spatial: what `--train-spatial` adds to `trains`.
-        samples: which samples the stage draws (`training/samples.py`).
         audio: whether sound takes part in the forward, and with more than one frame the motion modules.
         needs: stages whose result this one builds on.
     """
@@ -37,7 +35,6 @@ class Stage:
     trains: tuple[str, ...]
     frozen: tuple[str, ...]
     spatial: tuple[str, ...]
-    samples: Literal["pictures", "groups", "frames", "clips", "pairs"]
     audio: bool
     needs: tuple[StageName, ...]
 
@@ -45,14 +42,13 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vae", trains=("",), frozen=(), spatial=(), samples="pictures", audio=False, needs=()),
-        Stage("prior", trains=("",), frozen=(), spatial=(), samples="groups", audio=False, needs=()),
+        Stage("vae", trains=("",), frozen=(), spatial=(), audio=False, needs=()),
+        Stage("prior", trains=("",), frozen=(), spatial=(), audio=False, needs=()),
         Stage(
             "appearance",
             trains=(r"unet\.", r"reference_net\.", r"guider\."),
             frozen=(AUDIO_LAYERS, MOTION_MODULES, STYLE_LAYERS),
             spatial=(),
-            samples="frames",
             audio=False,
             needs=("vae",),
         ),
@@ -61,7 +57,6 @@ STAGES: dict[str, Stage] = {
             trains=(r"audio_projection\.", AUDIO_LAYERS, MOTION_MODULES),
             frozen=(STYLE_LAYERS,),
             spatial=(r"unet\.",),
-            samples="clips",
             audio=True,
             needs=("vae", "appearance"),
         ),
@@ -70,7 +65,6 @@ STAGES: dict[str, Stage] = {
             trains=(r"style_projection\.", STYLE_LAYERS),
             frozen=(),
             spatial=(r"unet\.", r"reference_net\.", r"guider\.", r"audio_projection\."),
-            samples="pairs",
             audio=True,
             needs=("vae", "appearance", "motion", "prior"),
         ),
