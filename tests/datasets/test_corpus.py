@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import pytest
 
 from svp.datasets.corpus import load_puppet, make_corpus
 from svp.datasets.corpus_plan import (
+    ClipPlan,
     CorpusOptions,
+    Person,
     Sound,
+    find_portraits,
+    known_splits,
     motion_sounds,
     plan_corpus,
     speech_sounds,
@@ -70,10 +75,14 @@ def corpus(portraits: Path, speech: Path, tmp_path_factory: pytest.TempPathFacto
     return PreparedDataset(out)
 
 
+def plan_of(portraits: Path, sounds: list[Sound], options: CorpusOptions) -> dict[Person, list[ClipPlan]]:
+    return plan_corpus(find_portraits(portraits), sounds, options, {})
+
+
 def test_plan_splits_identities_voices_and_sentences_and_pairs_emotions(speech: Path, tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
-    plans = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
+    plans = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
     splits, voices, sentences = defaultdict(set), defaultdict(set), defaultdict(set)
     for clips in plans.values():
         emotions = Counter(clip.row.emotion for clip in clips)
@@ -91,8 +100,8 @@ def test_plan_splits_identities_voices_and_sentences_and_pairs_emotions(speech: 
         assert not kind["train"] & kind["test"] and not kind["train"] & kind["val"] and not kind["val"] & kind["test"]
     ids = [clip.row.clip_id for clips in plans.values() for clip in clips]
     assert len(set(ids)) == len(ids) == 240
-    assert plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS) == plans
-    other = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"seed": 4}))
+    assert plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS) == plans
+    other = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"seed": 4}))
     assert other != plans
 
 
@@ -121,15 +130,54 @@ def test_looks_of_a_portrait_are_people_of_one_split(speech: Path, tmp_path: Pat
     for number in range(20):
         (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
     options = OPTIONS.model_copy(update={"looks": 3})
-    plans = plan_corpus(tmp_path, speech_sounds(speech, options), options)
+    plans = plan_of(tmp_path, speech_sounds(speech, options), options)
     assert len(plans) == len({person.identity for person in plans}) == len({person.seed for person in plans}) == 60
     splits = defaultdict(set)
     for person, clips in plans.items():
         splits[person.portrait] |= {clip.row.split for clip in clips}
         assert {clip.row.identity for clip in clips} == {person.identity}
     assert len(splits) == 20 and all(len(found) == 1 for found in splits.values())
-    single = plan_corpus(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
+    single = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
     assert all(plans[person] == clips for person, clips in single.items()), "more looks leave the first one alone"
+
+
+def test_every_picture_is_a_person_of_its_own(speech: Path, tmp_path: Path) -> None:
+    """Names that meet when unusual letters are replaced are told apart, and the others stay as they are."""
+    (tmp_path / "ada.png").touch()
+    (tmp_path / "IMG_1.jpg").touch()
+    before = {path.name: identity for path, identity in find_portraits(tmp_path).items()}
+    assert before == {"ada.png": "ada", "IMG_1.jpg": "IMG_1"}
+    for name in ("张三.png", "李四.png", "IMG (1).jpg", "bob.png", "bob.jpg", f"{'long' * 60}.png", "ada+1.png"):
+        (tmp_path / name).touch()
+    after = {path.name: identity for path, identity in find_portraits(tmp_path).items()}
+    assert before.items() <= after.items()
+    assert len(after) == len(set(after.values())) == 9 and not any("+" in identity for identity in after.values())
+    plans = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"looks": 2}))
+    ids = [clip.row.clip_id for clips in plans.values() for clip in clips]
+    assert len(set(ids)) == len(ids) == 18 * 6
+
+
+def test_numbers_of_clips_outlast_long_names(speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "ada.png").touch()
+    sounds = [replace(sound, name="x" * 300) for sound in speech_sounds(speech, OPTIONS)]
+    (clips,) = plan_of(tmp_path, sounds, OPTIONS).values()
+    assert {clip.row.clip_id.rpartition("__")[2] for clip in clips} == set("012345")
+
+
+def test_people_keep_their_splits_when_others_come_and_go(speech: Path, tmp_path: Path) -> None:
+    sounds, first = speech_sounds(speech, OPTIONS), [f"p{number}.png" for number in range(20)]
+    for name in first:
+        (tmp_path / name).touch()
+    old = known_splits(clip.row for clips in plan_of(tmp_path, sounds, OPTIONS).values() for clip in clips)
+    for number in range(20, 50):
+        (tmp_path / f"p{number}.png").touch()
+    for name in first[:5]:
+        (tmp_path / name).unlink()
+    grown = plan_corpus(find_portraits(tmp_path), sounds, OPTIONS.model_copy(update={"looks": 2}), old)
+    splits = {person.identity: clips[0].row.split for person, clips in grown.items()}
+    for name in (Path(name).stem for name in first[5:]):
+        assert splits[name] == splits[f"{name}+1"] == old[name]
+    assert len(splits) == 90 and 2 * 9 >= sum(split == "test" for split in splits.values()) >= 2 * 8
 
 
 def test_corpus_is_a_prepared_dataset_with_ground_truth(corpus: PreparedDataset) -> None:
@@ -219,6 +267,10 @@ def test_what_a_changed_file_gave_is_made_again(shared: Path, tmp_path: Path) ->
     add_recording(speech, "other", "Quite different words.", None)
     make_corpus(folder, out, options, speech=speech, progress=False)  # clips that the new plan lacks are gone
     assert len(list((out / "clips").iterdir())) == 6
+    (folder / "ann.png").rename(folder / "bella.png")  # as is a person whose portrait is gone
+    rows = make_corpus(folder, out, options, speech=speech, progress=False)
+    assert {(row.identity, row.status) for row in rows} == {("bella", "ok")}
+    assert {path.name.partition("__")[0] for path in (out / "clips").iterdir()} == {"bella"}
 
 
 def test_motions_of_real_clips_are_repeated(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
@@ -244,7 +296,7 @@ def test_real_clips_come_beside_speech(corpus: PreparedDataset, portraits: Path,
     assert Counter(row.identity for row in repeated) == Counter({row.identity for row in corpus.accepted()})
     assert all(row.source.split(" + ")[1] in spoken for row in repeated)
     many = OPTIONS.model_copy(update={"motion_clips": 9})  # more than there are clips with speech
-    plans = plan_corpus(portraits, [*speech_sounds(speech, many), *motion_sounds(corpus, many)], many)
+    plans = plan_of(portraits, [*speech_sounds(speech, many), *motion_sounds(corpus, many)], many)
     assert all(sum(clip.sound.real for clip in clips) == 9 for clips in plans.values())
     for row in corpus.accepted():
         name = f"features/{row.clip_id}.safetensors"

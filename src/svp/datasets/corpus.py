@@ -20,7 +20,17 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
-from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Person, Sound, motion_sounds, plan_corpus, speech_sounds
+from svp.datasets.corpus_plan import (
+    ClipPlan,
+    CorpusOptions,
+    Person,
+    Sound,
+    find_portraits,
+    known_splits,
+    motion_sounds,
+    plan_corpus,
+    speech_sounds,
+)
 from svp.datasets.cutout import cut_out
 from svp.datasets.look import Look, look_of
 from svp.datasets.manifest import ClipRow
@@ -61,8 +71,9 @@ def make_corpus(
 
     Args:
         portraits: folder of pictures; each is one identity.
-        out: the prepared dataset; a run that was interrupted is continued, and what was made of a picture or recording
-            that has changed since is made again.
+        out: the prepared dataset; a run that was interrupted is continued. What was made of a picture or recording
+            that has changed since is made again, what was made of one that is gone is removed, and the people who stay
+            keep their splits.
         options: what to make.
         speech: folder of recordings (`X.wav` with `X.phones.json` or `X.txt`, and `X.json` if labelled).
         motions: prepared dataset whose expressions and head motion are repeated, with those clips' sound.
@@ -85,13 +96,19 @@ def make_corpus(
         load_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
     if motions is not None:
         sounds += motion_sounds(_motion_dataset(motions, options), options)
-    plans = plan_corpus(portraits, sounds, options)
+    pictures = find_portraits(portraits)
     motion = "+".join(name for name, folder in (("speech", speech), ("clips", motions)) if folder is not None)
     description = options.model_dump(mode="json") | {"maker": "puppet", "motion": motion}
     writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
     done = writer.done()
-    todo = {person: _undone(writer, done, clips) for person, clips in plans.items()}
-    todo = {person: clips for person, clips in todo.items() if clips}
+    plans = plan_corpus(pictures, sounds, options, known_splits(done.values()))
+    for clip_id in done.keys() - {clip.row.clip_id for clips in plans.values() for clip in clips}:
+        writer.remove(clip_id)  # of a portrait or recording that is gone
+    todo = {
+        person: undone
+        for person, clips in plans.items()
+        if (undone := [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)])
+    }
     spoken = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips if not clip.sound.real}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
@@ -135,20 +152,11 @@ def _motion_dataset(motions: Path, options: CorpusOptions) -> PreparedDataset:
     return dataset
 
 
-def _undone(writer: DatasetWriter, done: dict[str, ClipRow], clips: Sequence[ClipPlan]) -> list[ClipPlan]:
-    """Clips of a portrait that the dataset lacks, or has of another picture, recording or split.
-
-    What it has of this person beyond the plan is forgotten.
-    """
-    planned = {clip.row.clip_id: clip for clip in clips}
-    for row in done.values():
-        if row.identity == clips[0].row.identity and row.clip_id not in planned:
-            writer.remove(row.clip_id)
-    return [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)]
-
-
 def _is_current(present: ClipRow | None, planned: ClipRow) -> bool:
-    return present is not None and (present.sha256, present.split) == (planned.sha256, planned.split)
+    """Whether a clip is there and was made of the same picture and recording, for the same split and voice."""
+    return present is not None and all(
+        getattr(present, key) == getattr(planned, key) for key in ("sha256", "split", "voice")
+    )
 
 
 def _alpha_path(out: Path, sound: Sound) -> Path:

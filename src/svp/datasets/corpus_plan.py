@@ -5,7 +5,7 @@ import json
 import math
 import re
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,16 +14,17 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.manifest import MAX_ID, ClipRow, Split
 from svp.datasets.options import Options
 from svp.datasets.prepared import PreparedDataset
-from svp.datasets.sources import assign_splits
+from svp.datasets.sources import assign_splits, safe_ids
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.hashing import sha256_file
 from svp.media.video import FPS
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LOOK_SIGN = "+"  # between the portrait and the number of the look in the name of an identity
 LEVEL_ODDS = (0.2, 0.35, 0.45)  # of intensity 1, 2, 3: weak expressions are hard to tell apart, there are fewer
 
 
@@ -179,34 +180,51 @@ def motion_sounds(dataset: PreparedDataset, options: CorpusOptions) -> list[Soun
     return sounds
 
 
-def plan_corpus(portraits: Path, sounds: Sequence[Sound], options: CorpusOptions) -> dict[Person, list[ClipPlan]]:
-    """The clips of every person, the same for the same inputs and options.
-
-    All looks of a portrait share its split.
+def find_portraits(folder: Path) -> dict[Path, str]:
+    """The pictures of a folder with the names of their identities, which hold no "+".
 
     Raises:
         InputError: no such folder or no picture in it.
     """
-    if not portraits.is_dir():
-        raise InputError(f"{portraits}: no such folder of portraits; name a folder of pictures")
-    pictures = sorted(path for path in portraits.iterdir() if path.suffix.lower() in PICTURES)
-    if not pictures:
-        raise InputError(f"{portraits}: no picture in it; put portraits ({', '.join(PICTURES)}) there")
-    names = {path: re.sub(r"[^A-Za-z0-9-]+", "_", path.stem).strip("_-") or "portrait" for path in pictures}
-    if len(set(names.values())) < len(pictures):
-        names = {path: f"{name}_{path.suffix[1:].lower()}" for path, name in names.items()}
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of portraits; name a folder of pictures")
+    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    if not names:
+        raise InputError(f"{folder}: no picture in it; put portraits ({', '.join(PICTURES)}) there")
+    return {folder / name: identity for name, identity in safe_ids(names).items()}
+
+
+def known_splits(rows: Iterable[ClipRow]) -> dict[str, Split]:
+    """The splits of the portraits that clips were made of."""
+    return {row.identity.partition(LOOK_SIGN)[0]: row.split for row in rows}
+
+
+def plan_corpus(
+    portraits: Mapping[Path, str], sounds: Sequence[Sound], options: CorpusOptions, known: Mapping[str, Split]
+) -> dict[Person, list[ClipPlan]]:
+    """The clips of every person, the same for the same inputs and options.
+
+    All looks of a portrait share its split.
+
+    Args:
+        portraits: as `find_portraits` gives them.
+        sounds: recordings, real clips or both.
+        options: what to make.
+        known: splits that portraits have already and keep; others in it do not matter.
+    """
     fractions = {"val_fraction": options.val_fraction, "test_fraction": options.test_fraction}
-    split_of = assign_splits(names.values(), {}, **fractions, seed=options.seed)
+    kept = {name: known[name] for name in portraits.values() if name in known}
+    split_of = assign_splits(portraits.values(), kept, **fractions, seed=options.seed)
     kinds = [
         split_sounds(kind, **fractions, seed=options.seed)
         for kind in ([sound for sound in sounds if not sound.real], [sound for sound in sounds if sound.real])
         if kind
     ]
     plans: dict[Person, list[ClipPlan]] = {}
-    for path, name in names.items():
+    for path, name in portraits.items():
         split, count = split_of[name], options.emotions_per_identity * options.clips_per_emotion
         for look in range(options.looks):
-            identity = f"{name}+{look}" if look else name
+            identity = f"{name}{LOOK_SIGN}{look}" if look else name
             seed = (options.seed, int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big"))
             person = Person(path, identity, look, seed)
             plans[person] = _plan_person(person, split, kinds[0][split], options, range(count))
@@ -273,7 +291,7 @@ def _plan_person(
             intensity = sound.intensity
         frames = min(sound.frames, int(rng.integers(options.min_frames, options.max_frames + 1)))
         start = int(rng.integers(0, sound.frames - frames + 1))
-        name = f"{person.identity}__{emotion}_{intensity}__{sound.name}__{number}"[:200]
+        name, ending = f"{person.identity}__{emotion}_{intensity}__{sound.name}", f"__{number}"
         recipe = [
             portrait,
             person.portrait.name,
@@ -286,7 +304,7 @@ def _plan_person(
             clip_seed,
         ]
         row = ClipRow(
-            clip_id=re.sub(r"[^A-Za-z0-9._+-]", "_", name),
+            clip_id=re.sub(r"[^A-Za-z0-9._+-]", "_", name)[: MAX_ID - len(ending)] + ending,
             source=f"{person.portrait.name} + {sound.name}",
             sha256=_sha256(json.dumps(recipe)),
             identity=person.identity,
