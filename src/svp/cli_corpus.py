@@ -54,10 +54,8 @@ def puppet(
         motion_clips=motion_clips,
         seed=seed,
     )
-    rows = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
-    accepted = [row for row in rows if row.status == "ok"]
-    typer.echo(f"{output}: {len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
-         f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rows) - len(accepted)} rejected")  # fmt: skip
+    report = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
+    typer.echo(f"{output}: {report}")
 
 
 def sheet(

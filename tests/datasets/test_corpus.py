@@ -9,22 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from svp.datasets import material
 from svp.datasets.corpus import load_puppet, make_corpus
-from svp.datasets.corpus_plan import (
-    ClipPlan,
-    CorpusOptions,
-    Person,
-    Sound,
-    find_portraits,
-    known_splits,
-    motion_sounds,
-    plan_corpus,
-    speech_sounds,
-    split_sounds,
-)
+from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Person, find_portraits, known_splits, plan_corpus
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.phones import PHONES, Phone
+from svp.datasets.manifest import Split
+from svp.datasets.performance import measure_head
+from svp.datasets.phones import PHONES, Phone, read_phones
 from svp.datasets.prepared import PreparedDataset
+from svp.datasets.sounds import Sound, motion_sounds, speech_sounds, split_motions, split_sounds
 from svp.errors import InputError
 from svp.face.model import FaceModel
 from svp.media.audio import write_wav
@@ -82,7 +75,7 @@ def plan_of(portraits: Path, sounds: list[Sound], options: CorpusOptions) -> dic
 def test_plan_splits_identities_voices_and_sentences_and_pairs_emotions(speech: Path, tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
-    plans = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
+    plans = plan_of(tmp_path, speech_sounds(speech, OPTIONS.min_frames)[0], OPTIONS)
     splits, voices, sentences = defaultdict(set), defaultdict(set), defaultdict(set)
     for clips in plans.values():
         emotions = Counter(clip.row.emotion for clip in clips)
@@ -100,13 +93,14 @@ def test_plan_splits_identities_voices_and_sentences_and_pairs_emotions(speech: 
         assert not kind["train"] & kind["test"] and not kind["train"] & kind["val"] and not kind["val"] & kind["test"]
     ids = [clip.row.clip_id for clips in plans.values() for clip in clips]
     assert len(set(ids)) == len(ids) == 240
-    assert plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS) == plans
-    other = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"seed": 4}))
+    assert plan_of(tmp_path, speech_sounds(speech, OPTIONS.min_frames)[0], OPTIONS) == plans
+    other = plan_of(tmp_path, speech_sounds(speech, OPTIONS.min_frames)[0], OPTIONS.model_copy(update={"seed": 4}))
     assert other != plans
 
 
-def sound(voice: str, words: str) -> Sound:
-    return Sound(Path("x.wav"), f"{voice}_{words}", voice, words, None, 0, 50, "")
+def sound(voice: str, words: str, emotion: str | None = None, split: Split | None = None) -> Sound:
+    """Voices that begin with the same letter are one speaker's."""
+    return Sound(Path("x.wav"), f"{voice}_{words}", voice, voice[:1], words, emotion, 0, 50, "", split)
 
 
 def test_voices_share_no_split_whatever_they_say() -> None:
@@ -126,18 +120,52 @@ def test_voices_share_no_split_whatever_they_say() -> None:
     assert not {s.words for s in split["test"]} & {s.words for s in split["train"]}
 
 
+def test_voices_of_one_speaker_stay_together() -> None:
+    voices = ("ann", "abe", "bob", "bo", "cy", "dan", "eve")
+    sounds = [sound(voice, f"{voice} {number}") for voice in voices for number in range(3)]
+    for seed in range(5):
+        split = split_sounds(sounds, val_fraction=0.1, test_fraction=0.1, seed=seed)
+        speakers = [{s.speaker for s in split[part]} for part in ("train", "val", "test")]
+        assert sum(map(len, speakers)) == len(set().union(*speakers)) == 5 and all(speakers)
+
+
+def test_people_of_another_split_drive_nobody(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"p{number}.png").touch()
+    splits: tuple[Split, ...] = ("train", "train", "val", "test")
+    sounds = [sound(f"{person}", f"clip {k}", None, splits[person]) for person in range(4) for k in range(6)]
+    clips = [clip for clips in plan_of(tmp_path, sounds, OPTIONS).values() for clip in clips]
+    assert {clip.row.split for clip in clips} == {"train", "val", "test"}
+    assert all(clip.sound.split == clip.row.split for clip in clips)
+    few = split_motions([clip for clip in sounds if clip.split != "val"])
+    assert few["val"] == few["train"] and {clip.split for clip in few["train"]} == {"train"}
+    assert {clip.split for clip in few["test"]} == {"test"}
+
+
+def test_an_emotion_nobody_speaks_with_is_shown_to_neutral_speech(tmp_path: Path) -> None:
+    (tmp_path / "ada.png").touch()
+    options = OPTIONS.model_copy(update={"emotions_per_identity": 8, "val_fraction": 0.0, "test_fraction": 0.0})
+    feelings = ("neutral", None, "sad", "angry")
+    sounds = [sound("ann", f"{emotion} {number}", emotion) for emotion in feelings for number in range(4)]
+    (clips,) = plan_of(tmp_path, sounds, options).values()
+    for clip in clips:
+        wanted = {clip.row.emotion} if clip.row.emotion in feelings else {"neutral", None}
+        assert clip.sound.emotion in wanted
+    assert {clip.row.emotion for clip in clips} == set(EMOTIONS)
+
+
 def test_looks_of_a_portrait_are_people_of_one_split(speech: Path, tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
     options = OPTIONS.model_copy(update={"looks": 3})
-    plans = plan_of(tmp_path, speech_sounds(speech, options), options)
+    plans = plan_of(tmp_path, speech_sounds(speech, options.min_frames)[0], options)
     assert len(plans) == len({person.identity for person in plans}) == len({person.seed for person in plans}) == 60
     splits = defaultdict(set)
     for person, clips in plans.items():
         splits[person.portrait] |= {clip.row.split for clip in clips}
         assert {clip.row.identity for clip in clips} == {person.identity}
     assert len(splits) == 20 and all(len(found) == 1 for found in splits.values())
-    single = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS)
+    single = plan_of(tmp_path, speech_sounds(speech, OPTIONS.min_frames)[0], OPTIONS)
     assert all(plans[person] == clips for person, clips in single.items()), "more looks leave the first one alone"
 
 
@@ -152,20 +180,20 @@ def test_every_picture_is_a_person_of_its_own(speech: Path, tmp_path: Path) -> N
     after = {path.name: identity for path, identity in find_portraits(tmp_path).items()}
     assert before.items() <= after.items()
     assert len(after) == len(set(after.values())) == 9 and not any("+" in identity for identity in after.values())
-    plans = plan_of(tmp_path, speech_sounds(speech, OPTIONS), OPTIONS.model_copy(update={"looks": 2}))
+    plans = plan_of(tmp_path, speech_sounds(speech, OPTIONS.min_frames)[0], OPTIONS.model_copy(update={"looks": 2}))
     ids = [clip.row.clip_id for clips in plans.values() for clip in clips]
     assert len(set(ids)) == len(ids) == 18 * 6
 
 
 def test_numbers_of_clips_outlast_long_names(speech: Path, tmp_path: Path) -> None:
     (tmp_path / "ada.png").touch()
-    sounds = [replace(sound, name="x" * 300) for sound in speech_sounds(speech, OPTIONS)]
+    sounds = [replace(sound, name="x" * 300) for sound in speech_sounds(speech, OPTIONS.min_frames)[0]]
     (clips,) = plan_of(tmp_path, sounds, OPTIONS).values()
     assert {clip.row.clip_id.rpartition("__")[2] for clip in clips} == set("012345")
 
 
 def test_people_keep_their_splits_when_others_come_and_go(speech: Path, tmp_path: Path) -> None:
-    sounds, first = speech_sounds(speech, OPTIONS), [f"p{number}.png" for number in range(20)]
+    sounds, first = speech_sounds(speech, OPTIONS.min_frames)[0], [f"p{number}.png" for number in range(20)]
     for name in first:
         (tmp_path / name).touch()
     old = known_splits(clip.row for clips in plan_of(tmp_path, sounds, OPTIONS).values() for clip in clips)
@@ -225,7 +253,7 @@ def test_workers_and_interruption_change_nothing(
     corpus: PreparedDataset, portraits: Path, speech: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "again"
-    rows = make_corpus(portraits, out, OPTIONS, speech=speech, workers=2, progress=False)
+    rows = make_corpus(portraits, out, OPTIONS, speech=speech, workers=2, progress=False).rows
     assert [row.model_dump() for row in rows] == [row.model_dump() for row in corpus.rows]
     lost = next(row for row in rows if row.status == "ok")
     (out / "features" / f"{lost.clip_id}.safetensors").unlink()
@@ -249,7 +277,7 @@ def test_what_a_changed_file_gave_is_made_again(shared: Path, tmp_path: Path) ->
     speech = speech_of(tmp_path)
 
     def made() -> dict[str, tuple[bytes, bytes, int]]:
-        rows = make_corpus(folder, out, options, speech=speech, progress=False)
+        rows = make_corpus(folder, out, options, speech=speech, progress=False).rows
         assert [row.status for row in rows] == ["ok"] * 3
         files = [(out / f"clips/{row.clip_id}.mp4", out / f"clips/{row.clip_id}.wav") for row in rows]
         return {v.stem: (v.read_bytes(), w.read_bytes(), v.stat().st_mtime_ns) for v, w in files}
@@ -268,16 +296,55 @@ def test_what_a_changed_file_gave_is_made_again(shared: Path, tmp_path: Path) ->
     make_corpus(folder, out, options, speech=speech, progress=False)  # clips that the new plan lacks are gone
     assert len(list((out / "clips").iterdir())) == 6
     (folder / "ann.png").rename(folder / "bella.png")  # as is a person whose portrait is gone
-    rows = make_corpus(folder, out, options, speech=speech, progress=False)
+    rows = make_corpus(folder, out, options, speech=speech, progress=False).rows
     assert {(row.identity, row.status) for row in rows} == {("bella", "ok")}
     assert {path.name.partition("__")[0] for path in (out / "clips").iterdir()} == {"bella"}
 
 
-def test_motions_of_real_clips_are_repeated(corpus: PreparedDataset, portraits: Path, tmp_path: Path) -> None:
-    out = tmp_path / "motion"
+def test_unusable_recordings_are_set_aside_and_told(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest goes on, and whatever is measured of a recording is measured once."""
+    pytest.importorskip("pocketsphinx", reason="alignment needs the extra svp-portrait[speech]")
+    folder, speech = tmp_path / "portraits", tmp_path / "speech"
+    folder.mkdir(), speech.mkdir()
+    (folder / "ann.png").symlink_to(shared / "data/portraits/anitalker_aiface2.png")
+    for name in ("good", "latin", "mute", "short", "strange", "torn", "untimed"):
+        add_recording(speech, name, "Hello.", None)
+    for name in ("latin", "mute", "strange"):
+        (speech / f"{name}.phones.json").unlink()
+    (speech / "latin.txt").write_bytes("Un café".encode("latin-1"))
+    (speech / "mute.txt").unlink()
+    write_wav(speech / "short.wav", np.zeros(3200, np.float32))
+    (speech / "strange.txt").write_text("Qwxyzzy.")
+    (speech / "torn.wav").write_bytes(b"RIFF")
+    (speech / "untimed.phones.json").write_text("[[")
+    measured = []
+    monkeypatch.setattr(material, "read_phones", lambda path: measured.append(path.stem) or read_phones(path))
+    options = OPTIONS.model_copy(update={"clips_per_emotion": 4, "val_fraction": 0.0, "test_fraction": 0.0})
+    report = make_corpus(folder, tmp_path / "out", options, speech=speech, progress=False)
+    assert Counter(measured) == Counter(["good", "strange", "untimed"])
+    assert set(report.left_out) == {"latin", "mute", "short", "strange", "torn", "untimed"}
+    said = {row.source.rpartition(" ")[2]: (row.status, row.reason) for row in report.rows}
+    assert said["good"] == ("ok", "") and set(said) == {"good", "strange", "untimed"}
+    assert said["strange"][0] == "rejected" and "cannot align qwxyzzy" in said["strange"][1]
+    assert said["untimed"][0] == "rejected" and "untimed.phones.json: not a list" in said["untimed"][1]
+    clips, told = str(report).splitlines()
+    assert clips.startswith(f"{sum(row.status == 'ok' for row in report.rows)} clips of 1 identities")
+    assert told.startswith("6 recordings left out: ") and "1 shorter than 10 frames (such as short)" in told
+    assert "1 no .phones.json or .txt beside it (such as mute)" in told and "latin.txt: not a text in UTF-8" in told
+    assert not (tmp_path / "out/.material").exists()
+
+
+def test_motions_of_real_clips_are_repeated(
+    corpus: PreparedDataset, portraits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, fitted = tmp_path / "motion", []
+    monkeypatch.setattr(material, "measure_head", lambda *clip: fitted.append(clip[0].tobytes()) or measure_head(*clip))
     make_corpus(portraits, out, OPTIONS, motions=corpus.root, progress=False)
     made = PreparedDataset(out)
     assert made.accepted()
+    assert len(fitted) == len(set(fitted)) == len({row.source.split(" + ")[1] for row in made.rows})
     for row in made.accepted():
         source = corpus.clip(row.source.split(" + ")[1])
         assert (row.emotion, row.intensity) == (source.row.emotion, source.row.intensity)
@@ -296,7 +363,9 @@ def test_real_clips_come_beside_speech(corpus: PreparedDataset, portraits: Path,
     assert Counter(row.identity for row in repeated) == Counter({row.identity for row in corpus.accepted()})
     assert all(row.source.split(" + ")[1] in spoken for row in repeated)
     many = OPTIONS.model_copy(update={"motion_clips": 9})  # more than there are clips with speech
-    plans = plan_of(portraits, [*speech_sounds(speech, many), *motion_sounds(corpus, many)], many)
+    plans = plan_of(
+        portraits, [*speech_sounds(speech, many.min_frames)[0], *motion_sounds(corpus, many.min_frames)], many
+    )
     assert all(sum(clip.sound.real for clip in clips) == 9 for clips in plans.values())
     for row in corpus.accepted():
         name = f"features/{row.clip_id}.safetensors"
@@ -308,10 +377,10 @@ def test_unusable_inputs_are_named(speech: Path, tmp_path: Path, shared: Path) -
     empty.mkdir()
     with pytest.raises(InputError, match="no picture in it"):
         make_corpus(empty, tmp_path / "out", OPTIONS, speech=speech, progress=False)
-    with pytest.raises(InputError, match=r"no \.wav with \.phones\.json or \.txt"):
+    with pytest.raises(InputError, match=r"no usable \.wav with \.phones\.json or \.txt"):
         make_corpus(empty, tmp_path / "out", OPTIONS, speech=empty, progress=False)
     (empty / "wall.png").symlink_to(shared / "data/README.md")
-    with pytest.raises(InputError, match="no picture could be used"):
+    with pytest.raises(InputError, match=r"no clip could be made .*wall\.png"):
         make_corpus(empty, tmp_path / "out", OPTIONS, speech=speech, progress=False)
 
 

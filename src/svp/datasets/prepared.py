@@ -51,9 +51,9 @@ class DatasetWriter:
     """Writes a prepared dataset; its plain attributes let copies of it work in several processes.
 
     A clip's files appear whole and its row last, as a small file in `rows/`; these count until `finish`.
-    A run killed at any moment is continued by making a writer again and skipping the clips of `done()`; until it has
-    finished, nobody reads the dataset: files may be there that the manifest of an earlier run does not tell. All methods
-    may be called in any process, except `finish`: one process calls it.
+    A run killed at any moment is continued by making a writer again and skipping the clips of `done()`; nobody reads
+    the dataset before a run has finished, as the manifest of an earlier one does not tell what has been replaced. All
+    methods may be called in any process, except `finish`: one process calls it.
 
     Args:
         root: folder of the dataset, made if missing.
