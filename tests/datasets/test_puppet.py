@@ -119,7 +119,7 @@ def test_gaze_moves_the_irises_only(puppet: Puppet, detector: LandmarkDetector) 
 
 @pytest.mark.parametrize("degrees", [-20.0, -10.0, 10.0, 20.0])
 def test_a_turned_head_has_no_holes_and_does_not_fold(puppet: Puppet, degrees: float) -> None:
-    """The person's layer is opaque: what is seen through it is a hole. Its map stays in the picture and mirrors nothing."""
+    """The person's layer is opaque: what is seen through it is a hole. Its map does not run wild or mirror."""
     size, margin = puppet.size, puppet.cutout.margin
     side = size + 2 * margin
     opaque = np.full((side, side, 4), 255, np.uint8)

@@ -232,7 +232,8 @@ class PreparedDataset:
         self.description = read_description(self.root)
         if (self.root / ROWS_NAME).is_dir():
             raise InputError(
-                f"{self.root}: is being written or was interrupted; finish it with the command that began it"
+                f"{self.root}: is being written or was interrupted; "
+                "finish it with the command that began it (`svp prepare` with --resume)"
             )
         self.options: dict[str, Any] = self.description["options"]
         self.size: int = self.description["size"]
