@@ -9,7 +9,7 @@ import pytest
 from recordings import OPTIONS, add_recording, add_speech
 
 from svp.datasets import material
-from svp.datasets.corpus import load_puppet, make_corpus
+from svp.datasets.corpus import CorpusReport, load_puppet, make_corpus
 from svp.datasets.corpus_plan import find_portraits, plan_corpus
 from svp.datasets.performance import measure_head
 from svp.datasets.phones import PHONES, read_phones
@@ -168,6 +168,10 @@ def test_unusable_recordings_are_set_aside_and_told(
     assert told.startswith("6 recordings left out: ") and "1 shorter than 10 frames (such as short)" in told
     assert "1 no .phones.json or .txt beside it (such as mute)" in told and "latin.txt: not a text in UTF-8" in told
     assert not (tmp_path / "out/.material").exists()
+    many = CorpusReport((), {f"a{number}": f"reason {min(number, 7)}" for number in range(20)})
+    told = str(many).splitlines()[1]
+    assert told.startswith("20 recordings left out: 13 reason 7 (such as a10), 1 reason 0") and len(told) < 300
+    assert told.endswith(", 3 for other reasons")
 
 
 def test_motions_of_real_clips_are_repeated(

@@ -44,6 +44,7 @@ from svp.workers import run_jobs
 
 _Job = tuple[Person, Sequence[ClipPlan]]  # all clips of one person
 DIED = "internal error: the process that renders it dies"
+MOST_TOLD = 5  # reasons in a report
 MATERIAL_FOLDER = ".material"  # only while the corpus is being made
 # Share of the crop that may lie above the picture: beyond its edge a crop is mirrored, and a second head would stand on
 # the first. Pictures cut at the hairline reach 0.12 to 0.16, ordinary portraits less than 0.03.
@@ -71,7 +72,10 @@ class CorpusReport:
         reasons = defaultdict(list)
         for name, reason in sorted(self.left_out.items()):
             reasons[reason].append(name)
-        told = [f"{len(names)} {reason} (such as {names[0]})" for reason, names in reasons.items()]
+        common = sorted(reasons.items(), key=lambda item: -len(item[1]))
+        told = [f"{len(names)} {reason} (such as {names[0]})" for reason, names in common[:MOST_TOLD]]
+        if others := sum(len(names) for _, names in common[MOST_TOLD:]):
+            told.append(f"{others} for other reasons")
         return text + (f"\n{len(self.left_out)} recordings left out: {', '.join(told)}" if told else "")
 
 

@@ -55,7 +55,7 @@ class Material:
                 else:
                     self._measure_recording(sound, encoder)
             except InputError as error:
-                failed[sound.digest] = str(error)
+                failed[sound.digest] = str(error).removeprefix(f"{sound.path.parent}/")
         return failed
 
     def recording(self, sound: Sound) -> tuple[np.ndarray, list[Phone]]:

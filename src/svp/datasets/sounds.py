@@ -177,9 +177,9 @@ def split_sounds(
 
 def split_motions(sounds: Sequence[Sound]) -> dict[Split, list[Sound]]:
     """Real clips by the split they have in their dataset; of a split it lacks, those of `train` take the place."""
-    train = [sound for sound in sounds if sound.split == "train"]
-    others: tuple[Split, ...] = ("val", "test")
-    return {"train": train} | {part: [sound for sound in sounds if sound.split == part] or train for part in others}
+    parts: tuple[Split, ...] = ("train", "val", "test")
+    split = {part: [sound for sound in sounds if sound.split == part] for part in parts}
+    return {part: clips or split["train"] for part, clips in split.items()}
 
 
 def _sha256(text: str) -> str:
