@@ -39,8 +39,8 @@ def main() -> int:
     kept, seconds = 0, 0.0
     for path, match in found:
         emotion, words = EMOTIONS[int(match["emotion"]) - 1], WORDS[int(match["statement"]) - 1]
-        audio = read_audio(path)
         try:
+            audio = read_audio(path)
             phones = align(audio, words, path.name)
         except InputError as error:
             print(error)

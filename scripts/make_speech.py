@@ -3,9 +3,11 @@
 usage: make_speech.py OUT [--sentences 120] [--seed 0]        (needs the program `flite`: apt-get install flite)
 
 Writes X.wav (16 kHz mono), X.txt, X.phones.json ([[phone, start, end], ...], seconds) and X.json (emotion, intensity,
-voice) per utterance. Every sentence is spoken by one of eight voices, four times: plainly, and in one of seven emotions
-at three levels. Pitch and its range, rate, loudness, brightness and pauses go with emotion and level, so that the sound
-carries both. A voice of flite becomes two or three people by another pitch and length of the vocal tract.
+voice, speaker) per utterance. Every sentence is spoken by one of eight voices, four times: plainly, and in one of seven
+emotions at three levels. Pitch and its range, rate, loudness, brightness and pauses go with emotion and level, so that
+the sound carries both. A speaker of flite becomes two or three voices by another pitch and length of the vocal tract;
+`svp puppet` lets no speaker be heard in two splits. flite's `rms` ignores the pitch it is asked for and is given it
+afterwards. Files that are there already are made again.
 """
 
 import argparse
@@ -25,13 +27,17 @@ from scipy.signal import lfilter, resample_poly
 from svp.datasets.phones import PAUSE, Phone, write_phones
 
 RATE = 16000
+HOP = RATE // 100  # of the pitch track
+LOWEST, HIGHEST = 60, 400  # Hz that a voice may have
+VOICED = 0.6  # correlation of a sound with itself one period later, from which on it has a pitch
+DEAF = ("rms",)  # flite's voices that ignore the pitch they are asked for
 LEVELS = (0.0, 0.45, 0.75, 1.0)  # share of the full emotion at intensity 0, 1, 2, 3
 USUAL_LEVEL = 2300.0  # root mean square of a plain sentence, of 32768
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker: flite's voice, mean pitch in Hz, formants (1: its own; more is a shorter vocal tract), rate."""
+    """A voice: flite's speaker, mean pitch in Hz, formants (1: its own; more is a shorter vocal tract), rate."""
 
     flite: str
     pitch: float
@@ -214,6 +220,8 @@ def speak(text: str, path: Path, voice: str, emotion: str, level: int, rng: np.r
         "int_f0_target_stddev": prosody.spread * speaker.pitch / 110.0 / speaker.formants,
     }
     samples, phones = synthesise(with_pauses(text, prosody.pauses, rng), speaker.flite, settings, path)
+    if speaker.flite in DEAF:
+        samples = repitched(samples, settings["int_f0_target_mean"], settings["int_f0_target_stddev"])
     played = Fraction(speaker.formants).limit_denominator(50)
     samples = resample_poly(samples, played.denominator, played.numerator)
     phones = [Phone(phone.name, phone.start / float(played), phone.end / float(played)) for phone in phones]
@@ -222,7 +230,7 @@ def speak(text: str, path: Path, voice: str, emotion: str, level: int, rng: np.r
     samples *= USUAL_LEVEL * loudness / (np.sqrt(np.mean(samples**2)) + 1e-9)
     path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
     write_phones(path.with_suffix(".phones.json"), phones)
-    about = {"emotion": emotion, "intensity": level, "voice": voice, "synthesiser": f"flite {speaker.flite}"}
+    about = {"emotion": emotion, "intensity": level, "voice": voice, "speaker": f"flite {speaker.flite}"}
     path.with_suffix(".json").write_text(json.dumps(about) + "\n", encoding="utf-8")
     partial = path.with_name(f".{path.stem}.partial.wav")
     with wave.open(str(partial), "wb") as file:
@@ -252,6 +260,60 @@ def synthesise(text: str, voice: str, settings: dict[str, float], path: Path) ->
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64)
     raw.unlink()
     return samples, phones
+
+
+def pitch_of(samples: np.ndarray) -> np.ndarray:
+    """Pitch in Hz every HOP samples; 0 where a sound has none or is faint."""
+    window = np.hanning(4 * RATE // LOWEST)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, len(window) // 2), len(window))[::HOP] * window
+
+    def correlation(signals: np.ndarray) -> np.ndarray:
+        return np.fft.irfft(np.abs(np.fft.rfft(signals, 2 * len(window))) ** 2)[..., : RATE // LOWEST]
+
+    found = correlation(frames)
+    loud = found[:, 0] > 0.01 * np.median(found[:, 0])
+    likeness = found / np.maximum(found[:, :1], 1e-9) / (correlation(window) / (window @ window))
+    likeness = likeness[:, RATE // HIGHEST :]
+    peak = (likeness[:, 1:-1] > likeness[:, :-2]) & (likeness[:, 1:-1] > likeness[:, 2:])
+    # Two periods are as alike as one: of the lags that are nearly as good as the best, the first is taken.
+    good = peak & (likeness[:, 1:-1] > np.maximum(0.9 * likeness.max(axis=1, keepdims=True), VOICED))
+    return np.where(loud & good.any(axis=1), RATE / (RATE // HIGHEST + 1 + good.argmax(axis=1)), 0.0)
+
+
+def repitched(samples: np.ndarray, mean: float, spread: float) -> np.ndarray:
+    """Sound whose pitch has another mean and standard deviation, in Hz; its length and its formants stay.
+
+    Periods are cut out around the peaks of the sound and set closer together or further apart (TD-PSOLA, Moulines and
+    Charpentier 1990).
+    """
+    track = pitch_of(samples)
+    voiced = np.flatnonzero(track)
+    if len(voiced) < 2:
+        return samples
+    own = track[voiced]
+    wanted = mean + (own - np.median(own)) * spread / max(own.std(), 1e-9)
+    at, count = np.arange(len(samples)), len(samples)
+    period = RATE / np.interp(at, voiced * HOP, own)
+    new_period = RATE / np.interp(at, voiced * HOP, np.clip(wanted, LOWEST, HIGHEST))
+    marks, place = [], period[0]
+    while place < count - 1:
+        reach = int(0.2 * period[int(place)])
+        first = max(int(place) - reach, 0)
+        marks.append(first + int(np.argmax(samples[first : int(place) + reach + 1])))
+        place = max(marks[-1], place - reach) + period[int(place)]
+    marks = np.array(marks)
+    padding = int(period.max()) + 1
+    padded, result = np.pad(samples, padding), np.zeros(count + 2 * padding)
+    weight, place = np.zeros_like(result), 0.0
+    while place < count:
+        mark = marks[np.abs(marks - place).argmin()]
+        half = int(period[mark])
+        grain = np.hanning(2 * half + 1)
+        to = slice(int(place) + padding - half, int(place) + padding + half + 1)
+        result[to] += grain * padded[mark + padding - half : mark + padding + half + 1]
+        weight[to] += grain
+        place += new_period[int(place)]
+    return (result / np.maximum(weight, 0.3))[padding : padding + count]
 
 
 def with_pauses(text: str, share: float, rng: np.random.Generator) -> str:

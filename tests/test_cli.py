@@ -165,6 +165,17 @@ def test_puppet_wants_one_kind_of_motion(tmp_path):
     assert "--speech" in result.stderr
 
 
+def test_puppet_takes_lengths_and_shares(tmp_path):
+    common = ("puppet", "--portraits", PORTRAIT.parent, "--speech", tmp_path, "-o", tmp_path / "corpus")
+    for wrong, message in (
+        (("--min-frames", 60, "--max-frames", 50), "max_frames 50 is less than min_frames 60"),
+        (("--val", 0.7), "val_fraction 0.7: "),
+        (("--test", 0.6), "test_fraction 0.6: "),
+    ):
+        result = svp(*common, *wrong)
+        assert result.returncode == 2 and message in result.stderr
+
+
 def test_motions_names_what_is_no_dataset(tmp_path):
     result = svp("motions", tmp_path, "-o", tmp_path / "own.safetensors")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1

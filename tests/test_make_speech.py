@@ -56,6 +56,48 @@ def test_pauses_come_between_words_and_leave_them(speech: ModuleType) -> None:
     assert speech.with_pauses(text, 0.0, np.random.default_rng(0)) == text
 
 
+def buzz(pitch: np.ndarray) -> np.ndarray:
+    """A vowel-like sound: harmonics of a pitch (samples,) in Hz under one formant at 700 Hz."""
+    phase = 2 * np.pi * np.cumsum(pitch) / 16000
+    return sum(3000 * np.exp(-(((k * pitch - 700) / 400) ** 2)) * np.cos(k * phase) for k in range(1, 30))
+
+
+def test_pitch_is_measured_and_moved_while_formants_stay(speech: ModuleType) -> None:
+    time = np.arange(16000) / 16000
+    sound = buzz(110 + 10 * np.sin(2 * np.pi * 2 * time))
+    sound[:3200] = np.random.default_rng(0).normal(0, 300, 3200)  # a consonant
+    track = speech.pitch_of(sound)
+    assert (track[:18] > 0).mean() < 0.2
+    np.testing.assert_allclose(track[25:95], 110 + 10 * np.sin(2 * np.pi * 2 * np.arange(25, 95) / 100), atol=2.5)
+    for mean, spread in ((150.0, 20.0), (90.0, 3.0)):
+        moved = speech.repitched(sound, mean, spread)
+        found = speech.pitch_of(moved)[25:95]
+        assert len(moved) == len(sound) and abs(np.median(found) - mean) < 4 and abs(found.std() - spread) < 4
+        power = np.abs(np.fft.rfft(moved[4000:])) ** 2
+        assert abs((power * np.fft.rfftfreq(12000, 1 / 16000)).sum() / power.sum() - 700) < 60
+    silence = np.zeros(8000)
+    assert np.array_equal(speech.repitched(silence, 100.0, 10.0), silence)
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="Debian's flite is not installed")
+def test_every_voice_has_its_pitch_and_the_emotions(speech: ModuleType, tmp_path: Path) -> None:
+    for voice, about in speech.VOICES.items():
+        found = {}
+        for emotion in ("neutral", "sad", "surprised"):
+            path = tmp_path / f"{voice}_{emotion}.wav"
+            level = 3 * (emotion != "neutral")
+            speech.speak("My mother made a map of the village.", path, voice, emotion, level, np.random.default_rng(1))
+            track = speech.pitch_of(32768.0 * read_audio(path))
+            found[emotion] = track[track > 0]
+            wanted = about.pitch * speech.PROSODY[emotion].pitch
+            assert abs(np.median(found[emotion]) / wanted - 1) < 0.16, (voice, emotion)
+        assert np.median(found["sad"]) < 0.92 * np.median(found["neutral"]), voice
+        assert np.median(found["surprised"]) > 1.15 * np.median(found["neutral"]), voice
+        narrow, wide = (np.subtract(*np.percentile(found[emotion], (90, 10))) for emotion in ("sad", "surprised"))
+        assert narrow < wide, voice
+        assert json.loads(path.with_suffix(".json").read_text())["speaker"] == f"flite {about.flite}"
+
+
 @pytest.mark.skipif(shutil.which("flite") is None, reason="Debian's flite is not installed")
 def test_anger_is_loud_and_quick_and_sadness_the_opposite(speech: ModuleType, tmp_path: Path) -> None:
     level, length = {}, {}

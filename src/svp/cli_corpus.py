@@ -35,6 +35,10 @@ def puppet(
     motion_clips: Annotated[
         int, typer.Option(help="Clips of every person that repeat a real one, where --speech is given too.")
     ] = 3,
+    min_frames: Annotated[int, typer.Option(help="Shortest clip in frames, 25 a second.")] = 40,
+    max_frames: Annotated[int, typer.Option(help="Longest clip in frames.")] = 52,
+    val: Annotated[float, typer.Option(help="Share of portraits, and of recordings, for validation.")] = 0.04,
+    test: Annotated[float, typer.Option(help="Share of portraits, and of recordings, for testing.")] = 0.08,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
 ) -> None:
@@ -52,12 +56,14 @@ def puppet(
         emotions_per_identity=emotions_per_identity,
         clips_per_emotion=clips_per_emotion,
         motion_clips=motion_clips,
+        min_frames=min_frames,
+        max_frames=max_frames,
+        val_fraction=val,
+        test_fraction=test,
         seed=seed,
     )
-    rows = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
-    accepted = [row for row in rows if row.status == "ok"]
-    typer.echo(f"{output}: {len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
-         f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rows) - len(accepted)} rejected")  # fmt: skip
+    report = make_corpus(portraits, output, options, speech=speech, motions=motions, workers=workers)
+    typer.echo(f"{output}: {report}")
 
 
 def sheet(

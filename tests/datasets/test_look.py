@@ -8,7 +8,7 @@ import pytest
 
 from svp.datasets.backdrop import BACKDROPS, paint_backdrop
 from svp.datasets.corpus import load_puppet
-from svp.datasets.look import Look, look_of
+from svp.datasets.look import TO_YIQ, Look, look_of
 from svp.face.model import FaceModel
 from svp.face.topology import MOUTH_CORNERS
 
@@ -52,6 +52,24 @@ def test_light_comes_from_its_side_and_colours_turn(portrait: Path) -> None:
     assert face(exposure=-1).mean() < 0.8 * face().mean()
     assert np.ptp(face(saturation=1e-6).mean((0, 1))) < 1 < np.ptp(face().mean((0, 1)))
     assert face(warmth=0.2)[..., 0].mean() > face()[..., 0].mean() > face(warmth=-0.2)[..., 0].mean()
+
+
+def test_hues_turn_by_their_angle_and_contrast_stretches_from_grey() -> None:
+    """In the plane of YIQ's colours hue is an angle; brightness stays."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(90, 166, (32, 32, 3)).astype(np.uint8)  # nothing is clipped
+    face = rng.uniform(4, 28, (478, 3))
+    own = picture.astype(float) @ TO_YIQ.T
+    for angle in (-0.5, 0.3):
+        turned = Look(hue=angle).lit(picture, face).astype(float) @ TO_YIQ.T
+        assert np.abs(turned[..., 0] - own[..., 0]).max() < 1
+        ratio = (turned[..., 1] + 1j * turned[..., 2]) / (own[..., 1] + 1j * own[..., 2])
+        strong = np.hypot(own[..., 1], own[..., 2]) > 15
+        assert np.abs(ratio[strong] - np.exp(1j * angle)).max() < 0.1
+    grey = 127.5
+    for factor in (0.5, 1.5):
+        harder = Look(contrast=factor).lit(picture, face).astype(float)
+        assert np.abs(harder - (grey + factor * (picture.astype(float) - grey))).max() < 1.5
 
 
 def test_a_painted_background_is_behind_the_person(portrait: Path) -> None:

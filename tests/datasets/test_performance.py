@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from svp.datasets.habits import Habits
+from svp.datasets.performance import MAX_GAZE, perform_motion
 from svp.face.gaze import pupil_offsets, units_of_offsets
 from svp.face.model import FaceModel
 from svp.face.motion import NECK
@@ -23,6 +24,19 @@ def test_gaze_becomes_units_and_comes_back() -> None:
     # The model's own irises move by that much.
     moved = model.shape(np.zeros(len(model.identity)), away)[468, 0] - model.neutral[468, 0]
     assert abs(moved / np.linalg.norm(model.neutral[33] - model.neutral[133]) - 0.1) < 0.02
+
+
+def test_a_repeated_clip_says_where_its_eyes_are_painted() -> None:
+    """Real eyes diverge and look further than painted ones can: what is saved is what is shown."""
+    model, rng = FaceModel.load(), np.random.default_rng(0)
+    clip = rng.uniform(0, 1.2, (20, len(model.unit_names)))
+    still = np.tile(np.eye(3), (20, 1, 1)), np.zeros((20, 3))
+    shown = perform_motion(clip, *still, model, (-0.3, 0.3))
+    assert (np.abs(pupil_offsets(clip, model)) > MAX_GAZE).any()
+    np.testing.assert_allclose(pupil_offsets(shown.expression, model), shown.gaze, atol=1e-6)
+    looks = np.array([name.startswith("eyeLook") for name in model.unit_names])
+    np.testing.assert_array_equal(shown.expression[:, looks], units_of_offsets(shown.gaze, model)[:, looks])
+    np.testing.assert_array_equal(shown.expression[:, ~looks], clip[:, ~looks].astype(np.float32))
 
 
 def test_the_head_turns_about_the_neck() -> None:

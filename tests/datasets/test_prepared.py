@@ -157,8 +157,6 @@ def test_an_interrupted_run_continues(dataset: Path, tmp_path: Path) -> None:
     before = (root / "clips" / "ann_1.mp4").stat().st_mtime_ns
     writer.add_clip(make_row("bob", 1, split="val"), make_frames(1), None, make_features(1, seed=1))
     writer.reject(make_row("broken", 0).rejected("cannot be read"))
-    writer.flush()
-    assert len(PreparedDataset(root)) == 2
     writer.finish()
     assert (root / "clips" / "ann_1.mp4").stat().st_mtime_ns == before
     same_files(root, dataset)
@@ -175,6 +173,17 @@ def test_a_finished_dataset_can_grow(dataset: Path, tmp_path: Path) -> None:
     writer.remove("broken")
     assert [row.clip_id for row in writer.finish()] == ["ann_1", "bob", "eve"]
     assert len(PreparedDataset(root)) == 3
+
+
+def test_a_dataset_that_is_being_changed_is_not_read(dataset: Path, tmp_path: Path) -> None:
+    """The manifest of the finished dataset does not know what a run that continues it has replaced so far."""
+    root = tmp_path / "set"
+    shutil.copytree(dataset, root)
+    make_writer(root).add_clip(make_row("bob", 2, split="val"), make_frames(2), None, make_features(2))
+    with pytest.raises(InputError, match=r"set: is being written or was interrupted; finish it with the command"):
+        PreparedDataset(root)
+    make_writer(root).finish()
+    assert len(PreparedDataset(root).clip("bob").frames()) == 2
 
 
 def same_files(root: Path, other: Path) -> None:

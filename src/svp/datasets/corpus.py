@@ -10,7 +10,9 @@ Shapes: N frames, E units.
 """
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,31 +22,61 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
-from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Person, Sound, motion_sounds, plan_corpus, speech_sounds
+from svp.datasets.clip import SAMPLES_PER_FRAME
+from svp.datasets.corpus_plan import ClipPlan, CorpusOptions, Person, find_portraits, known_splits, plan_corpus
 from svp.datasets.cutout import cut_out
 from svp.datasets.look import Look, look_of
 from svp.datasets.manifest import ClipRow
+from svp.datasets.material import Material
 from svp.datasets.performance import Performance, perform_motion, perform_speech
-from svp.datasets.phones import UNKNOWN, frame_phones, read_phones
+from svp.datasets.phones import UNKNOWN, frame_phones
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.puppet import MARGIN, Puppet
+from svp.datasets.sounds import Sound, motion_sounds, speech_sounds
 from svp.errors import InputError
 from svp.face.crop import portrait_crop
 from svp.face.head_kps import head_kps
 from svp.face.landmarks import require_landmarks
 from svp.face.model import FaceModel
-from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.audio import read_audio
 from svp.media.image import read_image
-from svp.media.video import FPS
 from svp.workers import run_jobs
 
 _Job = tuple[Person, Sequence[ClipPlan]]  # all clips of one person
 DIED = "internal error: the process that renders it dies"
-ALPHA_FOLDER = ".alpha"  # alpha of whole recordings while the corpus is being made
+MOST_TOLD = 5  # reasons in a report
+MATERIAL_FOLDER = ".material"  # only while the corpus is being made
 # Share of the crop that may lie above the picture: beyond its edge a crop is mirrored, and a second head would stand on
 # the first. Pictures cut at the hairline reach 0.12 to 0.16, ordinary portraits less than 0.03.
 MAX_ABOVE = 0.1
-SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What a run left in the corpus.
+
+    Attributes:
+        rows: of the manifest, those of clips that could not be made too.
+        left_out: why a recording or real clip is not used, by its name.
+    """
+
+    rows: tuple[ClipRow, ...]
+    left_out: dict[str, str]
+
+    def __str__(self) -> str:
+        accepted = [row for row in self.rows if row.status == "ok"]
+        text = (
+            f"{len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
+            f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(self.rows) - len(accepted)} rejected"
+        )
+        reasons = defaultdict(list)
+        for name, reason in sorted(self.left_out.items()):
+            reasons[reason].append(name)
+        common = sorted(reasons.items(), key=lambda item: -len(item[1]))
+        told = [f"{len(names)} {reason} (such as {names[0]})" for reason, names in common[:MOST_TOLD]]
+        if others := sum(len(names) for _, names in common[MOST_TOLD:]):
+            told.append(f"{others} for other reasons")
+        return text + (f"\n{len(self.left_out)} recordings left out: {', '.join(told)}" if told else "")
 
 
 def make_corpus(
@@ -56,13 +88,14 @@ def make_corpus(
     motions: Path | None = None,
     workers: int = 1,
     progress: bool = True,
-) -> list[ClipRow]:
+) -> CorpusReport:
     """Portraits speak recordings, repeat real clips, or both.
 
     Args:
         portraits: folder of pictures; each is one identity.
-        out: the prepared dataset; a run that was interrupted is continued, and what was made of a picture or recording
-            that has changed since is made again.
+        out: the prepared dataset; a run that was interrupted is continued. What was made of a picture or recording
+            that has changed since is made again, what was made of one that is gone is removed, and the people who stay
+            keep their splits.
         options: what to make.
         speech: folder of recordings (`X.wav` with `X.phones.json` or `X.txt`, and `X.json` if labelled).
         motions: prepared dataset whose expressions and head motion are repeated, with those clips' sound.
@@ -70,7 +103,7 @@ def make_corpus(
         progress: show a progress bar.
 
     Returns:
-        The rows of the manifest, rejected portraits included.
+        The rows of the manifest, rejected clips included, and the recordings that were left out.
 
     Raises:
         InputError: neither speech nor motions, a folder holds nothing usable, or `out` was made with other options.
@@ -80,38 +113,55 @@ def make_corpus(
     if speech is None and motions is None:
         raise InputError("svp puppet: give --speech DIR, --motions DATASET or both")
     sounds: list[Sound] = []
+    left_out: dict[str, str] = {}
     if speech is not None:
-        sounds += speech_sounds(speech, options)
+        sounds, left_out = speech_sounds(speech, options.min_frames)
         load_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
     if motions is not None:
-        sounds += motion_sounds(_motion_dataset(motions, options), options)
-    plans = plan_corpus(portraits, sounds, options)
+        sounds += motion_sounds(_motion_dataset(motions, options), options.min_frames)
+    pictures = find_portraits(portraits)
     motion = "+".join(name for name, folder in (("speech", speech), ("clips", motions)) if folder is not None)
     description = options.model_dump(mode="json") | {"maker": "puppet", "motion": motion}
     writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
     done = writer.done()
-    todo = {person: _undone(writer, done, clips) for person, clips in plans.items()}
-    todo = {person: clips for person, clips in todo.items() if clips}
-    spoken = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips if not clip.sound.real}
+    plans = plan_corpus(pictures, sounds, options, known_splits(done.values()))
+    for clip_id in done.keys() - {clip.row.clip_id for clips in plans.values() for clip in clips}:
+        writer.remove(clip_id)  # of a portrait or recording that is gone
+    todo = {
+        person: undone
+        for person, clips in plans.items()
+        if (undone := [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)])
+    }
+    material = Material(out / MATERIAL_FOLDER)
+    heard = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips}
+    missing = [heard[digest] for digest in sorted(heard) if not material.has(heard[digest])]
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
     ) as bar:
-        missing = [spoken[digest] for digest in sorted(spoken) if not _alpha_path(out, spoken[digest]).exists()]
-        if missing:
-            chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
-            task = bar.add_task("sound features", total=len(missing))
-            encode = partial(_encode, out, options.audio_encoder)
-            for n in run_jobs(chunks, encode, workers, _encoding_died):
-                bar.advance(task, n)
+        chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
+        task = bar.add_task("sounds", total=len(missing), visible=bool(missing))
+        unusable: dict[str, str] = {}
+        for n, failed in run_jobs(chunks, partial(_measure, material, options.audio_encoder), workers, _measuring_died):
+            bar.advance(task, n)
+            unusable |= failed
+        for clip in (clip for clips in todo.values() for clip in clips if clip.sound.digest in unusable):
+            _reject(writer, unusable[clip.sound.digest], clip)
+        todo = {
+            person: usable
+            for person, clips in todo.items()
+            if (usable := [clip for clip in clips if clip.sound.digest not in unusable])
+        }
         task = bar.add_task("puppet clips", total=sum(len(clips) for clips in todo.values()))
-        perform = partial(_perform, writer, motions, options)
+        perform = partial(_perform, writer, material, motions, options)
         for n in run_jobs(list(todo.items()), perform, workers, partial(_rejected, writer, DIED)):
             bar.advance(task, n)
     rows = writer.finish()
-    shutil.rmtree(out / ALPHA_FOLDER, ignore_errors=True)
+    shutil.rmtree(material.folder, ignore_errors=True)
     if not any(row.status == "ok" for row in rows):
-        raise InputError(f"{portraits}: no picture could be used ({rows[0].reason}); see {out}/manifest.parquet")
-    return rows
+        raise InputError(f"{out}: no clip could be made ({rows[0].reason}); correct this first")
+    for digest, reason in unusable.items():
+        left_out[heard[digest].name] = reason
+    return CorpusReport(tuple(rows), left_out)
 
 
 def _motion_dataset(motions: Path, options: CorpusOptions) -> PreparedDataset:
@@ -135,48 +185,20 @@ def _motion_dataset(motions: Path, options: CorpusOptions) -> PreparedDataset:
     return dataset
 
 
-def _undone(writer: DatasetWriter, done: dict[str, ClipRow], clips: Sequence[ClipPlan]) -> list[ClipPlan]:
-    """Clips of a portrait that the dataset lacks, or has of another picture, recording or split.
-
-    What it has of this person beyond the plan is forgotten.
-    """
-    planned = {clip.row.clip_id: clip for clip in clips}
-    for row in done.values():
-        if row.identity == clips[0].row.identity and row.clip_id not in planned:
-            writer.remove(row.clip_id)
-    return [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)]
-
-
 def _is_current(present: ClipRow | None, planned: ClipRow) -> bool:
-    return present is not None and (present.sha256, present.split) == (planned.sha256, planned.split)
+    """Whether a clip is there and was made of the same picture and recording, for the same split and voice."""
+    return present is not None and all(
+        getattr(present, key) == getattr(planned, key) for key in ("sha256", "split", "voice")
+    )
 
 
-def _alpha_path(out: Path, sound: Sound) -> Path:
-    return out / ALPHA_FOLDER / f"{sound.digest}.npy"
+def _measure(material: Material, encoder_id: str, sounds: Sequence[Sound]) -> tuple[int, dict[str, str]]:
+    """Measure some sounds; how many, and why some cannot be used."""
+    return len(sounds), material.measure(encoder_id, sounds)
 
 
-def _encode(out: Path, encoder_id: str, sounds: Sequence[Sound]) -> int:
-    """alpha of whole recordings, once for all clips that use them."""
-    from svp.speech.alpha import is_silent, load_audio_encoder
-
-    encoder = load_audio_encoder(encoder_id)
-    for sound in sounds:
-        audio = read_audio(sound.path)
-        n_frames = len(audio) // SAMPLES_PER_FRAME
-        alpha = encoder.encode(audio, n_frames).numpy().astype(np.float16)
-        if is_silent(audio):
-            alpha = np.zeros_like(alpha)
-        target = _alpha_path(out, sound)
-        target.parent.mkdir(exist_ok=True)
-        partial = target.with_name(f".{target.name}")
-        with partial.open("wb") as file:
-            np.save(file, alpha)
-        partial.replace(target)
-    return len(sounds)
-
-
-def _encoding_died(sounds: Sequence[Sound]) -> int:
-    raise RuntimeError(f"{', '.join(str(sound.path) for sound in sounds)}: the process that encodes these dies")
+def _measuring_died(sounds: Sequence[Sound]) -> tuple[int, dict[str, str]]:
+    raise RuntimeError(f"{', '.join(f'{sound.path}: {sound.name}' for sound in sounds)}: reading these kills a process")
 
 
 def load_puppet(portrait: Path, size: int, look: Look | None = None) -> Puppet:
@@ -204,7 +226,7 @@ def load_puppet(portrait: Path, size: int, look: Look | None = None) -> Puppet:
     return Puppet(cutout.composed(), points, FaceModel.load(), cutout)
 
 
-def _perform(writer: DatasetWriter, motions: Path | None, options: CorpusOptions, job: _Job) -> int:
+def _perform(writer: DatasetWriter, material: Material, motions: Path | None, options: CorpusOptions, job: _Job) -> int:
     """All clips of one person; runs in a worker."""
     person, clips = job
     cv2.setNumThreads(1)
@@ -215,7 +237,11 @@ def _perform(writer: DatasetWriter, motions: Path | None, options: CorpusOptions
         return _rejected(writer, str(error), job)
     dataset = PreparedDataset(motions) if motions else None
     for clip in clips:
-        audio, alpha, phones, performance = _material(writer.root, person, clip, dataset, puppet.yaw_range)
+        try:
+            audio, alpha, phones, performance = _heard(material, person, clip, dataset, puppet.yaw_range)
+        except InputError as error:
+            _reject(writer, str(error), clip)
+            continue
         moved = [
             puppet.move(*pose)
             for pose in zip(
@@ -237,8 +263,12 @@ def _perform(writer: DatasetWriter, motions: Path | None, options: CorpusOptions
 def _rejected(writer: DatasetWriter, reason: str, job: _Job) -> int:
     """All clips of one person are set aside."""
     for clip in job[1]:
-        writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(reason))
+        _reject(writer, reason, clip)
     return len(job[1])
+
+
+def _reject(writer: DatasetWriter, reason: str, clip: ClipPlan) -> None:
+    writer.reject(clip.row.model_copy(update={"frames": 0}).rejected(reason))
 
 
 def _frames(puppet: Puppet, moved: Sequence[Any], size: int) -> Iterator[np.ndarray]:
@@ -247,8 +277,12 @@ def _frames(puppet: Puppet, moved: Sequence[Any], size: int) -> Iterator[np.ndar
         yield frame if puppet.size == size else cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _material(
-    out: Path, person: Person, clip: ClipPlan, dataset: PreparedDataset | None, yaw_range: tuple[float, float]
+def _heard(
+    material: Material,
+    person: Person,
+    clip: ClipPlan,
+    dataset: PreparedDataset | None,
+    yaw_range: tuple[float, float],
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, Performance]:
     """Sound (samples,), alpha (N,A), phones (N,) and motion of a clip."""
     model = FaceModel.load()
@@ -256,13 +290,14 @@ def _material(
     if clip.sound.real:
         assert dataset is not None
         real = dataset.clip(clip.sound.name)
-        performance = perform_motion(real.features("expression"), real.features("landmarks"), model, yaw_range)
+        rotation, translation = material.head(clip.sound)
+        performance = perform_motion(
+            real.features("expression", start, stop), rotation[start:stop], translation[start:stop], model, yaw_range
+        )
         sound = real.audio(start, stop) if real.row.has_sound else None
-        unknown = np.full(clip.row.frames, UNKNOWN, np.int16)
-        return sound, real.features("audio", start, stop), unknown, performance.part(start, stop)
+        return sound, real.features("audio", start, stop), np.full(clip.row.frames, UNKNOWN, np.int16), performance
     audio = read_audio(clip.sound.path)
-    alpha = np.load(_alpha_path(out, clip.sound), mmap_mode="r")[start:stop]
-    phones = read_phones(clip.sound.path)
+    alpha, phones = material.recording(clip.sound)
     performance = perform_speech(
         phones,
         audio,
@@ -276,4 +311,4 @@ def _material(
         yaw_range,
     )
     sound = audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
-    return sound, np.asarray(alpha), frame_phones(phones, start, clip.row.frames), performance
+    return sound, np.asarray(alpha[start:stop]), frame_phones(phones, start, clip.row.frames), performance

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from svp.errors import InputError
 
 MANIFEST_NAME = "manifest.parquet"
+MAX_ID = 200  # characters of a clip id
 
 Split = Literal["train", "val", "test"]
 
@@ -64,7 +65,7 @@ class ClipRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    clip_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=200)
+    clip_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=MAX_ID)
     source: str
     sha256: str
     identity: str = Field(min_length=1)

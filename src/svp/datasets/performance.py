@@ -111,29 +111,42 @@ def perform_speech(
 
 
 def perform_motion(
-    expression: np.ndarray, landmarks: np.ndarray, model: FaceModel, yaw_range: tuple[float, float]
+    expression: np.ndarray,
+    rotation: np.ndarray,
+    translation: np.ndarray,
+    model: FaceModel,
+    yaw_range: tuple[float, float],
 ) -> Performance:
-    """Repeat the motion of a real clip.
+    """Repeat the motion of a real clip, or of some of its frames.
 
-    The clip's expression is taken as it is (it holds the style); its head pose is taken relative to its mean direction
-    and kept within what a photo can show.
+    The clip's expression is taken as it is (it holds the style), but for the eyes, which both look where the mean of
+    the two looked; head and gaze are kept within what a photo can show.
 
     Args:
         expression: (N,E) of the clip, in the model's units.
-        landmarks: (N,478,3) of the clip, in pixels.
+        rotation, translation: (N,3,3) and (N,3), as `measure_head` gives them.
         yaw_range: of the puppet.
+    """
+    gaze = np.clip(pupil_offsets(expression, model), -MAX_GAZE, MAX_GAZE)
+    shown = _with_gaze(np.clip(expression, 0, 1.5), gaze, model)
+    return Performance(shown, _limited(rotation, yaw_range), _limited_shift(translation), gaze)
+
+
+def measure_head(landmarks: np.ndarray, model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+    """Head motion of a real clip, from its landmarks (N,478,3) in pixels.
+
+    Returns:
+        Rotation (N,3,3) relative to the clip's mean direction, and translation (N,3) from its median place in pupil
+        distances; no depth.
     """
     fit = fit_clip(landmarks, model)
     rotation = np.asarray(fit.rotation, np.float64)
     u, _, vt = np.linalg.svd(rotation.mean(0))
     middle = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
-    relative = _limited(rotation @ middle.T, yaw_range)
     pupils = np.linalg.norm(landmarks[:, PUPIL_RIGHT, :2] - landmarks[:, PUPIL_LEFT, :2], axis=1)
     place = np.zeros((len(landmarks), 3))
     place[:, :2] = np.asarray(fit.translation, np.float64)[:, :2] / np.median(pupils)
-    translation = _limited_shift(place - np.median(place, axis=0))
-    gaze = np.clip(pupil_offsets(expression, model), -MAX_GAZE, MAX_GAZE)
-    return Performance(np.clip(expression, 0, 1.5).astype(np.float32), relative, translation, gaze)
+    return rotation @ middle.T, place - np.median(place, axis=0)
 
 
 def _real_head(

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -36,19 +37,40 @@ class Phone:
     end: float
 
 
+def times_of(wav: Path) -> Path:
+    """Where the phone times of a recording are, if it has them."""
+    return wav.with_suffix(".phones.json")
+
+
+def words_of(wav: Path) -> Path:
+    """Where the words of a recording are, if it has them."""
+    return wav.with_suffix(".txt")
+
+
 def read_phones(wav: Path) -> list[Phone]:
     """Phones of a recording in order: from `X.phones.json` beside it, else by alignment with the words of `X.txt`.
 
     Raises:
         InputError: neither file is there, or what is there cannot be used.
     """
-    timed = wav.with_suffix(".phones.json")
-    if timed.is_file():
-        return _from_json(timed)
-    words = wav.with_suffix(".txt")
+    times, words = times_of(wav), words_of(wav)
+    if times.is_file():
+        return load_phones(times)
     if not words.is_file():
-        raise InputError(f"{wav}: no phone times; put {timed.name} or the spoken words as {words.name} beside it")
-    return align(read_audio(wav), words.read_text(encoding="utf-8"), str(words))
+        raise InputError(f"{wav}: no phone times; put {times.name} or the spoken words as {words.name} beside it")
+    return align(read_audio(wav), read_words(words), str(words))
+
+
+def read_words(path: Path) -> str:
+    """What `X.txt` says.
+
+    Raises:
+        InputError: the file cannot be read as UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not a text in UTF-8 ({error}); save it again as UTF-8") from error
 
 
 def frame_phones(phones: Sequence[Phone], start: int, n_frames: int) -> np.ndarray:
@@ -64,11 +86,16 @@ def frame_phones(phones: Sequence[Phone], start: int, n_frames: int) -> np.ndarr
     return numbers
 
 
-def _from_json(path: Path) -> list[Phone]:
+def load_phones(path: Path) -> list[Phone]:
+    """Phones in order, as `X.phones.json` lists them.
+
+    Raises:
+        InputError: the file is not such a list.
+    """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         phones = [Phone(str(name).lower(), float(start), float(end)) for name, start, end in entries]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise InputError(f"{path}: not a list of [phone, start, end] ({error}); write it anew") from error
     last = 0.0
     for phone in phones:
@@ -79,9 +106,15 @@ def _from_json(path: Path) -> list[Phone]:
 
 
 def write_phones(path: Path, phones: Sequence[Phone]) -> None:
-    """Write `X.phones.json`, as `read_phones` reads it."""
+    """Write `X.phones.json`, as `load_phones` reads it."""
     entries = [[phone.name, round(phone.start, 3), round(phone.end, 3)] for phone in phones]
     path.write_text(json.dumps(entries) + "\n", encoding="utf-8")
+
+
+def require_aligner(name: Path | str) -> None:
+    """Raises an InputError, which names what is to be aligned, if pocketsphinx is missing."""
+    if find_spec("pocketsphinx") is None:
+        raise InputError(f"{name}: aligning needs pocketsphinx; pip install 'svp-portrait[speech]'")
 
 
 def align(audio: np.ndarray, words: str, name: str) -> list[Phone]:
@@ -95,10 +128,9 @@ def align(audio: np.ndarray, words: str, name: str) -> list[Phone]:
     Raises:
         InputError: pocketsphinx is missing, a word is not in its dictionary, or the words do not fit the sound.
     """
-    try:
-        from pocketsphinx import Decoder
-    except ImportError as error:
-        raise InputError(f"{name}: aligning needs pocketsphinx; pip install 'svp-portrait[speech]'") from error
+    require_aligner(name)
+    from pocketsphinx import Decoder
+
     text = " ".join(re.findall(r"[a-z']+", re.sub(r"\([^)]*\)|<[^>]*>", " ", words.lower())))
     decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None)
     unknown = [word for word in text.split() if decoder.lookup_word(word) is None]

@@ -1,7 +1,6 @@
 """`svp prepare`: a folder of clips becomes a prepared dataset; what cannot be used is set aside with its reason."""
 
 import re
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from svp.media.hashing import sha256_file
 from svp.media.video import FPS
 from svp.workers import run_jobs
 
-FLUSH_SECONDS = 60.0
 INTERNAL = "internal error: "  # such a clip is tried again by the next run
 
 
@@ -136,7 +134,7 @@ def prepare_folder(
         [clip.identity for clip in sources], kept, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
     )
     jobs = _jobs(sources, splits, writer, options)
-    n_kept, flushed = 0, time.monotonic()
+    n_kept = 0
     columns = (
         TextColumn("preparing"),
         BarColumn(),
@@ -151,9 +149,6 @@ def prepare_folder(
             n_kept += unchanged
             counts.update(row.status for row in rows)
             bar.update(task, advance=1, description=f"{counts['ok']} clips, {counts['rejected']} rejected")
-            if time.monotonic() - flushed > FLUSH_SECONDS:
-                writer.flush()
-                flushed = time.monotonic()
     everything = writer.finish()
     return PrepareReport(
         tuple(row for row in everything if row.status == "ok"),

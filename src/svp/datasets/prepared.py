@@ -34,6 +34,7 @@ from svp.media.video import FPS, VideoWriter
 
 FORMAT_VERSION = 1
 DATASET_NAME = "dataset.json"
+ROWS_NAME = "rows"
 FEATURES: dict[str, tuple[str, tuple[int | None, ...]]] = {  # dtype on disk, shape after the frames (None: any)
     "expression": ("float32", (None,)),
     "audio": ("float16", (None,)),
@@ -50,8 +51,9 @@ class DatasetWriter:
     """Writes a prepared dataset; its plain attributes let copies of it work in several processes.
 
     A clip's files appear whole and its row last, as a small file in `rows/`; these count until `finish`.
-    A run killed at any moment is continued by making a writer again and skipping the clips of `done()`. All methods
-    may be called in any process, except `flush` and `finish`: one process calls these.
+    A run killed at any moment is continued by making a writer again and skipping the clips of `done()`; nobody reads
+    the dataset before a run has finished, as the manifest of an earlier one does not tell what has been replaced. All
+    methods may be called in any process, except `finish`: one process calls it.
 
     Args:
         root: folder of the dataset, made if missing.
@@ -118,7 +120,7 @@ class DatasetWriter:
 
     @property
     def _rows(self) -> Path:
-        return self.root / "rows"
+        return self.root / ROWS_NAME
 
     def add_clip(
         self,
@@ -208,15 +210,10 @@ class DatasetWriter:
             or all((self.root / file).is_file() for file in clip_files(row.clip_id).values())
         }
 
-    def flush(self) -> list[ClipRow]:
-        """Write the manifest of the clips that are done so far; returns its rows, sorted by clip id."""
+    def finish(self) -> list[ClipRow]:
+        """Write the manifest and clear what only a running preparation needs; returns its rows, sorted by clip id."""
         rows = sorted(self.done().values(), key=lambda row: row.clip_id)
         write_manifest(self.root / MANIFEST_NAME, rows)
-        return rows
-
-    def finish(self) -> list[ClipRow]:
-        """Write the final manifest and clear what only a running preparation needs."""
-        rows = self.flush()
         shutil.rmtree(self.root / _PARTIAL)
         (self.root / _PARTIAL).mkdir()
         os.replace(self._rows, self.root / _PARTIAL / "rows")  # rows/ is whole or gone
@@ -233,12 +230,18 @@ class PreparedDataset:
         size, expression_encoder, audio_encoder: as in dataset.json.
 
     Raises:
-        InputError: no such dataset, another format version, or files of accepted clips are missing.
+        InputError: no such dataset, one that is not finished, another format version, or files of accepted clips are
+            missing.
     """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.description = read_description(self.root)
+        if (self.root / ROWS_NAME).is_dir():
+            raise InputError(
+                f"{self.root}: is being written or was interrupted; "
+                "finish it with the command that began it (`svp prepare` with --resume)"
+            )
         self.options: dict[str, Any] = self.description["options"]
         self.size: int = self.description["size"]
         self.expression_encoder: str = self.description["expression_encoder"]

@@ -109,6 +109,7 @@ class Puppet:
         self._head_share = mesh.head_share(source, self._rings)[:, None]
         self._vertices = np.concatenate([self._lips_apart(source)[:N_SURFACE, :2], self._rings[:, :2]])
         self._orientation = np.sign(_areas(self._vertices, self._triangles[self._n_behind :]).sum())
+        self._seen = (_areas(self._vertices, self._triangles) * self._orientation > 0)[:, None]
         self._eyes = tuple(
             Eye(portrait, source, opening, iris)
             for opening, iris in ((topology.EYE_RIGHT, topology.IRIS_RIGHT), (topology.EYE_LEFT, topology.IRIS_LEFT))
@@ -204,9 +205,10 @@ class Puppet:
         ab, ac, sab, sac = b - a, c - a, sb - sa, sc - sa
         by_x = (sab * ac[:, 1:] - sac * ab[:, 1:]) / safe
         by_y = (sac * ab[:, :1] - sab * ac[:, :1]) / safe
-        # What is seen almost from its edge shows its middle: beyond its own pixels an exact map runs wild.
+        # What is seen almost from its edge shows its middle: beyond its own pixels an exact map runs wild. So does what
+        # is turned away in the portrait: it would show the cheek in front of it, mirrored.
         stretch = np.maximum(np.abs(by_x).max(1), np.abs(by_y).max(1))[:, None]
-        tame = np.minimum(1, MAX_STRETCH / np.maximum(stretch, 1e-9))
+        tame = self._seen * np.minimum(1, MAX_STRETCH / np.maximum(stretch, 1e-9))
         by_x, by_y = by_x * tame, by_y * tame
         middle = (a + b + c) / 3
         offset = (sa + sb + sc) / 3 - by_x * middle[:, :1] - by_y * middle[:, 1:]

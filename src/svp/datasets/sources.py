@@ -67,7 +67,7 @@ def folder_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource
         suffixes = " ".join(sorted(VIDEO_SUFFIXES))
         raise InputError(f"{folder}: holds no video ({suffixes}); name the folder that holds the clips")
     sources = []
-    clip_ids = _clip_ids(labels)
+    clip_ids = safe_ids(labels)
     for name, values in labels.items():
         parent = Path(name).parent
         known = {"identity": parent.as_posix() if parent.name else Path(name).stem} | values
@@ -112,6 +112,24 @@ def assign_splits(
     return splits
 
 
+def safe_ids(names: Iterable[str]) -> dict[str, str]:
+    """A unique id of at most 160 characters per file name (a path with forward slashes) that is safe as a file name.
+
+    It is the name without its suffix where possible. A short hash tells apart what would meet otherwise: names that
+    differ in their suffix or in letters that are replaced, and names that look like a part of another clip.
+    """
+    spoken = {name: Path(name).with_suffix("").as_posix().replace("/", "-") for name in names}
+    safe = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip("._-") for name, text in spoken.items()}
+    meeting = Counter(clip_id.lower() for clip_id in safe.values())
+    ids = {}
+    for name, clip_id in safe.items():
+        clear = clip_id == spoken[name] and meeting[clip_id.lower()] == 1 and len(clip_id) <= 150
+        if not clear or re.search(PART_PATTERN, clip_id):
+            clip_id = f"{clip_id[:150]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
+        ids[name] = clip_id
+    return ids
+
+
 def _video_names(folder: Path, exclude: Path | None) -> list[str]:
     names = []
     skipped = exclude.resolve() if exclude is not None else None
@@ -152,21 +170,3 @@ def _read_csv(path: Path) -> dict[str, dict[str, str]]:
             raise InputError(f"{path}: line {number}: {name} is listed twice; keep one line per file")
         labels[name] = values
     return labels
-
-
-def _clip_ids(names: Iterable[str]) -> dict[str, str]:
-    """A unique id per name that is safe as a file name.
-
-    It is the name itself where possible. A short hash tells apart what would meet otherwise: names that differ in
-    their suffix or in letters that are replaced, and names that look like a part of another clip.
-    """
-    spoken = {name: Path(name).with_suffix("").as_posix().replace("/", "-") for name in names}
-    safe = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip("._-") for name, text in spoken.items()}
-    meeting = Counter(clip_id.lower() for clip_id in safe.values())
-    ids = {}
-    for name, clip_id in safe.items():
-        clear = clip_id == spoken[name] and meeting[clip_id.lower()] == 1 and len(clip_id) <= 150
-        if not clear or re.search(PART_PATTERN, clip_id):
-            clip_id = f"{clip_id[:150]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
-        ids[name] = clip_id
-    return ids
