@@ -83,16 +83,16 @@ def _warnings(report: Report) -> Iterator[str]:
 
 
 def _unmeasured(report: Report) -> Iterator[str]:
-    for (system, reason), names in problem_groups(report).items():
-        yield f"- {system}: {reason}: {', '.join(names)}"
+    for (system, problem), names in problem_groups(report).items():
+        yield f"- {system}: {problem}: {', '.join(names)}"
     silent = (
-        ((row.system, reason, tuple(clips)), metric.name)
+        ((row.system, (reason, tuple(clips))), metric.name)
         for metric in report.metrics
         for row in metric.rows
         for reason, clips in row.unmeasured.items()
     )
-    said = (((tuple(metrics), *why), system) for (system, *why), metrics in _grouped(silent).items())
-    for (metrics, reason, clips), systems in _grouped(said).items():
+    said = (((tuple(metrics), why), system) for (system, why), metrics in _grouped(silent).items())
+    for (metrics, (reason, clips)), systems in _grouped(said).items():
         yield f"- {', '.join(metrics)} of {', '.join(systems)}: {reason}: {', '.join(clips)}"
 
 
