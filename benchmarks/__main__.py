@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: python -m benchmarks [conditions faces puppets speech]."""
+"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces puppets speech]."""
 
 import platform
 import subprocess
@@ -6,9 +6,15 @@ import sys
 
 import torch
 
-from benchmarks import conditions, faces, puppets, speech
+from benchmarks import conditions, evaluation, faces, puppets, speech
 
-ALL = {"conditions": conditions.run, "faces": faces.run, "puppets": puppets.run, "speech": speech.run}
+ALL = {
+    "conditions": conditions.run,
+    "evaluation": evaluation.run,
+    "faces": faces.run,
+    "puppets": puppets.run,
+    "speech": speech.run,
+}
 
 
 def main() -> None:

@@ -234,7 +234,8 @@ def evaluate(
         need_folder(place)
     from svp.diffusion.model_folder import find_model
     from svp.evaluation.evaluate import evaluate as run
-    from svp.evaluation.page import write_html, write_markdown
+    from svp.evaluation.markdown import write_markdown
+    from svp.evaluation.page import write_html
     from svp.evaluation.registry import choose
     from svp.speech.package import cache_dir
 

@@ -22,8 +22,13 @@ SMILE = {"mouthSmile": 0.7, "cheekSquint": 0.4}
 FROWN = {"mouthFrown": 0.7, "browDown": 0.8, "browInnerUp": 0.3}
 
 
-def performed(person: str, mood: dict[str, float]) -> list[np.ndarray]:
-    """A person of the samples who opens the mouth with the loudness of a sentence, nods, and blinks twice."""
+def performed(
+    person: str, mood: dict[str, float], gaze: tuple[float, float] = (0.0, 0.0), shift: tuple[float, float] = (0.0, 0.0)
+) -> list[np.ndarray]:
+    """A person of the samples who opens the mouth with the loudness of a sentence, nods, and blinks twice.
+
+    `gaze` is an offset of the pupils in eye widths, `shift` one of the head in pupil distances, right and down.
+    """
     units = FaceModel.load().unit_names
     puppet = load_puppet(SAMPLES / "portraits" / f"{person}.png", SIZE)
     heard = loudness(read_audio(SPEECH), FRAMES)
@@ -32,7 +37,7 @@ def performed(person: str, mood: dict[str, float]) -> list[np.ndarray]:
         shut = 1.0 if n % 50 in (30, 31, 32) else 0.0
         expression = expand(mood | {"jawOpen": 0.5 * float(heard[n]), "eyeBlink": shut}, units)
         turn = cv2.Rodrigues(np.array([0.06 * np.sin(n / 9), 0.1 * np.sin(n / 17), 0.0]))[0]
-        frames.append(puppet.render(expression, turn))
+        frames.append(puppet.render(expression, turn, np.array(shift), np.array(gaze)))
     return frames
 
 
@@ -54,6 +59,13 @@ def blurred(frame: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(frame, None, 1.5)
 
 
+def fading(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """Frames that grow softer and darker until the end."""
+    last = len(frames) - 1
+    soft = [cv2.GaussianBlur(frame, None, 0.2 + 1.8 * n / last) for n, frame in enumerate(frames)]
+    return [np.round(frame * (1 - 0.3 * n / last)).astype(np.uint8) for n, frame in enumerate(soft)]
+
+
 CHANGES: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
     "copy": lambda frames: frames,
     "noise": lambda frames: [noisy(frame) for frame in frames],
@@ -62,4 +74,8 @@ CHANGES: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
     "frozen": lambda frames: [frames[0]] * len(frames),
     "person": lambda frames: performed("bianca", SMILE),
     "emotion": lambda frames: performed("ada", FROWN),
+    "gaze": lambda frames: performed("ada", SMILE, gaze=(0.15, 0.0)),
+    "shift": lambda frames: performed("ada", SMILE, shift=(0.15, 0.0)),
+    "fade": fading,
+    "swap": lambda frames: frames[: FRAMES // 2] + performed("bianca", SMILE)[FRAMES // 2 :],
 }

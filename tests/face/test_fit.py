@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from svp.face.fit import fit_clip
+from svp.face.fit import fit_clip, part_identity
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.pose import Pose, rotation_from_angles, yaw_pitch_roll
@@ -110,6 +110,19 @@ def test_recovers_pose_identity_and_picture() -> None:
     assert np.abs(face - true_face)[:, :2].mean() < 0.4 * np.abs(neutral - true_face)[:, :2].mean()
     error = np.linalg.norm((fit.project(MODEL) - landmarks)[:, :468, :2], axis=-1) / pose.scale[:, None]
     assert np.median(error) < 2 * NOISE
+
+
+def test_the_identity_of_a_part_is_that_of_its_frames_alone() -> None:
+    rng = np.random.default_rng(4)
+    expression = random_performance(rng, [[unit] for unit in (JAW, *SMILE)], 25)
+    first, second = (perform(rng, expression)[0] for _ in range(2))  # two persons in one clip
+    both = np.concatenate([first, second])
+    fit, flat = fit_clip(both, MODEL), np.zeros(52)
+    for part, alone in ((slice(25), first), (slice(25, 50), second)):
+        face = MODEL.shape(part_identity(both, fit, part, MODEL), flat)
+        expected = MODEL.shape(fit_clip(alone, MODEL).identity, flat)
+        whole = MODEL.shape(fit.identity, flat)
+        assert np.abs(face - expected).mean() < 0.15 * np.abs(whole - expected).mean()
 
 
 def test_what_a_face_always_does_is_kept() -> None:

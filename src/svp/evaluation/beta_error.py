@@ -34,4 +34,5 @@ BETA_ERROR = Metric(
     ),
     measure,
     parts=parts,
+    framewise=True,
 )  # fmt: skip

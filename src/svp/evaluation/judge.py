@@ -26,7 +26,10 @@ class VideoResult:
 
     Attributes:
         system, name: whose video it is, and its name; the truth is judged like a system.
+        input: name of its reference, which several samples of one input share.
         frames: its length.
+        true_frames: length of its reference; None where there is none.
+        size: (height, width) in pixels.
         failure: why nothing could be measured, "" otherwise.
         values, parts, curves, features: see the metrics in `metric.py`.
         reasons: why a metric says nothing.
@@ -34,13 +37,21 @@ class VideoResult:
 
     system: str
     name: str
+    input: str
     frames: int = 0
+    true_frames: int | None = None
+    size: tuple[int, int] = (0, 0)
     failure: str = ""
     values: dict[str, float] = field(default_factory=dict)
     parts: dict[str, Mapping[str, float]] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
     features: dict[str, np.ndarray] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shared_frames(self) -> int:
+        """Frames that it and its reference both have."""
+        return self.frames if self.true_frames is None else min(self.frames, self.true_frames)
 
 
 def judge(
@@ -54,7 +65,8 @@ def judge(
     paths = {f"{video.system}/{video.name}": video.path for video in clips.videos}
     if clips.truth is not None:
         paths[TRUTH] = clips.truth
-    seen = observe(paths, TRUTH if clips.truth is not None else None, cache)
+    with_face = any(metric.about.uses != "pixels" for metric in metrics)
+    seen = observe(paths, TRUTH if clips.truth is not None else None, cache, with_face)
     facts, centroids = dict(seen.videos), {}
     if style_encoder is not None:
         centroids = _centroids(style_encoder)
@@ -66,14 +78,14 @@ def judge(
     if isinstance(truth, VideoFacts):
         equal = PixelFacts(np.full(len(truth), BEST), np.ones(len(truth)))
         pair = Pair(truth, truth, equal, emotion=clips.emotion, centroids=centroids)
-        results.append(_measured(VideoResult(TRUTH, clips.name, len(truth)), pair, metrics))
+        results.append(_measured(TRUTH, clips.name, clips.name, pair, metrics))
     elif truth is not None:
-        results.append(VideoResult(TRUTH, clips.name, failure=truth))
+        results.append(VideoResult(TRUTH, clips.name, clips.name, failure=truth))
     for video in clips.videos:
         key = f"{video.system}/{video.name}"
         found = facts[key]
         if isinstance(found, str):
-            results.append(VideoResult(video.system, video.name, failure=found))
+            results.append(VideoResult(video.system, video.name, clips.name, failure=found))
             continue
         rivals = [other for other in clips.videos if other.system == video.system and other.name != video.name]
         siblings = [facts[f"{other.system}/{other.name}"] for other in rivals]
@@ -85,12 +97,14 @@ def judge(
             clips.emotion,
             centroids,
         )
-        results.append(_measured(VideoResult(video.system, video.name, len(found)), pair, metrics))
+        results.append(_measured(video.system, video.name, clips.name, pair, metrics))
     return results
 
 
-def _measured(result: VideoResult, pair: Pair, metrics: Sequence[AnyMetric]) -> VideoResult:
-    """The result with what the metrics say of the pair."""
+def _measured(system: str, name: str, given: str, pair: Pair, metrics: Sequence[AnyMetric]) -> VideoResult:
+    """What the metrics say of a pair, the video of that system and name made from an input."""
+    true_frames = None if pair.truth is None else len(pair.truth)
+    result = VideoResult(system, name, given, len(pair.video), true_frames, pair.video.size)
     for metric in metrics:
         name = metric.about.name
         try:
@@ -116,4 +130,4 @@ def _style_measure(folder: Path) -> StyleMeasure:
 
 @lru_cache(maxsize=1)
 def _centroids(folder: Path) -> dict[str, StylePrior]:
-    return gallery_centroids(_style_measure(folder).encoder)
+    return gallery_centroids(_style_measure(folder).fingerprint)

@@ -43,6 +43,7 @@ def in_pupil_distances(pair: Pair, points: Sequence[int]) -> float:
 F_LMD = Metric(
     About("f_lmd", "F-LMD", "px at 512", "lower", "face", SOURCE.format(n=68), PITFALL),
     partial(in_pixels, points=FACE_68),
+    framewise=True,
 )
 M_LMD = Metric(
     About(
@@ -55,6 +56,7 @@ M_LMD = Metric(
         f"{PITFALL} The mouths are not moved onto each other.",
     ),
     partial(in_pixels, points=MOUTH_20),
+    framewise=True,
 )
 F_LMD_PUPILS = Metric(
     About(
@@ -62,6 +64,7 @@ F_LMD_PUPILS = Metric(
         f"{PITFALL} Free of the size of the face in the picture.",
     ),
     partial(in_pupil_distances, points=FACE_68),
+    framewise=True,
 )  # fmt: skip
 M_LMD_PUPILS = Metric(
     About(
@@ -69,4 +72,5 @@ M_LMD_PUPILS = Metric(
         f"{PITFALL} Free of the size of the face in the picture.",
     ),
     partial(in_pupil_distances, points=MOUTH_20),
+    framewise=True,
 )  # fmt: skip

@@ -83,6 +83,7 @@ LIP_CORRELATION = Metric(
         "1 is not to be had by a system that is given only the sound.",
     ),
     against_truth,
+    framewise=True,
 )  # fmt: skip
 LIP_LAG = Metric(
     About(
@@ -91,6 +92,7 @@ LIP_LAG = Metric(
         "A mouth that hardly follows the true one has a lag by chance: read it beside the correlation.",
     ),
     lag,
+    framewise=True,
 )  # fmt: skip
 LIP_SOUND = Metric(
     About(

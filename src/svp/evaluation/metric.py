@@ -98,11 +98,13 @@ class Metric:
         about: what a report prints.
         measure: the figure of a pair; raises Unmeasurable with the reason.
         parts: a figure per part (per unit of the face, say), by name.
+        framewise: the video is laid over the truth frame by frame; only frames that both have count.
     """
 
     about: About
     measure: Callable[[Pair], float]
     parts: Callable[[Pair], Mapping[str, float]] | None = None
+    framewise: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from svp.speech.alpha import is_silent
 from svp.speech.loudness import loudness
 
 LEAST_SIDE: Final = 256  # the face finder is shown smaller pictures enlarged to about this
+NO_FACE_ASKED: Final = "no metric of this report looks at the face"
 FIT: Final = ("identity", "expression", "rotation", "translation", "scale")
 
 
@@ -46,19 +47,22 @@ class Observation:
     pixels: Mapping[str, PixelFacts | str]
 
 
-def observe(videos: Mapping[str, Path], truth: str | None, cache: MeasurementCache) -> Observation:
+def observe(
+    videos: Mapping[str, Path], truth: str | None, cache: MeasurementCache, with_face: bool = True
+) -> Observation:
     """Measure videos of one name.
 
     Args:
         videos: paths by any keys, that of the truth among them.
         truth: key of the true one; None if there is none.
         cache: what it knows is not measured again.
+        with_face: False leaves landmarks, fit and embedding out, which take most of the time.
     """
     watched: dict[str, _Watched] = {}
     facts: dict[str, VideoFacts | str] = {}
     for key, path in videos.items():
         try:
-            watched[key] = _Watched(path, cache)
+            watched[key] = _Watched(path, cache, with_face)
         except OSError as error:
             facts[key] = f"cannot be read ({error.strerror})"
     true = watched.get(truth) if truth is not None else None
@@ -85,10 +89,10 @@ class _Watched:
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path, cache: MeasurementCache) -> None:
+    def __init__(self, path: Path, cache: MeasurementCache, with_face: bool) -> None:
         self.path, self.cache, self.digest = path, cache, sha256_file(path)
-        self.known = _known_facts(cache, self.digest, path.name)
-        self.observer = VideoObserver() if self.known is None else None
+        self.known = _known_facts(cache, self.digest, path.name, with_face)
+        self.observer = VideoObserver(with_face) if self.known is None else None
         self.true: _Watched | None = None
         self.comparison: PixelComparison | None = None
         self.compared: PixelFacts | str = NO_TRUTH
@@ -138,7 +142,7 @@ class _Watched:
         if self.failure:
             return self.failure
         facts = self.observer.facts(self.path, self.digest)
-        _keep_facts(self.cache, facts)
+        _keep_facts(self.cache, facts, self.observer.detector is not None)
         return facts
 
     def pixels(self) -> PixelFacts | str:
@@ -155,9 +159,9 @@ class _Watched:
 class VideoObserver:
     """Takes the frames of a video one by one; holds landmarks and a few numbers of each, no picture but the last."""
 
-    def __init__(self) -> None:
-        self.detector = LandmarkDetector()
-        self.embedder = installed_embedder()
+    def __init__(self, with_face: bool) -> None:
+        self.detector = LandmarkDetector() if with_face else None
+        self.embedder = installed_embedder() if with_face else None
         self.embeddings: list[np.ndarray] = []
         self.landmarks: list[np.ndarray] = []
         self.sharpness: list[float] = []
@@ -169,10 +173,8 @@ class VideoObserver:
     def add(self, frame: np.ndarray) -> None:
         """The next frame (H, W, 3) uint8."""
         self.size = frame.shape[:2]
-        landmarks = self._detect(frame)
-        if self.embedder is not None and len(self.landmarks) % EVERY == 0 and np.isfinite(landmarks).all():
-            self.embeddings.append(self.embedder.embed(frame, landmarks))
-        self.landmarks.append(landmarks)
+        if self.detector is not None:
+            self._look(frame, self.detector)
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         self.sharpness.append(float(cv2.Laplacian(grey, cv2.CV_32F).var()))
         self.colour.append(frame.reshape(-1, 3).mean(axis=0))
@@ -184,21 +186,9 @@ class VideoObserver:
 
     def facts(self, path: Path, digest: str) -> VideoFacts:
         """What was found, after the last frame."""
-        self.detector.close()
         n_frames = len(self.sharpness)
-        try:
-            sound = read_audio_or_none(path)
-        except InputError:
-            sound = None
-        face: FaceFacts | str
-        try:
-            face = FaceFacts.of_track(np.stack(self.landmarks), path.name)
-        except InputError as error:
-            face = str(error).removeprefix(f"{path.name}: ")
-        if is_silent(sound):
-            sound = None
-        offset = None
-        if sound is not None and isinstance(face, FaceFacts):
+        face, sound, offset = self._face(path.name), _sound(path), None
+        if isinstance(sound, np.ndarray) and isinstance(face, FaceFacts):
             found = estimate_audio_offset(face.lip_gap, sound, FPS)
             offset = found.seconds if found.certain else None
         return VideoFacts(
@@ -208,28 +198,54 @@ class VideoObserver:
             sharpness=np.array(self.sharpness),
             colour=np.stack(self.colour),
             stir=self.stir / max(n_frames - 1, 1),
-            loudness=None if sound is None else loudness(sound, n_frames),
+            loudness=sound if isinstance(sound, str) else loudness(sound, n_frames),
             sound_offset=offset,
             face=face,
             embedding=np.mean(self.embeddings, axis=0) if self.embeddings else None,
         )
 
-    def _detect(self, frame: np.ndarray) -> np.ndarray:
+    def _look(self, frame: np.ndarray, detector: LandmarkDetector) -> None:
         scale = max(1, LEAST_SIDE // min(frame.shape[:2]))
+        enlarged = frame
         if scale > 1:
-            frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        found = self.detector.detect(frame)
-        return np.full((N_LANDMARKS, 3), np.nan, np.float32) if found is None else found / np.float32(scale)
+            enlarged = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        found = detector.detect(enlarged)
+        landmarks = np.full((N_LANDMARKS, 3), np.nan, np.float32) if found is None else found / np.float32(scale)
+        if self.embedder is not None and len(self.landmarks) % EVERY == 0 and found is not None:
+            self.embeddings.append(self.embedder.embed(frame, landmarks))
+        self.landmarks.append(landmarks)
+
+    def _face(self, name: str) -> FaceFacts | str:
+        if self.detector is None:
+            return NO_FACE_ASKED
+        self.detector.close()
+        try:
+            return FaceFacts.of_track(np.stack(self.landmarks), name)
+        except InputError as error:
+            return str(error).removeprefix(f"{name}: ")
 
 
-def _keep_facts(cache: MeasurementCache, facts: VideoFacts) -> None:
+def _sound(path: Path) -> np.ndarray | str:
+    """The sound of a video (samples,), or in words why there is none to hear."""
+    try:
+        sound = read_audio_or_none(path)
+    except InputError as error:
+        return f"its sound cannot be read ({str(error).removeprefix(f'{path}: ')})"
+    if sound is None:
+        return "has no sound"
+    return "its sound is silent" if is_silent(sound) else sound
+
+
+def _keep_facts(cache: MeasurementCache, facts: VideoFacts, with_face: bool) -> None:
     arrays = {name: getattr(facts, name) for name in ("sharpness", "colour", "stir")}
     arrays["size"] = np.array(facts.size)
-    if facts.loudness is not None:
+    texts = {}
+    if isinstance(facts.loudness, str):
+        texts["sound"] = facts.loudness
+    else:
         arrays["loudness"] = facts.loudness
     if facts.sound_offset is not None:
         arrays["sound_offset"] = np.array(facts.sound_offset)
-    texts = {}
     if isinstance(facts.face, str):
         texts["face"] = facts.face
     else:
@@ -237,11 +253,12 @@ def _keep_facts(cache: MeasurementCache, facts: VideoFacts) -> None:
         arrays |= {f"fit.{name}": getattr(facts.face.fit, name) for name in FIT}
     if facts.embedding is not None:
         arrays["embedding"] = facts.embedding
-    cache.put(arrays, texts, "video", facts.sha256, _embedder_id())
+    cache.put(arrays, texts, *_key(facts.sha256, with_face))
 
 
-def _known_facts(cache: MeasurementCache, digest: str, name: str) -> VideoFacts | None:
-    found = cache.get("video", digest, _embedder_id())
+def _known_facts(cache: MeasurementCache, digest: str, name: str, with_face: bool) -> VideoFacts | None:
+    found = None if with_face else cache.get(*_key(digest, with_face=False))
+    found = found or cache.get(*_key(digest, with_face=True))  # which knows the pixels too
     if found is None:
         return None
     arrays, texts = found
@@ -258,14 +275,16 @@ def _known_facts(cache: MeasurementCache, digest: str, name: str) -> VideoFacts 
         sharpness=arrays["sharpness"],
         colour=arrays["colour"],
         stir=arrays["stir"],
-        loudness=arrays.get("loudness"),
+        loudness=texts["sound"] if "sound" in texts else arrays["loudness"],
         sound_offset=float(arrays["sound_offset"]) if "sound_offset" in arrays else None,
         face=face,
         embedding=arrays.get("embedding"),
     )
 
 
-def _embedder_id() -> str:
-    """What embeds the faces; measurements made without it, or with another, are not those of this run."""
+def _key(digest: str, with_face: bool) -> tuple[str, ...]:
+    """Under which the facts of a file are kept; faces embedded by another network, or by none, are not those of now."""
+    if not with_face:
+        return "pixels of video", digest
     embedder = installed_embedder()
-    return "" if embedder is None else embedder.fingerprint
+    return "video", digest, "" if embedder is None else embedder.fingerprint

@@ -1,5 +1,6 @@
-"""A report for people: HTML with table, plots and what has to be known of each metric; and the table in Markdown."""
+"""A report for people: HTML with table, plots and what has to be known of each metric."""
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,10 @@ from svp.evaluation.report import TRUTH, MetricReport, Report, Row, best_systems
 
 ARROWS: Final = {"higher": "↑", "lower": "↓", "near zero": "→ 0", "near the truth's": "→ truth"}
 
-TEMPLATE: Final = """<!doctype html>
+TEMPLATE: Final = """{% macro listed(names) %}
+{% if names | length > 5 %}<details><summary>{{ names | length }} videos</summary>{{ names | join(", ") }}</details>
+{% else %}{{ names | join(", ") }}{% endif %}{% endmacro %}
+<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>SVP evaluation</title>
 <style>
@@ -29,7 +33,9 @@ svg { max-width: 100%; height: auto }
 <h1>Evaluation</h1>
 <p>{{ report.systems | length }} {{ "system" if report.systems | length == 1 else "systems" }} against
 <code>{{ report.reference }}</code>. Bold is best. Under each mean: its {{ "%.0f" | format(100 * report.confidence) }} %
-bootstrap interval over the clips ({{ report.resamples }} resamples, seed {{ report.seed }}).</p>
+bootstrap interval over the inputs ({{ report.resamples }} resamples, seed {{ report.seed }}). Where a figure should be
+near zero, the mean of the absolute values decides.</p>
+{% for warning in report.warnings %}<p class="warning">{{ warning }}</p>{% endfor %}
 <div class="wide"><table>
 <tr><th></th>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for metric in report.metrics %}
@@ -40,14 +46,16 @@ bootstrap interval over the clips ({{ report.resamples }} resamples, seed {{ rep
 <small>{{ "%.3g" | format(row.low) }} … {{ "%.3g" | format(row.high) }}</small>{% endif %}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% if report.problems %}<h2>Not measured</h2><div class="wide"><table>
-<tr><th>video</th><th>system</th><th>why</th></tr>
-{% for problem in report.problems %}<tr><td>{{ problem.name }}</td><td>{{ problem.system }}</td>
-<td>{{ problem.reason }}</td></tr>{% endfor %}</table></div>{% endif %}
+<tr><th>system</th><th>why</th><th>videos</th></tr>
+{% for (system, reason), videos in problems.items() %}<tr><td>{{ system }}</td><td>{{ reason }}</td>
+<td>{{ listed(videos) }}</td></tr>{% endfor %}</table></div>{% endif %}
 <h2>Absent</h2><ul>{% for title, reason in report.absent.items() %}<li>{{ title }}: {{ reason }}</li>{% endfor %}</ul>
 <h2>How it was measured</h2><dl>
 <dt>rate</dt><dd>{{ report.fps }} frames per second, by time stamps</dd>
 <dt>crop</dt><dd>{{ report.crop }}</dd><dt>resize</dt><dd>{{ report.resize }}</dd>
 <dt>versions</dt><dd>{% for name, version in report.versions.items() %}{{ name }} {{ version }} {% endfor %}</dd>
+<dt>pixels</dt><dd>{% for name in names %}{{ name }}:
+{% for size, n in report.sizes.get(name, {}).items() %}{{ size }} ({{ n }}) {% endfor %}<br>{% endfor %}</dd>
 {% for name, folder in report.systems.items() %}<dt>{{ name }}</dt><dd><code>{{ folder }}</code></dd>{% endfor %}</dl>
 {% for metric in report.metrics %}
 <h2 id="{{ metric.name }}">{{ metric.title }}</h2><dl>
@@ -55,11 +63,12 @@ bootstrap interval over the clips ({{ report.resamples }} resamples, seed {{ rep
 <dt>source</dt><dd>{{ metric.source }}</dd><dt>weights</dt><dd>{{ metric.weights }}</dd>
 <dt>mind</dt><dd>{{ metric.pitfalls }}</dd>
 {% for row in metric.rows %}<dt>{{ row.system }}</dt>
-<dd>{{ figure(row) }}, {{ row.clips }} clips, {{ row.frames }} frames
-{% for reason, clips in row.unmeasured.items() %}<br>{{ clips | length }} not measured: {{ reason }}
-({{ clips[:5] | join(", ") }}{{ ", …" if clips | length > 5 }}){% endfor %}</dd>{% endfor %}
+<dd>{{ figure(row) }}, {{ row.clips }} clips of {{ row.inputs }} inputs, {{ row.frames }} frames
+{% if row.vectors is not none %}, {{ row.vectors }} vectors{% endif %}
+{% for reason, clips in row.unmeasured.items() %}<br>{{ clips | length }} not measured: {{ reason }}:
+{{ listed(clips) }}{% endfor %}</dd>{% endfor %}
 {% if metric.floor is not none %}<dt>floor</dt>
-<dd>{{ "%.4g" | format(metric.floor) }}: one half of the references against the other</dd>{% endif %}</dl>
+<dd>{{ "%.4g" | format(metric.floor) }}: {{ metric.floor_text }}</dd>{% endif %}</dl>
 {% for warning in metric.warnings %}<p class="warning">{{ warning }}</p>{% endfor %}
 {% for plot in plots(metric) %}{{ plot | safe }}{% endfor %}
 {% endfor %}</body></html>
@@ -67,12 +76,22 @@ bootstrap interval over the clips ({{ report.resamples }} resamples, seed {{ rep
 
 
 def figure_text(row: Row | None) -> str:
-    """A mean as text."""
-    return "–" if row is None or row.mean is None else f"{row.mean:.4g}"
+    """A mean as text, with that of the absolute values where these count."""
+    if row is None or row.mean is None:
+        return "–"
+    return f"{row.mean:.4g}" + ("" if row.absolute is None else f", absolute {row.absolute:.4g}")
 
 
 def row_of(metric: MetricReport, system: str) -> Row | None:
     return next((row for row in metric.rows if row.system == system), None)
+
+
+def problem_groups(report: Report) -> dict[tuple[str, str], list[str]]:
+    """Names of the videos that could not be measured, by system and reason."""
+    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for problem in report.problems:
+        groups[problem.system, problem.reason].append(problem.name)
+    return dict(groups)
 
 
 def write_html(report: Report, path: Path) -> None:
@@ -80,6 +99,7 @@ def write_html(report: Report, path: Path) -> None:
     environment = Environment(autoescape=True, trim_blocks=True)
     page = environment.from_string(TEMPLATE).render(
         report=report,
+        problems=problem_groups(report),
         names=[TRUTH, *report.systems],
         arrows=ARROWS,
         rows=row_of,
@@ -88,30 +108,3 @@ def write_html(report: Report, path: Path) -> None:
         plots=plots,
     )
     write_text(path, page)
-
-
-def write_markdown(report: Report, path: Path) -> None:
-    """Write the table of means with their intervals as Markdown."""
-    write_text(path, markdown_table(report) + "\n")
-
-
-def markdown_table(report: Report) -> str:
-    """Metrics by systems; bold is best."""
-    names = [TRUTH, *report.systems]
-    lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
-    for metric in report.metrics:
-        cells = []
-        for name in names:
-            row = row_of(metric, name)
-            text = figure_text(row)
-            if name in best_systems(metric):
-                text = f"**{text}**"
-            if row is not None and row.low is not None and row.high is not None:
-                text += f" ({row.low:.3g} … {row.high:.3g})"
-            cells.append(text)
-        unit = f", {metric.unit}" if metric.unit else ""
-        lines.append(f"| {metric.title} {ARROWS[metric.better]}{unit} | {' | '.join(cells)} |")
-    clips = {name: sum(clip.system == name for clip in report.clips) for name in names}
-    counted = ", ".join(f"{name} {count}" for name, count in clips.items())
-    lines.append(f"\nVideos measured: {counted}. In brackets {report.confidence:.0%} bootstrap intervals of the mean.")
-    return "\n".join(lines)

@@ -21,16 +21,18 @@ RESIZE: Final = "the reference is resized to the generated video: area averages 
 
 
 class PixelComparison:
-    """Takes the frames of two videos one by one and compares them in batches."""
+    """Takes the frames of two videos one by one and compares them."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
         self.psnr: list[np.ndarray] = []
-        self.ssim: list[np.ndarray] = []
+        self.ssim: list[float] = []
 
     def add(self, frame: np.ndarray, true_frame: np.ndarray) -> None:
         """The next frame of each, (H, W, 3) uint8 of the same aspect ratio."""
-        self.pairs.append((frame, fitted(true_frame, frame.shape[1], frame.shape[0])))
+        true_frame = fitted(true_frame, frame.shape[1], frame.shape[0])
+        self.ssim.append(frame_ssim(frame, true_frame))
+        self.pairs.append((frame, true_frame))
         if len(self.pairs) == BATCH:
             self._compare()
 
@@ -38,15 +40,13 @@ class PixelComparison:
         """What was found, after the last frame."""
         if self.pairs:
             self._compare()
-        empty = np.zeros(0, np.float32)
-        return PixelFacts(np.concatenate([empty, *self.psnr]), np.concatenate([empty, *self.ssim]))
+        return PixelFacts(np.concatenate([np.zeros(0, np.float32), *self.psnr]), np.array(self.ssim, np.float32))
 
     def _compare(self) -> None:
         given, true = (
             torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() for frames in zip(*self.pairs, strict=True)
         )
         self.psnr.append(frame_psnr(given, true).numpy())
-        self.ssim.append(frame_ssim(given, true).numpy())
         self.pairs = []
 
 

@@ -14,7 +14,7 @@ MOST_PARTS: Final = 15
 
 
 def mean_plot(metric: MetricReport) -> str:
-    """A dot per system with its interval; the truth in grey, the floor as a line."""
+    """A dot per system with its interval, a ring at its mean absolute value; the truth grey, the floor a line."""
     rows = [row for row in metric.rows if row.mean is not None]
     figure = Figure(figsize=(WIDTH, 0.5 + 0.32 * len(rows)))
     axes = figure.subplots()
@@ -23,11 +23,14 @@ def mean_plot(metric: MetricReport) -> str:
         if row.low is not None and row.high is not None:
             axes.hlines(place, row.low, row.high, color=color, linewidth=3, alpha=0.4)
         axes.scatter(float(row.mean or 0), place, color=color)
+        if row.absolute is not None:
+            axes.scatter(row.absolute, place, facecolors="none", edgecolors=color)
     if metric.floor is not None:
         axes.axvline(metric.floor, color=TRUTH_COLOR, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(rows)), [row.system for row in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(_label(metric))
+    ring = "; ring: mean of the absolute values" if any(row.absolute is not None for row in rows) else ""
+    axes.set_xlabel(_label(metric) + ring)
     return _svg(figure)
 
 

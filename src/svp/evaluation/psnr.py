@@ -29,4 +29,5 @@ PSNR = Metric(
         "Punishes a head that moves otherwise more than a wrong mouth; blur scores better than misplaced detail.",
     ),
     measure,
+    framewise=True,
 )  # fmt: skip

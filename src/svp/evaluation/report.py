@@ -25,9 +25,13 @@ class Row(Part):
 
     Attributes:
         system: its name, or `truth` for the references measured like a system.
-        clips, frames: that were measured.
+        clips: that were measured.
+        inputs: that they were made from; several samples of one input are clips, but one input.
+        frames: that were measured; of metrics that compare frame by frame those that video and reference both have.
+        vectors: set metrics: features that were compared.
         mean: over the clips.
-        low, high: bootstrap interval of the mean over the clips.
+        low, high: bootstrap interval of the mean over the inputs.
+        absolute: mean of the absolute values, where the metric should be near zero: errors of both signs do not cancel.
         unmeasured: names of the clips that say nothing, by reason.
         parts: means of the figures per part.
         curve: means of the figures per second, over the clips that last so long.
@@ -35,10 +39,13 @@ class Row(Part):
 
     system: str
     clips: int
+    inputs: int
     frames: int
+    vectors: int | None = None
     mean: float | None
     low: float | None = None
     high: float | None = None
+    absolute: float | None = None
     unmeasured: dict[str, list[str]] = {}
     parts: dict[str, float] = {}
     curve: list[float] = []
@@ -52,6 +59,7 @@ class MetricReport(Part):
         weights: what measured it.
         rows: the truth first, then the systems.
         floor: set metrics: the figure of one half of the references against the other.
+        floor_text: how it was measured, and what it does not say.
         warnings: why the figures may mean little.
     """
 
@@ -64,6 +72,7 @@ class MetricReport(Part):
     weights: str
     rows: list[Row]
     floor: float | None = None
+    floor_text: str = ""
     warnings: list[str] = []
 
 
@@ -94,6 +103,8 @@ class Report(Part):
         fps: rate at which all videos are compared.
         crop, resize: how pictures are laid over each other.
         versions: of the software that measured.
+        sizes: of the videos of the truth and of each system: how many are WIDTH x HEIGHT pixels large.
+        warnings: why the figures of several metrics may not compare.
     """
 
     systems: dict[str, str]
@@ -105,6 +116,8 @@ class Report(Part):
     crop: str
     resize: str
     versions: dict[str, str]
+    sizes: dict[str, dict[str, int]]
+    warnings: list[str]
     metrics: list[MetricReport]
     absent: dict[str, str]
     problems: list[Problem]
@@ -135,16 +148,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def best_systems(metric: MetricReport) -> set[str]:
-    """The systems whose mean is best in the metric's direction."""
-    known = {row.system: row.mean for row in metric.rows if row.mean is not None}
+    """The systems that are best in the metric's direction, by their mean; near zero, by the mean absolute value."""
+    known = {
+        row.system: row.mean if row.absolute is None else row.absolute for row in metric.rows if row.mean is not None
+    }
     truth = known.pop(TRUTH, None)
-    if not known:
-        return set()
-    goal = {"near zero": 0.0, "near the truth's": truth}.get(metric.better)
     if metric.better == "higher":
-        badness = {name: -mean for name, mean in known.items()}
-    elif goal is None:
-        badness = known if metric.better == "lower" else {}
+        badness = {name: -value for name, value in known.items()}
+    elif metric.better == "near the truth's":
+        badness = {} if truth is None else {name: abs(value - truth) for name, value in known.items()}
     else:
-        badness = {name: abs(mean - goal) for name, mean in known.items()}
+        badness = known
     return {name for name, value in badness.items() if value == min(badness.values())}

@@ -9,10 +9,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.facts import VideoFacts
+from svp.face.model import FaceModel
 from svp.media.audio import read_audio_or_none
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
@@ -21,31 +24,51 @@ from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.prior import StylePrior
 
 
+def load_style_encoder(folder: Path) -> StyleEncoder:
+    """A saved style encoder that reads what is measured here.
+
+    Raises:
+        InputError: there is none, or it was trained on other expressions.
+    """
+    encoder = StyleEncoder.from_pretrained(folder).eval()
+    wanted, measured = encoder.config["expression_encoder"], FaceModel.load().encoder_id
+    if wanted != measured:
+        raise InputError(
+            f"{folder}: was trained on expressions {wanted}, evaluation measures {measured}; use a model trained on "
+            "those, or leave the metrics of style out by --metrics"
+        )
+    return encoder
+
+
 @dataclass(frozen=True, eq=False)
 class StyleMeasure:
-    """Learns styles of measured videos; loaded once per process."""
+    """Learns styles of measured videos; loaded once per process.
+
+    `fingerprint` is the encoder's: it is asked for at every video, and takes a while.
+    """
 
     encoder: StyleEncoder
     audio_encoder: AudioEncoder
+    fingerprint: str
 
     @classmethod
     def load(cls, folder: Path) -> StyleMeasure:
         """From a saved style encoder, with the audio encoder it was trained with."""
-        encoder = StyleEncoder.from_pretrained(folder).eval()
-        return cls(encoder, load_audio_encoder(encoder.config["audio_encoder"]))
+        encoder = load_style_encoder(folder)
+        return cls(encoder, load_audio_encoder(encoder.config["audio_encoder"]), encoder.fingerprint())
 
     @torch.no_grad()
     def style(self, facts: VideoFacts, path: Path, cache: MeasurementCache) -> StylePrior | str:
         """The style of a video, or in words why it has none; as `svp style extract` but for faces in fewer frames."""
         if isinstance(facts.face, str):
             return facts.face
-        key = ("style", facts.sha256, self.encoder.fingerprint())
+        key = ("style", facts.sha256, self.fingerprint)
         known = cache.get(*key)
         if known is not None:
             mean, variance = (torch.from_numpy(known[0][name]) for name in ("mean", "variance"))
             neutral = self.encoder.neutral_code.detach().cpu().float().clone()
-            return StylePrior(mean, variance, neutral, self.encoder.fingerprint(), facts.sha256, path.stem)
-        audio = read_audio_or_none(path) if facts.loudness is not None else None
+            return StylePrior(mean, variance, neutral, self.fingerprint, facts.sha256, path.stem)
+        audio = read_audio_or_none(path) if isinstance(facts.loudness, np.ndarray) else None
         alpha_NA = None
         if audio is not None and not is_silent(audio):
             alpha_NA = self.audio_encoder.encode(audio, len(facts), FPS)
@@ -59,8 +82,8 @@ class StyleMeasure:
         return style
 
 
-def gallery_centroids(encoder: StyleEncoder) -> dict[str, StylePrior]:
-    """The mean of each emotion's levels in the shipped gallery; none where it was made by another encoder."""
+def gallery_centroids(fingerprint: str) -> dict[str, StylePrior]:
+    """The mean of each emotion's levels in the shipped gallery; none where another encoder than this one made it."""
     levels: defaultdict[str, list[StylePrior]] = defaultdict(list)
     for name in gallery_names():
         for level in LEVELS:
@@ -68,7 +91,7 @@ def gallery_centroids(encoder: StyleEncoder) -> dict[str, StylePrior]:
             if not path.is_file():  # neutral has one level
                 continue
             style = StylePrior.load(path)
-            if style.encoder == encoder.fingerprint():
+            if style.encoder == fingerprint:
                 levels[name].append(style)
     centroids = {}
     for name, styles in levels.items():

@@ -26,6 +26,7 @@ NOISE: Final = 0.02  # standard deviation of what the model cannot explain, in d
 N_INDEPENDENT: Final = 250.0  # errors of neighbouring landmarks go together: 468 of them count as this many
 IDENTITY_FRAMES: Final = 192  # frames of a clip, evenly spread, that decide about the identity
 IDENTITY_ROUNDS: Final = 8
+PART_ROUNDS: Final = 2  # of the identity of a part, which starts from the fit of the whole
 FRAME_ROUNDS: Final = 4
 CHUNK: Final = 256  # frames fitted at once; bounds memory
 
@@ -87,6 +88,23 @@ def fit_clip(landmarks: np.ndarray, model: FaceModel | None = None) -> FaceFit:
     )
 
 
+def part_identity(landmarks: np.ndarray, fit: FaceFit, part: slice, model: FaceModel) -> np.ndarray:
+    """Identity (K,) that the frames of a part of a clip alone would give.
+
+    Args:
+        landmarks: (N, 478, 3) of the whole clip, as given to `fit_clip`.
+        fit: of the whole clip, from which a few steps lead there.
+        part: its frames.
+        model: that was fitted.
+    """
+    pose = Pose(fit.rotation[part], fit.translation[part], fit.scale[part])
+    frames = _Frames(np.asarray(landmarks[part], np.float32), fit.expression[part].copy(), pose)
+    solver, identity = _Solver(model), fit.identity
+    for _ in range(PART_ROUNDS):
+        identity = solver.step(frames, identity, with_identity=True)
+    return identity
+
+
 @dataclass
 class _Frames:
     """What is being fitted: the landmarks of some frames and the current guess."""
@@ -127,14 +145,14 @@ class _Solver:
         identity = np.zeros(self.n_identity, np.float32)
         frames = self._start(landmarks, identity)
         for _ in range(IDENTITY_ROUNDS):
-            identity = self._step(frames, identity, with_identity=True)
+            identity = self.step(frames, identity, with_identity=True)
         return identity
 
     def fit_frames(self, landmarks: np.ndarray, identity: np.ndarray) -> tuple[np.ndarray, Pose]:
         """Expressions (N, E) and poses of frames (N, 478, 3) whose identity is known."""
         frames = self._start(landmarks, identity)
         for _ in range(FRAME_ROUNDS):
-            self._step(frames, identity, with_identity=False)
+            self.step(frames, identity, with_identity=False)
         return frames.expression, frames.pose
 
     def _start(self, landmarks: np.ndarray, identity: np.ndarray) -> _Frames:
@@ -146,7 +164,7 @@ class _Solver:
         moved = identity @ self.identity + expression @ self.expression
         return self.neutral + moved.reshape(-1, N_SURFACE, 3)
 
-    def _step(self, frames: _Frames, identity: np.ndarray, with_identity: bool) -> np.ndarray:
+    def step(self, frames: _Frames, identity: np.ndarray, with_identity: bool) -> np.ndarray:
         """One Gauss-Newton step on all unknowns; changes the frames and returns the identity."""
         k, e = self.n_identity, self.n_fitted
         pose, landmarks = frames.pose, frames.landmarks
