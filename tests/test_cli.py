@@ -22,7 +22,11 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("generate",), ("prepare",), ("motions",), ("puppet",), ("train",), ("style", "extract")]
+    "command",
+    [
+        *((), ("generate",), ("prepare",), ("motions",), ("puppet",), ("sheet",), ("train",), ("evaluate",)),
+        *(("style", name) for name in ("extract", "mix", "scale", "sample")),
+    ],
 )
 def test_help_of_every_command_has_an_example(command):
     result = svp(*command, "--help")
@@ -146,7 +150,7 @@ def test_an_interrupt_is_exit_code_130(error, monkeypatch):
     def interrupt(*_):
         raise error
 
-    monkeypatch.setattr(cli, "need_file", interrupt)
+    monkeypatch.setattr("svp.cli.style.need_file", interrupt)
     monkeypatch.setattr(sys, "argv", ["svp", "style", "extract", "a.mp4", "-o", "a.safetensors"])
     with pytest.raises(SystemExit) as caught:
         cli.main()

@@ -83,6 +83,10 @@ class StylePrior:
         """One style s (D,) from the Gaussian (Eq. 4)."""
         return self.at(torch.randn(self.mean.shape, generator=generator))
 
+    def drawn(self, generator: torch.Generator | None = None) -> StylePrior:
+        """One sampled style as a style of its own: its mean is the sample, its variance zero."""
+        return replace(self, mean=self.sample(generator), variance=torch.zeros_like(self.variance))
+
     def mix(self, other: StylePrior, weight: float) -> StylePrior:
         """(1 - weight) of this style and `weight` of `other`: linear in mean, variance and neutral code.
 

@@ -1,16 +1,58 @@
-"""The commands that make and show a corpus of puppets; `cli.py` registers them."""
+"""The commands that make and show data: `svp prepare`, `puppet`, `sheet`, `motions`."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from svp.cli_paths import need_output
+from svp.cli.paths import CORES, need_output
 
-CORES = os.cpu_count() or 1
+Layout = Literal["folder"]
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of clips; an optional clips.csv names identity and emotion.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder of the prepared dataset.")],
+    layout: Annotated[Layout, typer.Option(help="How SOURCE is organised.")] = "folder",
+    size: Annotated[int, typer.Option(min=32, help="Side of the crops in pixels: 128 for mini, 512 for base.")] = 128,
+    audio_features: Annotated[
+        str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
+    ] = "whisper-tiny.en/normed",
+    max_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Longer clips are cut into parts of at most this.")
+    ] = 10.0,
+    correct_offset: Annotated[bool, typer.Option(help="Estimate the delay of sound and lips and take it out.")] = False,
+    require_sound: Annotated[bool, typer.Option(help="Reject clips without sound instead of keeping them.")] = False,
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for validation.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for testing.")] = 0.1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
+    resume: Annotated[bool, typer.Option(help="Go on with a dataset that was begun.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
+) -> None:
+    """Prepare clips for training and evaluation: crops, landmarks, expressions, sound features.
+
+    Example: svp prepare my_clips data/mine --size 128
+    """
+    from svp.datasets.prepare import prepare_folder
+
+    prepare_layout = {"folder": prepare_folder}[layout]
+    report = prepare_layout(
+        source,
+        dataset,
+        size=size,
+        audio_encoder=audio_features,
+        workers=workers,
+        resume=resume,
+        max_seconds=max_seconds,
+        correct_offset=correct_offset,
+        require_sound=require_sound,
+        val_fraction=val,
+        test_fraction=test,
+        seed=seed,
+    )
+    typer.echo(str(report))
 
 
 def puppet(
@@ -83,3 +125,22 @@ def sheet(
 
     write_png(output, dataset_sheet(PreparedDataset(dataset), rows, clips))
     typer.echo(f"{output}: {dataset}")
+
+
+def motions(
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset of people speaking, sound and lips in step.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")],
+    licence: Annotated[str, typer.Option(help="Under which the clips may be used; written into the file.")] = "unknown",
+) -> None:
+    """Measure how the people of a dataset move their heads while they speak: a library for `--head-motion`.
+
+    Example: svp motions data/mine -o mine.safetensors && svp generate --head-motion mine.safetensors ...
+    """
+    need_output(output, ".safetensors")
+    from svp.datasets.motions import measure_motions
+    from svp.datasets.prepared import PreparedDataset
+
+    library = measure_motions(PreparedDataset(dataset), licence)
+    library.save(output)
+    frames = sum(map(len, library.tracks))
+    typer.echo(f"{output}: {len(library.tracks)} tracks, {frames / 25:.0f} s")

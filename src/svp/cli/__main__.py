@@ -1,0 +1,5 @@
+"""`python -m svp.cli` is `svp`."""
+
+from svp.cli import main
+
+main()

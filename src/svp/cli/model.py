@@ -1,0 +1,30 @@
+"""Which model a command uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from svp.errors import InputError
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+
+Preset = Literal["mini"]
+
+
+def model_name(model: Path | None, preset: str | None) -> str:
+    """What `SVPPipeline.from_pretrained` is given."""
+    if model is not None and preset is not None:
+        raise InputError(f"--preset {preset}: --model {model} is given too; give one of the two")
+    return str(model) if model is not None else preset or "mini"
+
+
+def load_pipeline(name: str) -> SVPPipeline:
+    """The model to use, without diffusers' own bar: loading is short."""
+    from diffusers.utils import logging
+
+    from svp.diffusion.pipeline import SVPPipeline
+
+    logging.disable_progress_bar()
+    return SVPPipeline.from_pretrained(name)

@@ -1,0 +1,109 @@
+"""`svp style`: style files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from svp.cli.model import Preset, load_pipeline, model_name
+from svp.cli.paths import need_file, need_output
+
+if TYPE_CHECKING:
+    from svp.style.prior import StylePrior
+
+style_app = typer.Typer(help="Make style files: learn one from a clip, mix, exaggerate, sample.")
+Style = Annotated[str, typer.Argument(help="A saved style, or a name of the gallery such as happy or angry:2.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")]
+
+
+@style_app.command("extract")
+def extract(
+    clip: Annotated[Path, typer.Argument(help="Video of one person speaking; without sound the face alone counts.")],
+    output: Output,
+    preset: Annotated[
+        Preset | None, typer.Option(help="The shipped model whose style encoder is used; mini by default.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+) -> None:
+    """Learn a style from a clip and save it.
+
+    Example: svp style extract happy_clip.mp4 -o happy.safetensors
+    """
+    need_file(clip, "CLIP")
+    need_output(output, ".safetensors", clip)
+    load_pipeline(model_name(model, preset)).style(clip).save(output)
+    typer.echo(f"{output}: style of {clip.name}")
+
+
+@style_app.command()
+def mix(
+    a: Style,
+    b: Style,
+    output: Output,
+    weight: Annotated[float, typer.Option(min=0, max=1, help="Share of B; the rest is A.")] = 0.5,
+) -> None:
+    """Mix two styles: means, variances and neutral codes are blended linearly.
+
+    Example: svp style mix sad happy --weight 0.3 -o wistful.safetensors
+    """
+    first, second = load(a, output), load(b, output)
+    first.mix(second, weight).save(output)
+    typer.echo(f"{output}: {1 - weight:g} {first.name} + {weight:g} {second.name}")
+
+
+@style_app.command()
+def scale(
+    style: Style,
+    output: Output,
+    strength: Annotated[float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it.")],
+) -> None:
+    """Weaken or exaggerate a style: its codes move along the line from the neutral code.
+
+    Example: svp style scale happy --strength 1.5 -o beaming.safetensors
+    """
+    loaded = load(style, output)
+    loaded.scale(strength).save(output)
+    typer.echo(f"{output}: {loaded.name} at strength {strength:g}")
+
+
+@style_app.command()
+def sample(
+    style: Style,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the styles.")],
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+) -> None:
+    """Draw single codes from a style (Eq. 4), each saved as a style without variance.
+
+    Example: svp style sample happy -n 5 -o happy_samples
+    """
+    from svp.style.gallery import find_style
+
+    name = find_style(style).stem
+    outputs = [output / f"{name}_{k}.safetensors" for k in range(count)]
+    for path in outputs:
+        need_output(path, ".safetensors")
+    import torch
+
+    loaded, generator = load(style), torch.Generator().manual_seed(seed)
+    for path in outputs:
+        loaded.drawn(generator).save(path)
+    typer.echo(f"{output}: {count} samples of {loaded.name}")
+
+
+def load(style: str, output: Path | None = None) -> StylePrior:
+    """A saved style or one of the gallery; `output` must not be its file.
+
+    Raises:
+        InputError: it is neither, or would be overwritten.
+    """
+    from svp.style.gallery import find_style
+
+    path = find_style(style)
+    if output is not None:
+        need_output(output, ".safetensors", path)
+    from svp.style.prior import StylePrior
+
+    return StylePrior.load(path)

@@ -1,0 +1,76 @@
+"""`svp train`: the stages of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Stage = Literal["prior", "vae", "appearance", "motion", "style"]
+
+
+def train(
+    stage: Annotated[Stage, typer.Argument(help="What to train; each stage builds on those before.")],
+    data: Annotated[Path, typer.Option(help="Prepared dataset.")],
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoints, TensorBoard logs, and the model at the end.")],
+    preset: Annotated[Literal["mini", "base"], typer.Option(help="Sizes and recipe.")] = "mini",
+    init: Annotated[Path | None, typer.Option(help="Run or model folder to start from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's by default.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples per step over all processes.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
+    decay_steps: Annotated[
+        int | None, typer.Option(help="Let the learning rate fall to zero over this many last steps.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Consecutive frames per sample (motion, style).")] = None,
+    expression_weight: Annotated[
+        float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
+    ] = None,
+    reference_elsewhere: Annotated[
+        float | None,
+        typer.Option(help="Chance that the reference frame is of another clip of the person (appearance, motion)."),
+    ] = None,
+    train_spatial: Annotated[
+        bool | None,
+        typer.Option(
+            help="Motion: also train the UNet's other layers; style: the whole UNet, ReferenceNet, guider and audio "
+            "projection too."
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"] | None,
+        typer.Option(help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16."),
+    ] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
+    ] = None,
+) -> None:
+    """Train one stage: vae, prior, appearance, motion, style, in this order for `mini`.
+
+    Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
+    """
+    from svp.training.options import recipe
+    from svp.training.run import train as run
+
+    options = recipe(
+        preset,
+        stage,
+        data,
+        init,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        decay_steps=decay_steps,
+        frames=frames,
+        expression_weight=expression_weight,
+        reference_elsewhere=reference_elsewhere,
+        train_spatial=train_spatial,
+        precision=precision,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+    )
+    model = run(options, out, resume=resume, max_minutes=max_minutes)
+    typer.echo(f"{model}: model after stage {stage}")
