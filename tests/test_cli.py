@@ -67,6 +67,14 @@ BAD_INPUTS = {
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--style", "nosuchstyle"),
         "nosuchstyle: no such file",
     ),
+    "style without a beginning": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--style", "sad@1"),
+        "give the first style the time 0",
+    ),
+    "two styles at once": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--style", "sad", "--style", "happy"),
+        "more than one at 0 s",
+    ),
     "strength without style": (
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--style-strength", "2"),
         "--style-strength",

@@ -18,8 +18,11 @@ def generate(
     audio: Annotated[Path, typer.Option(help="Speech: any sound or video file; its length is the video's.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The mp4 to write.")],
     style: Annotated[
-        str | None,
-        typer.Option(help="Style: a saved style, a clip to learn it from, or a gallery name (happy, sad, ...)."),
+        list[str] | None,
+        typer.Option(
+            help="Style: a saved style, a clip to learn it from, or a gallery name (happy, angry:2, ...). Several over "
+            "time: --style sad --style happy@2.5, in seconds, or a JSON file."
+        ),
     ] = None,
     style_strength: Annotated[
         float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it.")
@@ -51,9 +54,10 @@ def generate(
 
     Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
     """
+    styles = style or []
     for name, path in (("--portrait", portrait), ("--audio", audio)):
         need_file(path, name)
-    need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (style, head_motion) if given is not None))
+    need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (*styles, head_motion)))
     chosen = model_name(model, preset)
     for option, value in (
         ("--style-strength", style_strength),
@@ -62,19 +66,23 @@ def generate(
     ):
         if value is not None and not math.isfinite(value):
             raise InputError(f"{option} {value}: not a finite number; give one such as 1.5")
-    if style_strength != 1.0 and style is None:
+    if style_strength != 1.0 and not styles:
         raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
-    if guidance_style is not None and style is None:
+    if guidance_style is not None and not styles:
         raise InputError("--guidance-style: needs --style; without a style there is nothing to guide to")
-    from svp.style.gallery import find_style
+    from svp.style.cues import read_cues
 
-    source = None if style is None else find_style(style)  # before torch is imported
-    from svp.diffusion.inputs import check_inputs
+    cues = read_cues(styles)  # before torch is imported
+    from svp.diffusion.inputs import check_inputs, check_style_source
+    from svp.style.timeline import as_timeline
 
-    check_inputs(portrait, audio, source, head_motion, retarget)
+    check_inputs(portrait, audio, None, head_motion, retarget)
+    for cue in cues:
+        check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
     face = pipeline.portrait(portrait)  # before a style is learned from a clip, which takes longer
-    prior = None if source is None else pipeline.style(source).scale(style_strength)
+    timed = [(cue.seconds, pipeline.style(cue.path).scale(cue.strength)) for cue in cues]
+    prior = as_timeline(timed).scale(style_strength) if timed else None
     with progress_bar() as bar:
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(

@@ -12,16 +12,17 @@ from svp.media.audio import check_sound, read_audio
 from svp.style.encoder import StyleEncoder
 from svp.style.extract import extract_style
 from svp.style.prior import StylePrior
+from svp.style.timeline import StyleTimeline
 
 AudioSource = str | Path | np.ndarray
-StyleSource = str | Path | StylePrior
+StyleSource = str | Path | StylePrior  # of one style
 SAVED_STYLE = ".safetensors"
 
 
 def check_inputs(
     portrait: PictureSource | Portrait,
     audio: AudioSource,
-    style: StyleSource | None,
+    style: StyleSource | StyleTimeline | None,
     head_motion: MotionSource,
     retarget: str,
 ) -> None:
@@ -36,13 +37,22 @@ def check_inputs(
     if isinstance(audio, str | Path):
         check_sound(audio)
     if isinstance(style, str | Path):
-        if not Path(style).is_file():
-            raise InputError(f"{style}: no such style; give a clip or a saved style ({SAVED_STYLE})")
-        if not _is_clip(style):
-            StylePrior.load(style)
+        check_style_source(style)
 
 
-def check_style(source: StyleSource, style_encoder: StyleEncoder | None) -> None:
+def check_style_source(style: str | Path) -> None:
+    """What can be found wrong with a style's file at once and without a model.
+
+    Raises:
+        InputError: if there is no such file, or a saved style is none.
+    """
+    if not Path(style).is_file():
+        raise InputError(f"{style}: no such style; give a clip or a saved style ({SAVED_STYLE})")
+    if not _is_clip(style):
+        StylePrior.load(style)
+
+
+def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder | None) -> None:
     """Whether the model can use a style; a clip's is not extracted for that.
 
     Raises:
@@ -50,6 +60,8 @@ def check_style(source: StyleSource, style_encoder: StyleEncoder | None) -> None
     """
     if style_encoder is None:
         raise InputError("style: this model has no style encoder; use a model that was trained with styles")
+    if isinstance(source, StyleTimeline):
+        source = source.styles[0]  # they share their encoder
     if _is_clip(source):
         return
     prior = source if isinstance(source, StylePrior) else StylePrior.load(source)

@@ -5,7 +5,6 @@ audio features, H x W pixels, D channels of the style space.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Self
 
@@ -22,41 +21,26 @@ from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.generation import Job, generate_frames
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
 from svp.diffusion.model_folder import check_model_folder, find_model, unusable_model
-from svp.diffusion.noise import seed_of, style_noise
+from svp.diffusion.noise import seed_of
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
-from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
-from svp.diffusion.windows import Chunk, Window
 from svp.errors import InputError
-from svp.face.head_kps import draw_head_kps
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder, silence
 from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One video, checked and measured, ready to be sampled."""
-
-    reference_latents: Tensor  # (1, C, h, w)
-    audio: AudioTrack
-    points: np.ndarray  # (N, 8, 2) in pixels of the crop
-    style: Tensor | None  # (D,)
-    seed: int
-    num_inference_steps: int
-    guidance_audio: float
-    guidance_style: float
+from svp.style.timeline import StyleTimeline
 
 
 class SVPPipeline(DiffusionPipeline):
@@ -275,7 +259,7 @@ class SVPPipeline(DiffusionPipeline):
         self,
         portrait: PictureSource | Portrait,
         audio: AudioSource,
-        style: StyleSource | None = None,
+        style: StyleSource | StyleTimeline | None = None,
         head_motion: MotionSource = NATURAL,
         *,
         generator: torch.Generator | None = None,
@@ -294,7 +278,7 @@ class SVPPipeline(DiffusionPipeline):
         Args:
             portrait: picture file, PIL picture, (H, W, 3) uint8 RGB, or a prepared `Portrait`.
             audio: sound or video file, or (samples,) floats at 16 kHz; its length is the video's.
-            style: a StylePrior, a saved style or a clip; None is no style.
+            style: a StylePrior, a saved style, a clip, or a StyleTimeline; None is no style.
             head_motion: "natural" (real, fits the recording), "still", a clip, or what else `head_points` takes.
             generator: only its `initial_seed()` is used, instead of `seed`.
             seed: the same seed and inputs give the same frames.
@@ -319,7 +303,6 @@ class SVPPipeline(DiffusionPipeline):
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
         points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed)
-        prior = None if style is None else self.style(style)
         default_audio, default_style = self.settings.guidance_audio, self.settings.guidance_style
         if guidance_scale is not None:
             default_audio = default_style = guidance_scale
@@ -327,20 +310,20 @@ class SVPPipeline(DiffusionPipeline):
             reference_latents=self.encode_image(measured.image),
             audio=AudioTrack(self._alpha(samples, n_frames), n_frames, self.audio_radius),
             points=points,
-            style=None if prior is None else prior.at(style_noise(seed, len(prior.mean))),
+            style=style if style is None or isinstance(style, StyleTimeline) else self.style(style),
             seed=seed,
             num_inference_steps=num_inference_steps,
             guidance_audio=default_audio if guidance_audio is None else guidance_audio,
             guidance_style=default_style if guidance_style is None else guidance_style,
         )
         heard = samples if isinstance(audio, np.ndarray) else audio
-        return FrameStream(self._frames(job, callback), n_frames, self.settings.image_size, heard)
+        return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard)
 
     def __call__(
         self,
         portrait: PictureSource | Portrait,
         audio: AudioSource,
-        style: StyleSource | None = None,
+        style: StyleSource | StyleTimeline | None = None,
         head_motion: MotionSource = NATURAL,
         **options: Any,
     ) -> GeneratedVideo:
@@ -350,51 +333,3 @@ class SVPPipeline(DiffusionPipeline):
     def _alpha(self, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
         """Blocks (n, A) of alpha; a silent recording has zeros, as in training."""
         return silence(n_frames) if is_silent(samples) else self.audio_encoder.stream(samples, n_frames, FPS)
-
-    @torch.no_grad()
-    def _frames(self, job: Job, callback: Callable[[int, int], None] | None) -> Iterator[np.ndarray]:
-        """Sample chunk by chunk, decode frame by frame."""
-        sizes = {"window": self.settings.window, "overlap": self.settings.overlap, "chunk": self.settings.chunk}
-        total = count_evaluations(len(job.points), num_inference_steps=job.num_inference_steps, **sizes)
-        done = 0
-
-        def progress() -> None:
-            nonlocal done
-            done += 1
-            if callback is not None:
-                callback(done, total)
-
-        # Reference and style are projected once per video, audio and Head-Kps once per chunk.
-        shared = self.encode_conditions(job.reference_latents, None, None, job.style)
-
-        def chunk_predict(part: Chunk) -> Predict:
-            drawn = torch.from_numpy(draw_head_kps(job.points[part.start : part.stop], self.settings.image_size))
-            own = self.encode_conditions(None, job.audio.windows(part.start, part.stop), drawn.transpose(0, 1)[None])
-            conditions = replace(own, reference=shared.reference, style=shared.style)
-
-            def predict(latents: Tensor, timestep: Tensor, window: Window) -> Tensor:
-                return self.predict_noise(
-                    latents,
-                    timestep,
-                    conditions.frames(window.start, window.stop),
-                    guidance_audio=job.guidance_audio,
-                    guidance_style=job.guidance_style,
-                )
-
-            return predict
-
-        _, channels, height, width = job.reference_latents.shape
-        scheduler = EulerDiscreteScheduler.from_config(self.scheduler.config)  # two streams may run side by side
-        for latents in sample_video(
-            chunk_predict,
-            scheduler,
-            n_frames=len(job.points),
-            latent_shape=(channels, height, width),
-            seed=job.seed,
-            num_inference_steps=job.num_inference_steps,
-            device=self.unet.device,
-            progress=progress,
-            **sizes,
-        ):
-            for frame in latents.unbind(dim=2):
-                yield self.decode_latents(frame)

@@ -1,0 +1,117 @@
+"""The frames of one video: conditions chunk by chunk, sampling, decoding.
+
+Shapes: C latent channels, h x w latent grid, N frames of the video, D channels of the style space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from torch import Tensor
+
+from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.noise import style_noise
+from svp.diffusion.sampling import Predict, count_evaluations, sample_video
+from svp.diffusion.windows import Chunk, Window
+from svp.face.head_kps import draw_head_kps
+from svp.style.prior import StylePrior
+from svp.style.timeline import StyleTimeline
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One video, checked and measured, ready to be sampled."""
+
+    reference_latents: Tensor  # (1, C, h, w)
+    audio: AudioTrack
+    points: np.ndarray  # (N, 8, 2) in pixels of the crop
+    style: StylePrior | StyleTimeline | None
+    seed: int
+    num_inference_steps: int
+    guidance_audio: float
+    guidance_style: float
+
+    def fixed_style(self) -> Tensor | None:
+        """The code (D,) that holds for the whole video; None without a style, or where it changes."""
+        if not isinstance(self.style, StylePrior):
+            return None
+        return self.style.at(style_noise(self.seed, len(self.style.mean)))
+
+    def changing_style(self, start: int, stop: int) -> Tensor | None:
+        """The codes (F, D) of frames start … stop - 1; None where one style or none holds for the whole video."""
+        if not isinstance(self.style, StyleTimeline):
+            return None
+        return self.style.at(style_noise(self.seed, len(self.style.styles[0].mean)), start, stop)
+
+
+@torch.no_grad()
+def generate_frames(
+    pipeline: SVPPipeline, job: Job, callback: Callable[[int, int], None] | None
+) -> Iterator[np.ndarray]:
+    """Sample chunk by chunk, decode frame by frame.
+
+    Args:
+        pipeline: whose networks and sizes are used.
+        callback: called with (done, total) network windows.
+
+    Yields:
+        N pictures (S, S, 3) uint8 RGB.
+    """
+    settings = pipeline.settings
+    sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
+    total = count_evaluations(len(job.points), num_inference_steps=job.num_inference_steps, **sizes)
+    done = 0
+
+    def progress() -> None:
+        nonlocal done
+        done += 1
+        if callback is not None:
+            callback(done, total)
+
+    # Reference and a style that stays are projected once per video, audio, Head-Kps and changing styles once per chunk.
+    shared = pipeline.encode_conditions(job.reference_latents, None, None, job.fixed_style())
+
+    def chunk_predict(part: Chunk) -> Predict:
+        drawn = torch.from_numpy(draw_head_kps(job.points[part.start : part.stop], settings.image_size))
+        own = pipeline.encode_conditions(
+            None,
+            job.audio.windows(part.start, part.stop),
+            drawn.transpose(0, 1)[None],
+            job.changing_style(part.start, part.stop),
+        )
+        conditions = replace(own, reference=shared.reference, style=own.style if shared.style is None else shared.style)
+
+        def predict(latents: Tensor, timestep: Tensor, window: Window) -> Tensor:
+            return pipeline.predict_noise(
+                latents,
+                timestep,
+                conditions.frames(window.start, window.stop),
+                guidance_audio=job.guidance_audio,
+                guidance_style=job.guidance_style,
+            )
+
+        return predict
+
+    _, channels, height, width = job.reference_latents.shape
+    scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
+    for latents in sample_video(
+        chunk_predict,
+        scheduler,
+        n_frames=len(job.points),
+        latent_shape=(channels, height, width),
+        seed=job.seed,
+        num_inference_steps=job.num_inference_steps,
+        device=pipeline.unet.device,
+        progress=progress,
+        **sizes,
+    ):
+        for frame in latents.unbind(dim=2):
+            yield pipeline.decode_latents(frame)

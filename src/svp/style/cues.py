@@ -1,0 +1,98 @@
+"""What a user writes to say which style is when: `sad@0 happy@2.5`, or a JSON file with the same.
+
+[{"style": "sad"}, {"style": "happy:2", "at": 2.5, "strength": 1.3}]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+
+from svp.errors import InputError
+from svp.style.gallery import find_style
+
+TIMELINE_SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A style from a time on.
+
+    Attributes:
+        seconds: from the start of the video.
+        path: of a saved style or of a clip to learn it from.
+        strength: see `StylePrior.scale`.
+    """
+
+    seconds: float
+    path: Path
+    strength: float = 1.0
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    style: str
+    at: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    strength: float = Field(default=1.0, allow_inf_nan=False)
+
+
+class _Entries(RootModel[list[_Entry]]):
+    pass
+
+
+def read_cues(texts: Sequence[str]) -> list[Cue]:
+    """The cues of one or more style arguments, in order of their times.
+
+    An existing path means that file, whatever its name; then `@SECONDS` is read off the end, and what is left is a path
+    or a name of the gallery, with a level perhaps. A single JSON file holds a whole timeline.
+
+    Raises:
+        InputError: a style is neither, a time is no number of seconds, two styles share one, or none holds from the
+            start on.
+    """
+    if len(texts) == 1 and Path(texts[0]).suffix.lower() == TIMELINE_SUFFIX:
+        cues = _read_timeline(Path(texts[0]))
+    else:
+        cues = [_read_cue(text) for text in texts]
+    cues = sorted(cues, key=lambda cue: cue.seconds)
+    times = [cue.seconds for cue in cues]
+    if times and times[0] > 0:
+        raise InputError(f"style at {times[0]:g} s: none holds before; give the first style the time 0")
+    if len(set(times)) < len(times):
+        shared = next(time for time in times if times.count(time) > 1)
+        raise InputError(f"styles: more than one at {shared:g} s; write STYLE@SECONDS with a time for each")
+    return cues
+
+
+def _read_cue(text: str) -> Cue:
+    name, separator, seconds = text.rpartition("@")
+    if not separator or Path(text).exists():
+        return Cue(0.0, find_style(text))
+    try:
+        time = float(seconds)
+    except ValueError:
+        return Cue(0.0, find_style(text))  # an @ in a name; whether there is such a style is told there
+    if not (math.isfinite(time) and time >= 0):
+        raise InputError(f"{text}: {seconds} is no time; write STYLE@SECONDS, as in {name}@2.5")
+    return Cue(time, find_style(name))
+
+
+def _read_timeline(path: Path) -> list[Cue]:
+    try:
+        entries = _Entries.model_validate_json(path.read_text(encoding="utf-8")).root
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give an existing timeline") from error
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "file"
+        raise InputError(
+            f'{path}: {place}: {problem["msg"]}; write [{{"style": "sad"}}, {{"style": "happy", "at": 2.5}}]'
+        ) from error
+    if not entries:
+        raise InputError(f"{path}: holds no style; give at least one")
+    return [Cue(entry.at, find_style(entry.style), entry.strength) for entry in entries]
