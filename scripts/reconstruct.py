@@ -66,7 +66,7 @@ def main() -> int:
             video = pipeline(
                 portrait_of(dataset, row),
                 clip.audio(),
-                pipeline.style(dataset.root / "clips" / f"{row.clip_id}.mp4"),
+                pipeline.style(clip.video_path),
                 seen_head_kps(clip.features("landmarks")),
                 retarget="none",
                 num_inference_steps=options.steps,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from PIL import Image
-from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, tone
+from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, tone, watch_styles
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.noise import style_noise
@@ -103,14 +103,7 @@ def test_every_condition_changes_the_frames(pipeline: SVPPipeline, portrait: Por
 def test_the_style_of_a_video_is_one_sample_from_its_seed(
     pipeline: SVPPipeline, portrait: Portrait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[torch.Tensor] = []
-    encode = pipeline.encode_conditions
-
-    def watched(reference: object, audio: object, head_kps: object, style: torch.Tensor | None = None) -> object:
-        given.extend([] if style is None else [style])
-        return encode(reference, audio, head_kps, style)
-
-    monkeypatch.setattr(pipeline, "encode_conditions", watched)
+    given = watch_styles(pipeline, monkeypatch)
     prior = random_style(pipeline)
     for seed in (1, 2, 1):
         generate(pipeline, portrait, seconds=1.0, style=prior, seed=seed)  # four chunks

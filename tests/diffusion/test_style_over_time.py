@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
+from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone, watch_styles
 
 from svp.diffusion.noise import style_noise
 from svp.diffusion.pipeline import SVPPipeline
@@ -23,14 +23,7 @@ def generate(pipeline: SVPPipeline, style: StylePrior | StyleTimeline, seconds: 
 
 def test_each_chunk_is_given_the_styles_of_its_frames(pipeline: SVPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     timeline = StyleTimeline((0.0, 0.4), (random_style(pipeline, 0), random_style(pipeline, 1)))
-    given: list[torch.Tensor] = []
-    encode = pipeline.encode_conditions
-
-    def watched(reference: object, audio: object, head_kps: object, style: torch.Tensor | None = None) -> object:
-        given.extend([] if style is None else [style])
-        return encode(reference, audio, head_kps, style)
-
-    monkeypatch.setattr(pipeline, "encode_conditions", watched)
+    given = watch_styles(pipeline, monkeypatch)
     generate(pipeline, timeline, 1.0)
     wanted = timeline.at(style_noise(3, 16), 0, 25)
     starts = [0, 7, 14, 21]  # chunks of 8 frames that share one

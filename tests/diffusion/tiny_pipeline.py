@@ -1,6 +1,7 @@
 """A whole pipeline of tiny random networks, log-mel sound and a drawn face: everything but the face tracker runs."""
 
 import numpy as np
+import pytest
 import torch
 
 from svp.diffusion.build import build_pipeline
@@ -86,3 +87,16 @@ def random_style(pipeline: SVPPipeline, seed: int = 0) -> StylePrior:
     mean, neutral = torch.randn(2, 16, generator=generator)
     variance = torch.rand(16, generator=generator)
     return StylePrior(mean, variance, neutral, pipeline.style_encoder.fingerprint(), name=f"style {seed}")
+
+
+def watch_styles(pipeline: SVPPipeline, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """A list that fills with the style codes that `encode_conditions` is given from now on."""
+    given: list[torch.Tensor] = []
+    encode = pipeline.encode_conditions
+
+    def watched(reference: object, audio: object, head_kps: object, style: torch.Tensor | None = None) -> object:
+        given.extend([] if style is None else [style])
+        return encode(reference, audio, head_kps, style)
+
+    monkeypatch.setattr(pipeline, "encode_conditions", watched)
+    return given

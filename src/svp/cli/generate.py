@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from svp.cli.model import Preset, load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
 from svp.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def generate(
@@ -101,7 +104,8 @@ def generate(
     typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.size} x {stream.size}")
 
 
-def progress_bar():  # type: ignore[no-untyped-def]  # rich is imported late
+def progress_bar() -> Progress:
+    """A bar on stderr; rich is imported late."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

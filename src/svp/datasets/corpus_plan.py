@@ -18,7 +18,7 @@ from svp.datasets.options import Options
 from svp.datasets.sounds import Sound, split_motions, split_sounds
 from svp.datasets.sources import assign_splits, safe_ids
 from svp.errors import InputError
-from svp.media.hashing import sha256_file
+from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -183,7 +183,7 @@ def _plan_person(
         row = ClipRow(
             clip_id=re.sub(r"[^A-Za-z0-9._+-]", "_", name)[: MAX_ID - len(ending)] + ending,
             source=f"{person.portrait.name} + {sound.name}",
-            sha256=_sha256(json.dumps(recipe)),
+            sha256=sha256_text(json.dumps(recipe)),
             identity=person.identity,
             emotion=emotion,
             intensity=intensity,
@@ -194,7 +194,3 @@ def _plan_person(
         )
         plans.append(ClipPlan(row, sound, start, clip_seed))
     return plans
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from svp.datasets.manifest import MANIFEST_NAME, ClipRow, Split, read_manifest, 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, write_wav
 from svp.media.video import FPS, VideoWriter
+from svp.versions import installed_versions
 
 FORMAT_VERSION = 1
 DATASET_NAME = "dataset.json"
@@ -103,7 +103,7 @@ class DatasetWriter:
         for folder in ("clips", "features", _PARTIAL):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         if not (self.root / DATASET_NAME).exists():
-            _write_json(self.root / DATASET_NAME, {**description, "versions": _versions()})
+            _write_json(self.root / DATASET_NAME, {**description, "versions": installed_versions(VERSIONS_OF)})
         self._open_rows()
 
     def _open_rows(self) -> None:
@@ -328,16 +328,6 @@ def _safetensors(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) ->
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONS_OF:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _require_equal(root: Path, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

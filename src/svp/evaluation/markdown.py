@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from svp.evaluation.page import ARROWS, figure_text, problem_groups, row_of
-from svp.evaluation.report import TRUTH, Report, best_systems, write_text
-
-Key = TypeVar("Key", bound=Hashable)
+from svp.evaluation.report import TRUTH, Report, best_systems, grouped, write_text
 
 
 def write_markdown(report: Report, path: Path) -> None:
@@ -72,13 +68,13 @@ def _counts(report: Report) -> Iterator[str]:
     yield from _header("", _names(report))
     rows = ((metric.name, [row_of(metric, name) for name in _names(report)]) for metric in report.metrics)
     cells = ((tuple("–" if row is None else f"{row.clips} / {row.frames}" for row in found), n) for n, found in rows)
-    for counted, metrics in _grouped(cells).items():
+    for counted, metrics in grouped(cells).items():
         yield f"| {', '.join(metrics)} | {' | '.join(counted)} |"
 
 
 def _warnings(report: Report) -> Iterator[str]:
     yield from report.warnings
-    for warning, metrics in _grouped((w, m.name) for m in report.metrics for w in m.warnings).items():
+    for warning, metrics in grouped((w, m.name) for m in report.metrics for w in m.warnings).items():
         yield f"{warning} ({', '.join(metrics)})"
 
 
@@ -91,8 +87,8 @@ def _unmeasured(report: Report) -> Iterator[str]:
         for row in metric.rows
         for reason, clips in row.unmeasured.items()
     )
-    said = (((tuple(metrics), why), system) for (system, why), metrics in _grouped(silent).items())
-    for (metrics, (reason, clips)), systems in _grouped(said).items():
+    said = (((tuple(metrics), why), system) for (system, why), metrics in grouped(silent).items())
+    for (metrics, (reason, clips)), systems in grouped(said).items():
         yield f"- {', '.join(metrics)} of {', '.join(systems)}: {reason}: {', '.join(clips)}"
 
 
@@ -102,14 +98,6 @@ def _method(report: Report) -> Iterator[str]:
     yield f"- rate: {report.fps:g} frames per second, by time stamps"
     yield f"- crop: {report.crop}"
     yield f"- resize: {report.resize}"
-    for weights, metrics in _grouped((metric.weights, metric.name) for metric in report.metrics).items():
+    for weights, metrics in grouped((metric.weights, metric.name) for metric in report.metrics).items():
         yield f"- weights of {', '.join(metrics)}: {weights}"
     yield f"- versions: {', '.join(f'{name} {version}' for name, version in report.versions.items())}"
-
-
-def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, list[str]]:
-    """What is said of each thing that is said of several."""
-    groups: defaultdict[Key, list[str]] = defaultdict(list)
-    for key, name in pairs:
-        groups[key].append(name)
-    return dict(groups)

@@ -19,6 +19,7 @@ from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.embedding import EVERY, installed_embedder
 from svp.evaluation.face_facts import FaceFacts
 from svp.evaluation.facts import GRID, NO_TRUTH, PixelFacts, VideoFacts
+from svp.evaluation.instruments import embedding_weights
 from svp.evaluation.pixels import PixelComparison, same_aspect
 from svp.face.fit import FaceFit
 from svp.face.landmarks import LandmarkDetector
@@ -286,5 +287,4 @@ def _key(digest: str, with_face: bool) -> tuple[str, ...]:
     """Under which the facts of a file are kept; faces embedded by another network, or by none, are not those of now."""
     if not with_face:
         return "pixels of video", digest
-    embedder = installed_embedder()
-    return "video", digest, "" if embedder is None else embedder.fingerprint
+    return "video", digest, embedding_weights()

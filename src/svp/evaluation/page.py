@@ -1,13 +1,12 @@
 """A report for people: HTML with table, plots and what has to be known of each metric."""
 
-from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment
 
 from svp.evaluation.plots import plots
-from svp.evaluation.report import TRUTH, MetricReport, Report, Row, best_systems, write_text
+from svp.evaluation.report import TRUTH, MetricReport, Report, Row, best_systems, grouped, write_text
 
 ARROWS: Final = {"higher": "↑", "lower": "↓", "near zero": "→ 0", "near the truth's": "→ truth"}
 
@@ -88,10 +87,7 @@ def row_of(metric: MetricReport, system: str) -> Row | None:
 
 def problem_groups(report: Report) -> dict[tuple[str, str], list[str]]:
     """Names of the videos that could not be measured, by system and reason."""
-    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for problem in report.problems:
-        groups[problem.system, problem.reason].append(problem.name)
-    return dict(groups)
+    return grouped(((problem.system, problem.reason), problem.name) for problem in report.problems)
 
 
 def write_html(report: Report, path: Path) -> None:

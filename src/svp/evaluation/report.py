@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +14,8 @@ from svp.errors import InputError
 from svp.evaluation.metric import Better
 
 TRUTH = "truth"  # name of the row of the references themselves
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Part(BaseModel):
@@ -145,6 +149,14 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, list[str]]:
+    """The names that share a key, in the order given."""
+    groups: defaultdict[Key, list[str]] = defaultdict(list)
+    for key, name in pairs:
+        groups[key].append(name)
+    return dict(groups)
 
 
 def best_systems(metric: MetricReport) -> set[str]:

@@ -16,9 +16,9 @@ from svp.errors import InputError
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.facts import VideoFacts
 from svp.face.model import FaceModel
-from svp.media.audio import read_audio_or_none
+from svp.media.audio import read_audio
 from svp.media.video import FPS
-from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
+from svp.speech.alpha import AudioEncoder, load_audio_encoder
 from svp.style.encoder import StyleEncoder
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.prior import StylePrior
@@ -68,10 +68,9 @@ class StyleMeasure:
             mean, variance = (torch.from_numpy(known[0][name]) for name in ("mean", "variance"))
             neutral = self.encoder.neutral_code.detach().cpu().float().clone()
             return StylePrior(mean, variance, neutral, self.fingerprint, facts.sha256, path.stem)
-        audio = read_audio_or_none(path) if isinstance(facts.loudness, np.ndarray) else None
         alpha_NA = None
-        if audio is not None and not is_silent(audio):
-            alpha_NA = self.audio_encoder.encode(audio, len(facts), FPS)
+        if isinstance(facts.loudness, np.ndarray):  # there is sound, and it is not silent
+            alpha_NA = self.audio_encoder.encode(read_audio(path), len(facts), FPS)
         gaussian = self.encoder(
             torch.from_numpy(facts.face.fit.expression)[None],
             None if alpha_NA is None else alpha_NA[None],

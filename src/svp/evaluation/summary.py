@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
@@ -12,7 +12,7 @@ from scipy.stats import bootstrap
 
 from svp.evaluation.judge import VideoResult
 from svp.evaluation.metric import AnyMetric, CurveMetric, Metric, SetMetric, Uses
-from svp.evaluation.report import TRUTH, MetricReport, Row
+from svp.evaluation.report import TRUTH, MetricReport, Row, grouped
 
 RESAMPLES: Final = 2000
 CONFIDENCE: Final = 0.95
@@ -109,11 +109,7 @@ def _set_row(metric: SetMetric, system: str, results: Sequence[VideoResult], tru
 
 
 def _by_reason(metric: str, results: Sequence[VideoResult]) -> dict[str, list[str]]:
-    unmeasured: defaultdict[str, list[str]] = defaultdict(list)
-    for result in results:
-        if metric in result.reasons:
-            unmeasured[result.reasons[metric]].append(result.name)
-    return dict(unmeasured)
+    return grouped((result.reasons[metric], result.name) for result in results if metric in result.reasons)
 
 
 def _interval(values: np.ndarray, inputs: Sequence[str], seed: int) -> tuple[float | None, float | None]:

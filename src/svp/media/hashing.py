@@ -1,4 +1,4 @@
-"""What a file holds, as a short name."""
+"""What a file or a text holds, as a short name."""
 
 import hashlib
 from pathlib import Path
@@ -12,3 +12,8 @@ def sha256_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
