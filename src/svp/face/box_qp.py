@@ -2,7 +2,7 @@
 
 import numpy as np
 
-NEWTON_ROUNDS = 4
+NEWTON_ROUNDS = 2  # of one Newton step and some sweeps; a Gauss-Newton fit asks again from where this stops
 SWEEPS = 2  # of coordinate descent after each Newton step
 STEPS = (1.0, 0.5, 0.2, 0.05)
 
@@ -14,7 +14,6 @@ def solve_box_qp(
     upper: np.ndarray,
     n_bounded: int,
     capped: tuple[int, int] | None = None,
-    rounds: int = NEWTON_ROUNDS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise x' Q x / 2 - l' x over 0 <= x <= upper; the variables after the first `n_bounded` are free.
 
@@ -28,7 +27,6 @@ def solve_box_qp(
         upper: (n_bounded,).
         n_bounded: how many variables have bounds.
         capped: (a, b): x[a] may not exceed x[b] either.
-        rounds: of one Newton step and some sweeps.
 
     Returns:
         x (N, V), and (N, V) True where a variable rests at a bound that it would like to cross.
@@ -40,7 +38,7 @@ def solve_box_qp(
     diagonal = np.einsum("nii->ni", quadratic)
     x = _projected(start, low, high, capped)
     resting = np.zeros(x.shape, bool)
-    for _ in range(rounds):
+    for _ in range(NEWTON_ROUNDS):
         gradient = np.einsum("nij,nj->ni", quadratic, x) - linear
         resting = _resting(x, gradient, low, high, capped)
         step = reduced_solve(quadratic, -gradient, resting)
