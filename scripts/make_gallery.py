@@ -3,7 +3,7 @@
 usage: make_gallery.py MODEL DATASET OUT_DIR [--split test]
 
 A gallery style is the mixture of the Gaussians of all clips with that emotion and level, as one Gaussian: mean of the
-means, and mean of the variances plus variance of the means.
+means, and mean of the variances plus variance of the means; with a deterministic style encoder the mean alone.
 """
 
 import argparse
@@ -38,9 +38,10 @@ def main() -> None:
     for (emotion, level), gaussians in sorted(groups.items()):
         means = torch.cat([g.mean for g in gaussians])
         variances = torch.cat([g.variance for g in gaussians])
+        variance = variances.mean(0) + means.var(0, correction=0)
         prior = StylePrior(
             mean=means.mean(0),
-            variance=variances.mean(0) + means.var(0, correction=0),
+            variance=torch.zeros_like(variance) if encoder.config["deterministic"] else variance,
             neutral=encoder.neutral_code.clone(),
             encoder=encoder.fingerprint(),
             name=f"{emotion}:{level}",

@@ -1,5 +1,7 @@
 """The style encoder against Eq. 2-4 written as loops, and its properties."""
 
+import json
+
 import pytest
 import torch
 from torch import Tensor
@@ -167,3 +169,28 @@ def test_save_and_load_keep_weights_buffers_and_fingerprint(tmp_path) -> None:
     with torch.no_grad():
         loaded.score.weight.add_(1)
     assert loaded.fingerprint() != encoder.fingerprint()
+
+
+def test_a_deterministic_encoder_gives_the_mean_alone() -> None:
+    plain, deterministic = tiny(), tiny(deterministic=True)
+    expected, gaussian = plain(*clip(2, 8)), deterministic(*clip(2, 8))
+    assert (expected.variance > 0).all()
+    assert torch.equal(gaussian.mean, expected.mean) and not gaussian.variance.any()
+    assert torch.equal(gaussian.sample(), gaussian.mean)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_saved_encoder_made_deterministic_stays_so_and_has_a_fingerprint_of_its_own(tmp_path, dtype) -> None:
+    encoder = tiny().float()
+    encoder.save_pretrained(tmp_path / "plain")
+    config = tmp_path / "plain" / "config.json"
+    values = json.loads(config.read_text())
+    assert values.pop("deterministic") is False
+    config.write_text(json.dumps(values))  # as it was before the option existed
+    old = StyleEncoder.from_pretrained(tmp_path / "plain", torch_dtype=dtype)
+    assert old.fingerprint() == encoder.fingerprint()
+    old.register_to_config(deterministic=True)
+    old.save_pretrained(tmp_path / "deterministic")
+    loaded = StyleEncoder.from_pretrained(tmp_path / "deterministic", torch_dtype=dtype)
+    assert loaded.config["deterministic"]
+    assert loaded.fingerprint() == old.fingerprint() != encoder.fingerprint()

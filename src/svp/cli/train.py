@@ -38,6 +38,10 @@ def train(
             "projection too."
         ),
     ] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option("--deterministic", help="Prior, style: the style is its mean alone, without variance (ablation)."),
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16."),
@@ -68,6 +72,7 @@ def train(
         expression_weight=expression_weight,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
+        deterministic=deterministic,
         precision=precision,
         checkpoint_every=checkpoint_every,
         seed=seed,

@@ -153,6 +153,7 @@ class StyleEncoder(StrictModel):
         audio_encoder: id of the encoder of alpha, likewise.
         standardize: subtract the training data's mean and divide by its deviation, channel by channel, before the
             first layer. The moments are buffers, set once by `set_standardization`.
+        deterministic: the style is mu_s of Eq. 2 alone, sigma_s = 0 (the ablation of Sec. 4.4 and Fig. 4).
 
     Buffers (saved with the weights): `expression_mean`, `expression_std` (E,), `audio_mean`, `audio_std` (A,), and
     `neutral_code` (D,): the mean over neutral training clips, about which a saved style is scaled; zeros until set.
@@ -177,6 +178,7 @@ class StyleEncoder(StrictModel):
         expression_encoder: str,
         audio_encoder: str,
         standardize: bool = False,
+        deterministic: bool = False,
     ) -> None:
         super().__init__()
         if style_size % heads or style_size % 2:
@@ -219,7 +221,8 @@ class StyleEncoder(StrictModel):
         style_alpha_BND = self.audio_branch(audio_BNA, present_BN)
         style_BND = style_beta_BND + self.cross_attention(style_beta_BND, style_alpha_BND, present_BN)
         scores_BN = self.score(style_BND)[..., 0]
-        return StyleGaussian(*pool_moments(style_BND, scores_BN, present_BN))
+        mean_BD, variance_BD = pool_moments(style_BND, scores_BN, present_BN)
+        return StyleGaussian(mean_BD, torch.zeros_like(variance_BD) if self.config["deterministic"] else variance_BD)
 
     def set_standardization(
         self, expression_mean: Tensor, expression_std: Tensor, audio_mean: Tensor, audio_std: Tensor
@@ -234,13 +237,22 @@ class StyleEncoder(StrictModel):
             buffer.copy_(std.clamp_min(STD_FLOOR * largest) if largest > 0 else torch.ones_like(std))
 
     def fingerprint(self) -> str:
-        """Short hash of all weights: a style belongs to the encoder that made it.
+        """Short hash of all weights, marked if deterministic: a style belongs to the encoder that made it.
 
         Computed in float32; an encoder cast to another type answers with what was saved with it.
 
         Raises:
             ValueError: if the encoder was cast before it was ever saved.
         """
+        return self._weights_hash() + ("-deterministic" if self.config["deterministic"] else "")
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As in `ModelMixin`, and the hash of the weights goes into the configuration."""
+        self.register_to_config(_fingerprint=self._weights_hash())
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def _weights_hash(self) -> str:
+        """Of the weights as they are in float32, or as they were saved if this encoder was cast."""
         if self.dtype != torch.float32:
             if "_fingerprint" not in self.config:
                 raise ValueError(f"a style encoder in {self.dtype} has no fingerprint; save it in float32 first")
@@ -251,11 +263,6 @@ class StyleEncoder(StrictModel):
                 digest.update(name.encode())
                 digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
-
-    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """As in `ModelMixin`, and the fingerprint goes into the configuration."""
-        self.register_to_config(_fingerprint=self.fingerprint())
-        super().save_pretrained(save_directory, *args, **kwargs)
 
     def _prepare(
         self, x_BNC: Tensor | None, present_BN: Tensor, mean_C: Tensor, std_C: Tensor, name: str

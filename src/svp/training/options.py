@@ -47,6 +47,10 @@ class TrainOptions(BaseModel):
     per_group: int = Field(gt=0, description="stage prior: K clips per group")
     temperature: float = Field(gt=0, description="stage prior: tau of Eq. 6")
     modality_dropout: float = Field(ge=0, le=1, description="stage prior: chance that one of beta, alpha is dropped")
+    deterministic: bool = Field(
+        default=False,  # what runs from before this option did; they resume
+        description="stages prior and style: the style code is mu of Eq. 2 alone, sigma = 0 (ablation of Sec. 4.4)",
+    )
     kl_weight: float = Field(ge=0, description="stage vae: weight of the KL term")
     checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
     validate_every: int = Field(gt=0, description="steps between validation losses")
@@ -89,6 +93,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "per_group": ("prior",),
     "temperature": ("prior",),
     "modality_dropout": ("prior",),
+    "deterministic": ("prior", "style"),
     "kl_weight": ("vae",),
     "gradient_checkpointing": ("appearance", "motion", "style"),
 }

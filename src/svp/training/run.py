@@ -24,7 +24,7 @@ from svp.style.encoder import STD_FLOOR, StyleEncoder, StyleGaussian
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
-from svp.training.options import RECIPES, TrainOptions
+from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
 from svp.training.stages import STAGES, Stage, select
 
@@ -66,6 +66,8 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     if missing:
         raise InputError(f"--init: stage {stage.name} needs {', '.join(missing)} first; run `svp train {missing[0]}`")
     _check_fit(pipeline, dataset, stage)
+    if stage.name in ONLY_FOR["deterministic"]:
+        _set_deterministic(style_encoder_of(pipeline), options.deterministic)
     fresh = latest_checkpoint(out) is None
     task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done)
     steps = run_stage(task, options, out, max_minutes=max_minutes)
@@ -106,6 +108,19 @@ def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) ->
             raise InputError(
                 f"{dataset.root}: {kind} features by {has}, the model was built for {wants}; prepare again"
             )
+
+
+def _set_deterministic(encoder: StyleEncoder, deterministic: bool) -> None:
+    """Make the style its mean alone if the options say so; what is deterministic must be named so in every later run.
+
+    Raises:
+        InputError: if the encoder is deterministic already and the options are not.
+    """
+    if encoder.config["deterministic"] and not deterministic:
+        raise InputError(
+            "--init: its style encoder is deterministic; go on with --deterministic, or start from another prior"
+        )
+    encoder.register_to_config(deterministic=deterministic)
 
 
 def _build_task(
