@@ -181,7 +181,7 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no coefficients \(\.mat\)"):
         prepare_coefficients(tmp_path, tmp_path / "set", **OPTIONS)
     save_track(tmp_path / "a.mat")
-    with pytest.raises(InputError, match="fps 0.0"):
+    with pytest.raises(InputError, match=r"fps 0\.0"):
         prepare_coefficients(tmp_path, tmp_path / "set", fps=0.0, **OPTIONS)
     report = prepare_coefficients(tmp_path, tmp_path / "set", require_sound=True, **OPTIONS)
     assert "has no sound" in report.rejected[0].reason
