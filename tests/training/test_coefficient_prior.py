@@ -19,7 +19,7 @@ from svp.face.deep3d import EXPRESSION
 from svp.media.audio import write_wav
 from svp.presets import MINI, PRESETS
 from svp.style.clustering import clustering_strength
-from svp.training.run import encode_styles, train
+from svp.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,13 @@ def hears_log_mel(tiny_preset, monkeypatch):
 
 def clustering(pipeline: SVPPipeline, dataset: PreparedDataset) -> float:
     """Least clustering strength (Eq. 8) of one person's emotions."""
-    styles = encode_styles(pipeline, dataset)
     rows = [row for row in dataset.accepted() if row.identity == "M001"]
-    codes = torch.cat([styles[row.clip_id].mean for row in rows])
+    expression_BNE = torch.stack(
+        [torch.from_numpy(dataset.clip(row.clip_id).features("expression")) for row in rows]  # all of one length
+    )
+    encoder = pipeline.style_encoder.eval()
+    with torch.no_grad():
+        codes = encoder(expression_BNE, None, torch.ones(expression_BNE.shape[:2], dtype=torch.bool)).mean
     return min(clustering_strength(codes, [row.emotion for row in rows]).values())
 
 
