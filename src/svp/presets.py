@@ -9,6 +9,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+EXPRESSION_SIZES = {"arkit-52/1": 52, "deep3d-64/1": 64}  # coefficients per frame, by the id of their encoder
+
 
 class Sizes(BaseModel):
     """Base of all parts: frozen, unknown keys are errors, no defaults."""
@@ -106,6 +108,13 @@ class Preset(Sizes):
     style_projection: StyleProjectionSizes
     style_encoder: StyleEncoderSizes
     vae: VaeSizes | None
+
+    def measured_by(self, expression_encoder: str) -> Self:
+        """This preset for expressions of another encoder; itself where their size is not known."""
+        size = EXPRESSION_SIZES.get(expression_encoder)
+        if size is None:
+            return self
+        return self.model_copy(update={"expression_encoder": expression_encoder, "expression_size": size})
 
 
 STYLE_ENCODER = StyleEncoderSizes(style_size=256, layers=3, heads=8, feed_forward=1024, standardize=True)

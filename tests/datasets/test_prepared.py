@@ -254,6 +254,16 @@ def test_reader_errors_name_the_file_and_the_remedy(dataset: Path, tmp_path: Pat
         PreparedDataset(root)
 
 
+def test_a_manifest_from_before_a_column_is_read(dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    shutil.copytree(dataset, root)
+    path = root / "manifest.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["voice", "has_video"]), path)
+    prepared = PreparedDataset(root)
+    assert prepared.has_video and prepared.rows == PreparedDataset(dataset).rows
+    prepared.require_video("this test")
+
+
 def test_damaged_clip_files_are_input_errors(dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "set"
     shutil.copytree(dataset, root)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from svp.cli.paths import CORES, need_output
+from svp.errors import InputError
 
-Layout = Literal["folder"]
+Layout = Literal["folder", "coefficients"]
 
 
 def prepare(
     source: Annotated[Path, typer.Argument(help="Folder of clips; an optional clips.csv names identity and emotion.")],
     dataset: Annotated[Path, typer.Argument(help="Folder of the prepared dataset.")],
-    layout: Annotated[Layout, typer.Option(help="How SOURCE is organised.")] = "folder",
-    size: Annotated[int, typer.Option(min=32, help="Side of the crops in pixels: 128 for mini, 512 for base.")] = 128,
+    layout: Annotated[
+        Layout, typer.Option(help="What SOURCE holds: videos, or .mat files of 3DMM coefficients for stage prior.")
+    ] = "folder",
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, show_default="128", help="Side of the crops in pixels: 128 for mini, 512 for base."),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=1, show_default="25", help="Frame rate of the coefficients, which .mat files do not say."),
+    ] = None,
     audio_features: Annotated[
         str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
     ] = "whisper-tiny.en/normed",
@@ -35,23 +45,26 @@ def prepare(
 
     Example: svp prepare my_clips data/mine --size 128
     """
-    from svp.datasets.prepare import prepare_folder
+    videos_only = {"--size": size is not None, "--correct-offset": correct_offset}
+    for flag, given in videos_only.items() if layout == "coefficients" else [("--fps", fps is not None)]:
+        if given:
+            raise InputError(f"{flag}: layout {layout} does not use it; leave it out")
+    from svp.datasets.prepare import prepare_coefficients, prepare_folder
 
-    prepare_layout = {"folder": prepare_folder}[layout]
-    report = prepare_layout(
-        source,
-        dataset,
-        size=size,
-        audio_encoder=audio_features,
-        workers=workers,
-        resume=resume,
-        max_seconds=max_seconds,
-        correct_offset=correct_offset,
-        require_sound=require_sound,
-        val_fraction=val,
-        test_fraction=test,
-        seed=seed,
-    )
+    common: dict[str, Any] = {
+        "audio_encoder": audio_features,
+        "workers": workers,
+        "resume": resume,
+        "max_seconds": max_seconds,
+        "require_sound": require_sound,
+        "val_fraction": val,
+        "test_fraction": test,
+        "seed": seed,
+    }
+    if layout == "coefficients":
+        report = prepare_coefficients(source, dataset, fps=fps or 25.0, **common)
+    else:
+        report = prepare_folder(source, dataset, size=size or 128, correct_offset=correct_offset, **common)
     typer.echo(str(report))
 
 

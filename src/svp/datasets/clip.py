@@ -20,13 +20,10 @@ from svp.media.video import FPS
 SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 
 
-def clip_files(clip_id: str) -> dict[str, str]:
+def clip_files(clip_id: str, has_video: bool = True) -> dict[str, str]:
     """Paths of a clip's files inside its dataset."""
-    return {
-        "video": f"clips/{clip_id}.mp4",
-        "sound": f"clips/{clip_id}.wav",
-        "features": f"features/{clip_id}.safetensors",
-    }
+    video = {"video": f"clips/{clip_id}.mp4"} if has_video else {}
+    return {**video, "sound": f"clips/{clip_id}.wav", "features": f"features/{clip_id}.safetensors"}
 
 
 class Clip:
@@ -58,8 +55,14 @@ class Clip:
         return np.stack(list(self.iter_frames(start, stop)))
 
     def iter_frames(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Frames start:stop one at a time."""
+        """Frames start:stop one at a time.
+
+        Raises:
+            InputError: the clip has no pictures, or its file is damaged.
+        """
         first, last = self._span(start, stop)
+        if not self.row.has_video:
+            raise InputError(f"{self.features_path}: a clip of coefficients, without pictures; use a clip of video")
         expected = first
         try:
             with av.open(str(self.video_path)) as container:

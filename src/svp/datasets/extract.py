@@ -85,19 +85,12 @@ def extract_clips(source: ClipSource, base: ClipRow, writer: DatasetWriter, opti
             if measure and first == 0 and audio is not None:
                 estimate = estimate_audio_offset(lip_gap(track), audio, FPS)
                 offset = estimate.seconds if estimate.certain else 0.0
-            spans = _parts(len(track), options.max_seconds)
+            base = base.model_copy(update={"audio_offset": offset if audio is not None else 0.0})
+            spans = parts_of(len(track), options.max_seconds)
             whole = len(spans) == 1 and first == 0
             for start, stop in spans:
-                row = base.model_copy(
-                    update={
-                        "clip_id": base.clip_id if whole else f"{base.clip_id}-p{len(rows):03d}",
-                        "frames": stop - start,
-                        "seconds": (stop - start) / FPS,
-                        "start": (first + start) / FPS,
-                        "audio_offset": offset if audio is not None else 0.0,
-                    }
-                )
-                sound = _sound_of(audio, row)
+                row = part_row(base, None if whole else len(rows), first + start, first + stop)
+                sound = sound_of(audio, row)
                 shown = itertools.islice(pictures, stop - start)
                 try:
                     row = _write_part(source.path, row, track[start:stop], shown, sound, writer, options)
@@ -126,9 +119,7 @@ def _write_part(
     writer: DatasetWriter,
     options: ExtractOptions,
 ) -> ClipRow:
-    if row.seconds < options.min_seconds:
-        noun = "frame" if row.frames == 1 else "frames"
-        raise InputError(f"{path}: has only {row.frames} {noun}; clips of at least {options.min_seconds} s are taken")
+    require_length(row, path, options.min_seconds)
     track = require_track(track, path, min_share=1 - options.max_missing)
     pictures = iter(pictures)
     head = next(pictures)
@@ -136,7 +127,7 @@ def _write_part(
     landmarks = np.stack([crop.points(points) for crop, points in zip(crops, track, strict=True)])
     features: Mapping[str, np.ndarray] = {
         "expression": fit_clip(landmarks, FaceModel.load()).expression,
-        "audio": _alpha(audio, row.frames, options.audio_encoder),
+        "audio": alpha_of(audio, row.frames, options.audio_encoder),
         "landmarks": landmarks,
         "head_kps": head_kps(landmarks),
     }
@@ -155,14 +146,37 @@ def _sections(path: Path, length: int) -> Iterator[tuple[int, np.ndarray]]:
             yield first, track
 
 
-def _parts(frames: int, max_seconds: float) -> list[tuple[int, int]]:
+def parts_of(frames: int, max_seconds: float) -> list[tuple[int, int]]:
     """Spans of equal length, give or take a frame, none longer than `max_seconds`."""
     count = math.ceil(frames / max(1, math.floor(max_seconds * FPS)))
     edges = [round(k * frames / count) for k in range(count + 1)]
     return list(itertools.pairwise(edges))
 
 
-def _sound_of(audio: np.ndarray | None, row: ClipRow) -> np.ndarray | None:
+def part_row(base: ClipRow, number: int | None, start: int, stop: int) -> ClipRow:
+    """The row of the frames start:stop of a source; `number` counts its parts and is None where there is but one."""
+    return base.model_copy(
+        update={
+            "clip_id": base.clip_id if number is None else f"{base.clip_id}-p{number:03d}",
+            "frames": stop - start,
+            "seconds": (stop - start) / FPS,
+            "start": start / FPS,
+        }
+    )
+
+
+def require_length(row: ClipRow, path: Path, min_seconds: float) -> None:
+    """Whether a clip is long enough.
+
+    Raises:
+        InputError: if not.
+    """
+    if row.seconds < min_seconds:
+        noun = "frame" if row.frames == 1 else "frames"
+        raise InputError(f"{path}: has only {row.frames} {noun}; clips of at least {min_seconds} s are taken")
+
+
+def sound_of(audio: np.ndarray | None, row: ClipRow) -> np.ndarray | None:
     """Sound of a part, moved by its offset; None where that is silent."""
     if audio is None:
         return None
@@ -174,7 +188,8 @@ def _sound_of(audio: np.ndarray | None, row: ClipRow) -> np.ndarray | None:
     return None if is_silent(samples) else samples
 
 
-def _alpha(audio: np.ndarray | None, frames: int, encoder: str) -> np.ndarray:
+def alpha_of(audio: np.ndarray | None, frames: int, encoder: str) -> np.ndarray:
+    """alpha (N,A) of a clip; zeros without sound."""
     if audio is None:
         return np.zeros((frames, ALPHA_SIZE), np.float32)
     return shared_audio_encoder(encoder).encode(audio, frames, FPS).numpy()

@@ -35,9 +35,10 @@ SCHEMA = pa.schema(
         pa.field("has_sound", pa.bool_(), nullable=False),
         pa.field("audio_offset", pa.float64(), nullable=False),
         pa.field("voice", pa.string(), nullable=False),
+        pa.field("has_video", pa.bool_(), nullable=False),
     ]
 )
-ADDED = frozenset(["voice"])  # columns that manifests written before them lack
+ADDED = frozenset(["voice", "has_video"])  # columns that manifests written before them lack
 
 
 class ClipRow(BaseModel):
@@ -61,6 +62,7 @@ class ClipRow(BaseModel):
         has_sound: False when the source has no sound or only silence; its `audio` feature is then zero.
         audio_offset: seconds by which the sound was moved later (negative: earlier) to meet the mouth.
         voice: who is heard, where that is known apart from who is seen; else empty.
+        has_video: False when the source is a track of coefficients: the clip has no pictures and no landmarks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -82,6 +84,7 @@ class ClipRow(BaseModel):
     has_sound: bool = False
     audio_offset: float = 0.0
     voice: str = ""
+    has_video: bool = True
 
     @model_validator(mode="after")
     def _status_and_reason_agree(self) -> "ClipRow":

@@ -2,20 +2,23 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from svp.datasets.coefficients import CoefficientOptions, coefficient_sources, extract_coefficients
 from svp.datasets.extract import ExtractOptions, extract_clips, reason_of, shared_audio_encoder
 from svp.datasets.manifest import ClipRow, Split
 from svp.datasets.prepared import DATASET_NAME, DatasetWriter
 from svp.datasets.sources import ClipSource, assign_splits, folder_sources
 from svp.errors import InputError
+from svp.face.deep3d import ENCODER_ID
 from svp.face.model import FaceModel
-from svp.media.hashing import sha256_file
+from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS
 from svp.workers import run_jobs
 
@@ -55,14 +58,34 @@ class PrepareReport:
 
 
 @dataclass(frozen=True)
+class _Layout:
+    """A kind of source.
+
+    Attributes:
+        name: as on the command line.
+        find: the sources of a folder, without those in a second folder.
+        extract: makes the clips of a source; see `extract.extract_clips`.
+        expression_encoder: what measures their expressions.
+        size: side of their pictures in pixels, 0 if they have none.
+    """
+
+    name: str
+    find: Callable[[Path, Path], list[ClipSource]]
+    extract: Callable[[ClipSource, ClipRow, DatasetWriter, Any], list[ClipRow]]
+    expression_encoder: str
+    size: int
+
+
+@dataclass(frozen=True)
 class _Job:
     """One source file, everything a worker needs to know about it."""
 
     source: ClipSource
+    layout: _Layout
     split: Split
     present: tuple[ClipRow, ...]  # rows that the dataset has of it
     writer: DatasetWriter
-    options: ExtractOptions
+    options: ExtractOptions | CoefficientOptions
 
 
 def prepare_folder(
@@ -101,16 +124,6 @@ def prepare_folder(
     Raises:
         InputError: the source, an option or the dataset's folder cannot be used.
     """
-    source, dataset = Path(source), Path(dataset)
-    if workers < 1:
-        raise InputError(f"workers {workers}: at least one process is needed; give 1 or more")
-    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction > 1:
-        raise InputError(
-            f"fractions {val_fraction} (val) and {test_fraction} (test): give shares that sum to at most 1"
-        )
-    if not resume and (dataset / DATASET_NAME).exists():
-        raise InputError(f"{dataset}: is already a prepared dataset; resume it or name another folder")
-    sources = folder_sources(source, exclude=dataset)
     options = ExtractOptions.checked(
         size=size,
         audio_encoder=audio_encoder,
@@ -120,20 +133,81 @@ def prepare_folder(
         correct_offset=correct_offset,
         require_sound=require_sound,
     )
+    layout = _Layout("folder", folder_sources, extract_clips, FaceModel.load().encoder_id, size)
     choices = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    return _prepare(layout, Path(source), Path(dataset), options, choices, workers, resume, progress)
+
+
+def prepare_coefficients(
+    source: Path | str,
+    dataset: Path | str,
+    *,
+    audio_encoder: str,
+    fps: float = 25.0,
+    workers: int = 1,
+    resume: bool = True,
+    max_seconds: float = 10.0,
+    min_seconds: float = 0.4,
+    require_sound: bool = False,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    progress: bool = True,
+) -> PrepareReport:
+    """Prepare tracks of 3DMM coefficients, clips without pictures: only stage `prior` learns from them.
+
+    Args:
+        source: folder with .mat files (see `coefficients.coefficient_sources` for names, labels and sound).
+        fps, audio_encoder, max_seconds, min_seconds, require_sound: CoefficientOptions.
+        dataset, workers, resume, val_fraction, test_fraction, seed, progress: as in `prepare_folder`.
+
+    Raises:
+        InputError: the source, an option or the dataset's folder cannot be used.
+    """
+    options = CoefficientOptions.checked(
+        fps=fps,
+        audio_encoder=audio_encoder,
+        max_seconds=max_seconds,
+        min_seconds=min_seconds,
+        require_sound=require_sound,
+    )
+    layout = _Layout("coefficients", coefficient_sources, extract_coefficients, ENCODER_ID, 0)
+    choices = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    return _prepare(layout, Path(source), Path(dataset), options, choices, workers, resume, progress)
+
+
+def _prepare(
+    layout: _Layout,
+    source: Path,
+    dataset: Path,
+    options: ExtractOptions | CoefficientOptions,
+    choices: dict[str, Any],
+    workers: int,
+    resume: bool,
+    progress: bool,
+) -> PrepareReport:
+    """Prepare a folder; `choices` are the arguments of `assign_splits`."""
+    val_fraction, test_fraction = choices["val_fraction"], choices["test_fraction"]
+    if workers < 1:
+        raise InputError(f"workers {workers}: at least one process is needed; give 1 or more")
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction > 1:
+        raise InputError(
+            f"fractions {val_fraction} (val) and {test_fraction} (test): give shares that sum to at most 1"
+        )
+    if not resume and (dataset / DATASET_NAME).exists():
+        raise InputError(f"{dataset}: is already a prepared dataset; resume it or name another folder")
+    sources = layout.find(source, dataset)
     writer = DatasetWriter(
         dataset,
-        {"layout": "folder", **options.model_dump(exclude={"size", "audio_encoder"}), **choices},
-        FaceModel.load().encoder_id,
-        shared_audio_encoder(audio_encoder).id,
-        size,
+        {"layout": layout.name, **options.model_dump(exclude={"size", "audio_encoder"}), **choices},
+        layout.expression_encoder,
+        shared_audio_encoder(options.audio_encoder).id,
+        layout.size,
     )
     done = writer.done()
     kept: dict[str, Split] = {row.identity: row.split for row in done.values()}
-    splits = assign_splits(
-        [clip.identity for clip in sources], kept, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
-    )
-    jobs = _jobs(sources, splits, writer, options)
+    splits = assign_splits([clip.identity for clip in sources], kept, **choices)
+    jobs = _jobs(layout, sources, splits, writer, options)
     n_kept = 0
     columns = (
         TextColumn("preparing"),
@@ -158,20 +232,24 @@ def prepare_folder(
 
 
 def _jobs(
-    sources: Sequence[ClipSource], splits: dict[str, Split], writer: DatasetWriter, options: ExtractOptions
+    layout: _Layout,
+    sources: Sequence[ClipSource],
+    splits: dict[str, Split],
+    writer: DatasetWriter,
+    options: ExtractOptions | CoefficientOptions,
 ) -> list[_Job]:
     """One job per source, large files first, so that no worker is left alone with one at the end."""
     present = defaultdict(list)
     for row in writer.done().values():
         present[row.source].append(row)
-    jobs = [_Job(clip, splits[clip.identity], tuple(present[clip.name]), writer, options) for clip in sources]
+    jobs = [_Job(clip, layout, splits[clip.identity], tuple(present[clip.name]), writer, options) for clip in sources]
     jobs.sort(key=lambda job: (-job.source.path.stat().st_size if job.source.path.is_file() else 0, job.source.name))
     return jobs
 
 
 def _died(job: _Job) -> tuple[list[ClipRow], bool]:
     """The result of a source that kills the process that reads it: rejected."""
-    base = _base_row(job, sha256_file(job.source.path))
+    base = _base_row(job, _digest(job.source))
     return _settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False
 
 
@@ -181,7 +259,7 @@ def _prepare_source(job: _Job) -> tuple[list[ClipRow], bool]:
     if not source.path.is_file():
         base = _base_row(job, "")
         return _settle(job, [base.rejected("no such file; correct its name in clips.csv")]), False
-    base = _base_row(job, sha256_file(source.path))
+    base = _base_row(job, _digest(source))
     if _is_current(job, base.sha256):
         labels = base.model_dump(include={"identity", "emotion", "intensity", "split"})
         rows = [row.model_copy(update=labels) for row in job.present]
@@ -190,7 +268,7 @@ def _prepare_source(job: _Job) -> tuple[list[ClipRow], bool]:
                 job.writer.commit(row)
         return rows, True
     try:
-        rows = extract_clips(source, base, job.writer, job.options)
+        rows = job.layout.extract(source, base, job.writer, job.options)
     except InputError as error:
         rows = [base.rejected(reason_of(error, source.path))]
     except Exception as error:  # one clip never stops the rest; the next run tries it again
@@ -220,7 +298,14 @@ def _base_row(job: _Job, digest: str) -> ClipRow:
         emotion=source.emotion,
         intensity=source.intensity,
         split=job.split,
+        has_video=job.layout.size > 0,
     )
+
+
+def _digest(source: ClipSource) -> str:
+    """SHA-256 of a source, and of the sound beside it."""
+    digest = sha256_file(source.path)
+    return digest if source.sound is None else sha256_text(digest + sha256_file(source.sound))
 
 
 def _is_current(job: _Job, digest: str) -> bool:

