@@ -5,7 +5,6 @@ Shapes: N frames.
 
 import argparse
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -103,9 +102,8 @@ def head_motion(shot: Shot, sound: np.ndarray, seed: int) -> HeadMotion:
     return replace(motion, gaze=motion.gaze + np.float32([shot.aside, 0.0]))
 
 
-def look(frames: Iterable[np.ndarray]) -> Take:
-    """Find the face in the frames of a video, as `svp evaluate` does."""
-    frames = list(frames)
+def look(frames: np.ndarray) -> Take:
+    """Find the face in the frames (N, S, S, 3) of a video, as `svp evaluate` does."""
     observer = VideoObserver(with_face=True)
     for frame in frames:
         observer.add(frame)
@@ -155,7 +153,10 @@ class Seen:
 
 
 def fit_takes(takes: dict[Shot, Take]) -> dict[Shot, Seen]:
-    """The faces of all videos of one portrait; those that show none are told and left out."""
+    """The faces of all videos of one portrait, which are fitted as one clip: they show one person.
+
+    Those in which fewer than half of the frames show it are told and left out.
+    """
     model, tracks = FaceModel.load(), {}
     for shot, take in takes.items():
         try:

@@ -1,6 +1,7 @@
 """Whether each control of a model moves what it should, and nothing else.
 
 usage: measure_controls.py MODEL PORTRAITS_DIR OUT_DIR [--audio A.wav B.wav] [--seconds 2] [--steps 12] [--portraits 2]
+                           [--guidance 2] [--seed 0]
 
 Every portrait (the first of the folder that show a face) speaks sound A with a still head and a straight gaze, in the
 gallery's style `neutral`: the base. Then
@@ -15,8 +16,7 @@ gallery's style `neutral`: the base. Then
              control that has another own quantity moves that one further.
 All videos of a portrait are fitted as one clip: they show one person. Videos without a face are told and left out.
 
-OUT_DIR gets controls.json, strength.png (curves), strength_PORTRAIT.png (a frame per style and strength), matrix.png and
-the videos.
+OUT_DIR gets controls.json, matrix.png, strength.png (curves), strength_PORTRAIT.png (frames), and the videos.
 """
 
 import argparse
@@ -181,7 +181,7 @@ def measure_strength(videos: dict[str, dict[Shot, Seen]], heard: np.ndarray) -> 
                 if shot in seen:
                     weight[row, column] = mean_weight(seen[shot].face, units).mean()
                     lip_sound[row, column] = known_correlation(seen[shot].face.lip_gap, heard)
-        means = (np.array([known_mean(column) for column in table.T]) for table in (weight, lip_sound))
+        means = (table.mean(axis=0) for table in (weight, lip_sound))  # unknown if one portrait's is: no two mixtures
         each = {name: strength_figures(*rows) for name, *rows in zip(videos, weight, lip_sound, strict=True)}
         report[style] = {"units": units, **strength_figures(*means), "portraits": each}
     return report
@@ -193,19 +193,17 @@ def measure_strength(videos: dict[str, dict[Shot, Seen]], heard: np.ndarray) -> 
 def plot_strength(report: dict[str, dict[str, Any]]) -> Figure:
     """Two plots over the strength: intended weight, and lips with sound; portraits thin, their mean thick."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    titles = {
-        "intended_weight": "mean weight of the intended units",
-        "lip_sound": "lip gap, correlation with the sound",
-    }
-    for axes, (key, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
-        for k, (style, figures) in enumerate(report.items()):
+    weights, lips = figure.subplots(1, 2)
+    weights.set_title("mean weight of the intended units (Spearman correlation with the strength)", fontsize=9)
+    lips.set_title("correlation of lip gap and loudness (largest drop from strength 0 or 1)", fontsize=9)
+    for k, (style, figures) in enumerate(report.items()):
+        drop = max(figures["largest_drop_from_0"], figures["largest_drop_from_1"])
+        for axes, key, told in ((weights, "intended_weight", figures["spearman"]), (lips, "lip_sound", drop)):
             for portrait in figures["portraits"].values():
                 axes.plot(STRENGTHS, portrait[key], color=f"C{k}", linewidth=0.7, alpha=0.5)
-            told = {"intended_weight": f"Spearman {figures['spearman']:.2f}"}.get(
-                key, f"drop {max(figures['largest_drop_from_0'], figures['largest_drop_from_1']):.2f}"
-            )
-            axes.plot(STRENGTHS, figures[key], color=f"C{k}", marker="o", linewidth=2, label=f"{style}, {told}")
-        axes.set(title=title, xlabel="style strength")
+            axes.plot(STRENGTHS, figures[key], color=f"C{k}", marker="o", linewidth=2, label=f"{style} ({told:.2f})")
+    for axes in (weights, lips):
+        axes.set_xlabel("style strength")
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8, frameon=False)
     return figure
@@ -239,14 +237,14 @@ def plot_matrix(raw: dict[str, dict[str, float]], ratios: dict[str, dict[str, fl
 
 
 def json_ready(value: Any) -> Any:
-    """Numbers rounded, NaN as null."""
+    """Numbers rounded, NaN as null, paths as texts."""
     if isinstance(value, dict):
         return {key: json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_ready(item) for item in value]
     if isinstance(value, float):
         return round(value, 4) if np.isfinite(value) else None
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 # ---------------------------------------------------------------------- command
@@ -298,7 +296,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     pipeline = SVPPipeline.from_pretrained(options.model)
     styles = {name: pipeline.style(file) for name, file in files.items()}
     portraits = find_portraits(pipeline, options.folder, options.portraits)
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{options.out}: cannot be made ({error.strerror}); choose another folder") from error
     takes = make_takes(pipeline, portraits, styles, sounds, options)
     videos = {name: fit_takes(of_portrait) for name, of_portrait in takes.items()}
     strength = measure_strength(videos, loudness(sounds[0], count_frames(len(sounds[0]))))
@@ -315,7 +316,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "command": shlex.join(sys.argv),
         "versions": versions(),
         "instruments": [face_weights(), embedding_weights()],
-        "seed": options.seed,
+        "options": vars(options),
         "portraits": list(portraits),
         "frames": count_frames(len(sounds[0])),
         "left_out": {name: [str(s) for s in takes[name] if s not in seen] for name, seen in videos.items()},
