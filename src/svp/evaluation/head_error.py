@@ -10,14 +10,16 @@ from svp.evaluation.metric import About, Metric, Pair
 from svp.face.head_kps import HEAD_KPS
 
 
-def rotation_error(pair: Pair) -> float:
-    """Mean angle in degrees between the rotations of both heads."""
-    given, true = (
-        video.seen_face.fit.rotation[: pair.shared_frames].astype(np.float64) for video in (pair.video, pair.true)
-    )
+def mean_angle(rotation: np.ndarray, other: np.ndarray) -> float:
+    """Mean angle in degrees between rotations (n, 3, 3) frame by frame."""
     # |A - B| = 2 sqrt(2) sin(angle / 2): exact also where the angle is small
-    chord = np.linalg.norm(given - true, axis=(1, 2)) / (2 * np.sqrt(2))
+    chord = np.linalg.norm(rotation.astype(np.float64) - other, axis=(1, 2)) / (2 * np.sqrt(2))
     return float(np.degrees(2 * np.arcsin(np.clip(chord, 0, 1))).mean())
+
+
+def rotation_error(pair: Pair) -> float:
+    given, true = (video.seen_face.fit.rotation[: pair.shared_frames] for video in (pair.video, pair.true))
+    return mean_angle(given, true)
 
 
 def head_kps_error(pair: Pair) -> float:
