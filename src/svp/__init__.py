@@ -1,5 +1,6 @@
 """SVP: style-enhanced vivid portraits. Names are imported when first used, so that `import svp` stays quick."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,10 @@ if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
     from svp.style.encoder import StyleEncoder
     from svp.style.prior import StylePrior
+
+# Read by OpenMP when torch is first imported. Threads that spin while they wait take the cores from other programs:
+# beside one, a video took twice as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = ["SVPPipeline", "StyleEncoder", "StylePrior"]

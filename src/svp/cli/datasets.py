@@ -85,8 +85,8 @@ def puppet(
         int,
         typer.Option(help="People made of every portrait: itself, and others by light, colours, background, shape."),
     ] = 2,
-    emotions_per_identity: Annotated[int, typer.Option(help="Emotions a person shows, neutral among them.")] = 3,
-    clips_per_emotion: Annotated[int, typer.Option(help="Clips of each of them.")] = 2,
+    emotions_per_identity: Annotated[int, typer.Option(min=3, help="Emotions a person shows, neutral among them.")] = 3,
+    clips_per_emotion: Annotated[int, typer.Option(min=1, help="Clips of each of them.")] = 2,
     motion_clips: Annotated[
         int, typer.Option(help="Clips of every person that repeat a real one, where --speech is given too.")
     ] = 3,

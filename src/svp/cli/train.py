@@ -17,13 +17,13 @@ def train(
     preset: Annotated[Literal["mini", "base"], typer.Option(help="Sizes and recipe.")] = "mini",
     init: Annotated[Path | None, typer.Option(help="Run or model folder to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's by default.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples per step over all processes.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps; the recipe's by default.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples per step over all processes.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
     decay_steps: Annotated[
-        int | None, typer.Option(help="Let the learning rate fall to zero over this many last steps.")
+        int | None, typer.Option(min=0, help="Let the learning rate fall to zero over this many last steps.")
     ] = None,
-    frames: Annotated[int | None, typer.Option(help="Consecutive frames per sample (motion, style).")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Consecutive frames per sample (motion, style).")] = None,
     expression_weight: Annotated[
         float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
     ] = None,
@@ -46,8 +46,8 @@ def train(
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16."),
     ] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Everything random follows from it.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
     ] = None,

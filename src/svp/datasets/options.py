@@ -1,4 +1,4 @@
-"""Options of a dataset maker: frozen, without unknown keys, and a wrong value is an input error."""
+"""Options of what takes long: frozen, without unknown keys, and a wrong value is an input error."""
 
 from typing import Any, Self
 
@@ -8,7 +8,7 @@ from svp.errors import InputError
 
 
 class Options(BaseModel):
-    """Base of the options that are kept in `dataset.json`."""
+    """Base of the options that are kept with what they made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

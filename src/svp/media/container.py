@@ -116,7 +116,7 @@ def decode(container: InputContainer, stream: Stream, path: Path) -> Iterator[Fr
     except FFmpegError as error:
         raise unreadable(path, error) from error
     if not any_frame:
-        raise InputError(f"{path}: its {stream.type} track cannot be decoded; convert or copy the file again")
+        raise InputError(f"{path}: its {stream.type} track is empty or broken; convert or copy the file again")
     declared = declared_end(container, stream)
     if declared is not None and "mp4" not in container.format.name and end < declared - _MISSING_TAIL_SECONDS:
         raise InputError(f"{path}: truncated, {stream.type} ends at {end:.1f} of {declared:.1f} s; copy it again")

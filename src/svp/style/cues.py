@@ -86,12 +86,14 @@ def _read_timeline(path: Path) -> list[Cue]:
     try:
         entries = _Entries.model_validate_json(path.read_text(encoding="utf-8")).root
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give an existing timeline") from error
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise InputError(f"{path}: cannot be read ({reason}); give an existing timeline") from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        place = ".".join(map(str, problem["loc"])) or "file"
+        entry, *key = problem["loc"] or (None,)
+        place = "" if entry is None else f"entry {int(entry) + 1}: {''.join(f'{k}: ' for k in key)}"
         raise InputError(
-            f'{path}: {place}: {problem["msg"]}; write [{{"style": "sad"}}, {{"style": "happy", "at": 2.5}}]'
+            f'{path}: {place}{problem["msg"]}; write [{{"style": "sad"}}, {{"style": "happy", "at": 2.5}}]'
         ) from error
     if not entries:
         raise InputError(f"{path}: holds no style; give at least one")

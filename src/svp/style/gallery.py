@@ -26,9 +26,9 @@ def find_style(text: str) -> Path:
     """
     if Path(text).exists():
         return Path(text)
-    name, _, level = text.partition(":")
+    name, colon, level = text.partition(":")
     if name in gallery_names():
-        if level and (not level.isdigit() or int(level) not in LEVELS):
+        if colon and (not level.isdigit() or int(level) not in LEVELS):
             raise InputError(f"{text}: style levels are {', '.join(map(str, LEVELS))}; write {name}:{DEFAULT_LEVEL}")
         return gallery_path(name, int(level) if level else DEFAULT_LEVEL)
     known = ", ".join(gallery_names()) or "none in this installation"

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from svp.datasets.options import Options
 from svp.errors import InputError
 
 StageName = Literal["prior", "vae", "appearance", "motion", "style"]
 
 
-class TrainOptions(BaseModel):
+class TrainOptions(Options):
     """Options of one run of one stage. Probabilities in [0, 1]; steps count optimizer steps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: StageName
     preset: str
@@ -149,10 +148,7 @@ def recipe(preset: str, stage: StageName, data: Path, init: Path | None, **chang
         values["batch_size"] = int(str(values["groups"])) * int(str(values["per_group"]))
     start = "" if init is None else str(init.resolve())
     values |= {"stage": stage, "preset": preset, "data": str(data.resolve()), "init": start}
-    try:
-        return TrainOptions.model_validate(values)
-    except ValueError as error:
-        raise InputError(f"training options: {' '.join(str(error).split())}") from error
+    return TrainOptions.checked(**values)
 
 
 def stages_of(preset: str) -> str:
