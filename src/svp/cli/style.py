@@ -120,11 +120,11 @@ def draw(
     rows = select_clips(source, split, clips=FEWEST)
     codes = encode_clips(load_style_encoder(model), source, rows, progress="encode clips").labelled()
     people, name = {row.identity for row in codes.rows}, source.root.resolve().name
-    title = f"styles of {len(people)} {'person' if len(people) == 1 else 'people'} ({name})"
-    write_png(output, rendered(draw_map(project(codes.gaussian.mean, seed), codes.rows, title)))
+    whose = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
+    write_png(output, rendered(draw_map(project(codes.gaussian.mean, seed), codes.rows, f"styles of {whose} ({name})")))
     unknown = unlabelled(rows)
     left_out = f"; {unknown} of unknown emotion left out" if unknown else ""
-    typer.echo(f"{output}: {len(codes.rows)} clips of {len(people)} people{left_out}")
+    typer.echo(f"{output}: {len(codes.rows)} clips of {whose}{left_out}")
 
 
 def load(style: str, output: Path | None = None) -> StylePrior:

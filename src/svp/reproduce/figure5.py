@@ -125,7 +125,7 @@ def figure5_markdown(figure: Figure5) -> str:
         lines.append(f"| {one.model} | {one.input} | {len(one.points)} | {cells} |")
     blocks = [
         "# Figure 5: a map of the style priors",
-        "t-SNE of the means mu. The colour is the emotion, darker and larger with the intensity. Distances on such a map "
+        "t-SNE of the means mu. The colour is the emotion, darker and larger with the intensity. Distances on a map "
         "mean little, neighbourhoods something: trustworthiness is 1 where neighbours on the map are neighbours in the "
         f"style space too ({NEIGHBOURS} of them); nearest: share of clips whose nearest neighbour of another identity "
         "(and recording) shows the same emotion; chance: a random one.",

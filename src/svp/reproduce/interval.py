@@ -86,10 +86,11 @@ def ratio(values: ArrayLike, owners: ArrayLike, identities: int) -> Statistic:
     return statistic
 
 
-def of_clips(function: Callable[[np.ndarray], float], owners: ArrayLike) -> Statistic:
+def of_clips(function: Callable[[np.ndarray], float], owners: ArrayLike, identities: int) -> Statistic:
     """A figure of the clips of the identities drawn; `function` is given the places of the clips."""
     owner = np.asarray(owners, int)
-    return lambda drawn: function(np.concatenate([np.flatnonzero(owner == place) for place in drawn]))
+    clips = [np.flatnonzero(owner == place) for place in range(identities)]
+    return lambda drawn: function(np.concatenate([clips[place] for place in drawn]))
 
 
 def average(statistics: Sequence[Statistic]) -> Statistic:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from svp.datasets.manifest import NEUTRAL, ClipRow
+from svp.datasets.manifest import NEUTRAL, UNKNOWN, ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection, select_clips
 from svp.evaluation.report import Part
@@ -25,10 +25,11 @@ from svp.style.clustering import clustering_strength
 from svp.style.codes import BOTH, MODALITIES, StyleCodes, encode_clips, mean_expressions
 from svp.style.intensity import correlations_by_identity, neutral_distances, rank_correlation
 from svp.style.map import in_order
-from svp.style.probe import identity_folds, majority, probe, recording_folds
+from svp.style.probe import identity_folds, majority, probe, recording_folds, without_emotion
 from svp.style.retrieval import retrieve_emotions
 
 SAMPLES: Final = 4  # of each clip's Gaussian, for the probes
+REST: Final = "identity, emotion taken out"
 BASELINE: Final = "mean of beta, no network"
 PAPER: Final[Mapping[str, Mapping[str, float]]] = {  # on MEAD, by rows of ours
     "audio": {"angry": 2.44, "contempt": 2.12, "disgusted": 2.51, "happy": 2.49},
@@ -83,7 +84,9 @@ class ProbeRow(Part):
     """How often a linear classifier reads identity or emotion off a code.
 
     Attributes:
-        reads: `identity` (of clips with other recordings) or `emotion` (of people it was not trained on).
+        reads: `identity` (of clips with other recordings), REST (the same from codes less the mean of their emotion,
+            which else outweighs the person where a person's clips differ in emotion), or `emotion` (of people it was
+            not trained on).
         code: `sampled s` (Eq. 4, what the denoiser sees) or `mean mu`.
         chance: share of the most frequent label.
     """
@@ -190,7 +193,10 @@ def _row(
 
     distances = [neutral_distances(c, emotions, people, n) for c, n in zip(codes, neutrals, strict=True)]
     is_of = {emotion: np.array([one == emotion for one in emotions], bool) for emotion in shown}
-    pooled = {emotion: [_pooled(x, np.where(is_of[emotion], levels, 0), owners) for x in distances] for emotion in felt}
+    pooled = {
+        emotion: [_pooled(x, np.where(is_of[emotion], levels, 0), owners, len(names)) for x in distances]
+        for emotion in felt
+    }
     across = [clustering_strength(c, emotions) if len(shown) > 1 else {} for c in codes]
     alone = {emotion: [ratio([each.get(emotion, np.nan)], [0], 1) for each in across] for emotion in shown}
     people_of = {emotion: len(set(owners[is_of[emotion]])) for emotion in shown}
@@ -210,9 +216,9 @@ def _row(
     )
 
 
-def _pooled(distances: np.ndarray, levels: np.ndarray, owners: np.ndarray) -> Statistic:
+def _pooled(distances: np.ndarray, levels: np.ndarray, owners: np.ndarray, identities: int) -> Statistic:
     """Correlation of intensity over all clips with a level that is not 0."""
-    return of_clips(lambda places: rank_correlation(distances[places], levels[places]), owners)
+    return of_clips(lambda places: rank_correlation(distances[places], levels[places]), owners, identities)
 
 
 def _strengths(
@@ -252,11 +258,9 @@ def _probes(kind: Kind, models: Sequence[StyleCodes], seed: int) -> Iterator[Pro
     heard: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
         heard[row.identity].add(row.recording)
-    known = {row.clip_id for row in models[0].labelled().rows}
-    eligible = {
-        "identity": [k for k, row in enumerate(rows) if len(heard[row.identity]) > 1],
-        "emotion": [k for k, row in enumerate(rows) if row.clip_id in known],
-    }
+    told_apart = [k for k, row in enumerate(rows) if len(heard[row.identity]) > 1]
+    labelled = [k for k, row in enumerate(rows) if row.emotion != UNKNOWN]
+    eligible = {"identity": told_apart, REST: told_apart, "emotion": labelled}
     drawn = []
     for styles in models:
         generator = torch.Generator().manual_seed(seed)
@@ -264,15 +268,19 @@ def _probes(kind: Kind, models: Sequence[StyleCodes], seed: int) -> Iterator[Pro
         drawn.append({"sampled s": samples.numpy(), "mean mu": styles.gaussian.mean[:, None].numpy()})
     for reads, places in eligible.items():
         chosen = [rows[k] for k in places]
-        labels = [getattr(row, reads) for row in chosen]
         people, recordings = [row.identity for row in chosen], [row.recording for row in chosen]
-        if len(set(labels)) < 2 or len(set(people)) < 2:
+        emotions = [row.emotion for row in chosen]
+        labels = emotions if reads == "emotion" else people
+        if len(set(labels)) < 2:
             continue
         by_person = identity_folds(people, seed) if reads == "emotion" else recording_folds(people, recordings, seed)
         names = sorted(set(people))
         owners = [names.index(name) for name in people]
         for code in drawn[0]:
-            right = [probe(each[code][places], labels, by_person, recordings) for each in drawn]
+            used = [each[code][places] for each in drawn]
+            if reads == REST:
+                used = [without_emotion(each, emotions) for each in used]
+            right = [probe(each, labels, by_person, recordings) for each in used]
             yield ProbeRow(
                 reads=reads,
                 code=code,
@@ -287,7 +295,7 @@ def _probes(kind: Kind, models: Sequence[StyleCodes], seed: int) -> Iterator[Pro
 def _notes(rows: Sequence[Row], probes: Sequence[ProbeRow]) -> Iterator[str]:
     for row in rows:
         if row.missing:
-            yield f"{row.missing} clips have no {row.input}: they are left out of its row"
+            yield f"clips without {row.input}: {row.missing}; they are left out of its row"
     if rows and not any(rows[-1].clustering.identities.values()):
         yield (
             "no identity has two clips of one emotion: clustering strength within identities (Eq. 8, the paper's "

@@ -22,7 +22,9 @@ def clustering_plot(table: Table3) -> Drawing:
     _bars(within, table.rows, [row.clustering.emotions | {"mean": row.clustering.mean} for row in table.rows], table)
     within.set_title("within identities (Eq. 8, Table 3)", fontsize=10)
     if not any(table.rows[-1].clustering.identities.values()):
-        within.text(0.5, 0.5, "no identity has two clips of one emotion", transform=within.transAxes, ha="center")
+        within.text(
+            0.5, 0.5, "no identity has two clips of one emotion", transform=within.transAxes, ha="center", fontsize=9
+        )
     across_of = [row.clustering_across.emotions | {"mean": row.clustering_across.mean} for row in table.rows]
     _bars(across, table.rows, across_of, None)
     across.set_title("all identities together", fontsize=10)
@@ -49,7 +51,7 @@ def probe_plot(table: Table3) -> Drawing:
         middle = groups.index(row.reads)
         axes.hlines(row.chance, middle - 0.45, middle + 0.45, color="black", linewidth=1.2, linestyle=":")
         axes.text(middle + 0.46, row.chance, "chance", fontsize=7, va="center")
-    axes.set_xticks(range(len(groups)), [f"{name} of the speaker" for name in groups])
+    axes.set_xticks(range(len(groups)), [name.replace(", ", ",\n") for name in groups])
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy of a linear probe")
     axes.legend(fontsize=8, frameon=False)
@@ -73,6 +75,7 @@ def _bars(axes: Axes, rows: Sequence[Row], figures: Sequence[dict[str, Figure]],
                 label = "paper, other data (MEAD)" if first else ""
                 axes.plot(place, paper[emotion], "D", color="black", markerfacecolor="none", markersize=4, label=label)
     axes.set_xticks(range(len(emotions)), emotions, fontsize=9)
+    axes.set_xlim(-0.6, len(emotions) - 0.4)
 
 
 def _bar(
