@@ -131,8 +131,11 @@ def test_probes_have_a_row_per_kind(style_dataset, style_models, table, few_draw
     text = table3_markdown(both)
     assert "| expression, deterministic |" in text and "| identity | deterministic |" in text
     labels = {text.get_text() for text in probe_plot(both).axes[0].get_legend().get_texts()}
-    assert labels == {f"{code}, {kind}" for code in ("sampled s", "mean mu") for kind in both.intervals}
-    assert len(clustering_plot(both).axes) == 2
+    assert labels == {f"{code}, {kind}" for code in ("sampled s", "mean mu") for kind in both.intervals} | {"chance"}
+    within, across = clustering_plot(both).axes
+    labels = [text.get_text() for text in within.get_legend().get_texts()]
+    assert len(labels) == 8 and labels.count("paper, other data (MEAD)") == 1
+    assert len(across.containers) == 7  # three inputs of two kinds, and the baseline
 
 
 def test_the_same_seed_gives_the_same_bytes(style_dataset, style_models, tmp_path, few_draws):

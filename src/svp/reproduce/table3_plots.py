@@ -47,10 +47,9 @@ def probe_plot(table: Table3) -> Drawing:
         places = [groups.index(row.reads) - 0.4 + (k + 0.5) * width for row in own]
         colour = "#2e86c1" if code == "sampled s" else "#aed6f1"
         _bar(axes, places, [row.accuracy for row in own], width, colour, f"{code}, {kind}", HATCHES.get(kind, ""))
-    for row in {row.reads: row for row in table.probes}.values():
-        middle = groups.index(row.reads)
-        axes.hlines(row.chance, middle - 0.45, middle + 0.45, color="black", linewidth=1.2, linestyle=":")
-        axes.text(middle + 0.46, row.chance, "chance", fontsize=7, va="center")
+    chances = [next(row.chance for row in table.probes if row.reads == reads) for reads in groups]
+    edges = [(place - 0.45, place + 0.45) for place in range(len(groups))]
+    axes.hlines(chances, *zip(*edges, strict=True), color="black", linewidth=1.2, linestyle=":", label="chance")
     axes.set_xticks(range(len(groups)), [name.replace(", ", ",\n") for name in groups])
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy of a linear probe")
@@ -62,6 +61,7 @@ def _bars(axes: Axes, rows: Sequence[Row], figures: Sequence[dict[str, Figure]],
     """A group of bars per emotion, a bar per row; diamonds where `table` gives the paper's figures."""
     emotions = list(figures[0])
     width = 0.84 / len(rows)
+    diamonds: list[tuple[float, float]] = []
     kinds = len({row.kind for row in rows} - {""})
     for k, (row, of) in enumerate(zip(rows, figures, strict=True)):
         places = [n - 0.42 + (k + 0.5) * width for n in range(len(emotions))]
@@ -69,11 +69,11 @@ def _bars(axes: Axes, rows: Sequence[Row], figures: Sequence[dict[str, Figure]],
         known = [of.get(emotion, Figure()) for emotion in emotions]
         _bar(axes, places, known, width, COLOURS[row.input], label, HATCHES.get(row.kind, ""))
         paper = {} if table is None or row.kind == "deterministic" else table.paper.get(row.input, {})
-        for place, emotion in zip(places, emotions, strict=True):
-            if emotion in paper:
-                first = row.input == "audio" and emotion == next(iter(paper))
-                label = "paper, other data (MEAD)" if first else ""
-                axes.plot(place, paper[emotion], "D", color="black", markerfacecolor="none", markersize=4, label=label)
+        diamonds += [
+            (place, paper[emotion]) for place, emotion in zip(places, emotions, strict=True) if emotion in paper
+        ]
+    if diamonds:
+        axes.plot(*zip(*diamonds, strict=True), "kD", mfc="none", ms=4, label="paper, other data (MEAD)")
     axes.set_xticks(range(len(emotions)), emotions, fontsize=9)
     axes.set_xlim(-0.6, len(emotions) - 0.4)
 
