@@ -37,7 +37,7 @@ def clustering_plot(table: Table3) -> Drawing:
 
 def probe_plot(table: Table3) -> Drawing:
     """Accuracy of the probes by what they read; chance as a line through the bars."""
-    drawing = Drawing(figsize=(6.4, 3.4), dpi=130)
+    drawing = Drawing(figsize=(7.6, 3.4), dpi=130)
     axes = drawing.subplots()
     groups = list(dict.fromkeys(row.reads for row in table.probes))
     kinds = list(dict.fromkeys((row.kind, row.code) for row in table.probes))
@@ -53,7 +53,7 @@ def probe_plot(table: Table3) -> Drawing:
     axes.set_xticks(range(len(groups)), [name.replace(", ", ",\n") for name in groups])
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy of a linear probe")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _finished(drawing)
 
 
@@ -69,9 +69,7 @@ def _bars(axes: Axes, rows: Sequence[Row], figures: Sequence[dict[str, Figure]],
         known = [of.get(emotion, Figure()) for emotion in emotions]
         _bar(axes, places, known, width, COLOURS[row.input], label, HATCHES.get(row.kind, ""))
         paper = {} if table is None or row.kind == "deterministic" else table.paper.get(row.input, {})
-        diamonds += [
-            (place, paper[emotion]) for place, emotion in zip(places, emotions, strict=True) if emotion in paper
-        ]
+        diamonds += [(places[n], paper[emotion]) for n, emotion in enumerate(emotions) if emotion in paper]
     if diamonds:
         axes.plot(*zip(*diamonds, strict=True), "kD", mfc="none", ms=4, label="paper, other data (MEAD)")
     axes.set_xticks(range(len(emotions)), emotions, fontsize=9)
