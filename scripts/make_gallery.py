@@ -13,9 +13,11 @@ from pathlib import Path
 import torch
 
 from svp import StylePrior, SVPPipeline
+from svp.datasets.manifest import NEUTRAL, UNKNOWN
 from svp.datasets.prepared import PreparedDataset
+from svp.style.codes import encode_clips
 from svp.style.gallery import LEVELS
-from svp.training.run import encode_styles, style_encoder_of
+from svp.training.run import style_encoder_of
 
 
 def main() -> None:
@@ -27,12 +29,11 @@ def main() -> None:
     options = parser.parse_args()
     pipeline, dataset = SVPPipeline.from_pretrained(options.model), PreparedDataset(options.dataset)
     encoder = style_encoder_of(pipeline)
-    styles = encode_styles(pipeline, dataset)
+    rows = [row for row in dataset.accepted(options.split) if row.emotion != UNKNOWN]  # not: real clips nobody labelled
+    styles = encode_clips(encoder, dataset, rows).by_clip()
     groups = defaultdict(list)
-    for row in dataset.accepted(options.split):
-        if row.emotion == "unknown":  # real clips that nobody labelled
-            continue
-        for level in LEVELS if row.emotion == "neutral" else (row.intensity,):
+    for row in rows:
+        for level in LEVELS if row.emotion == NEUTRAL else (row.intensity,):
             groups[row.emotion, level].append(styles[row.clip_id])
     options.out.mkdir(parents=True, exist_ok=True)
     for (emotion, level), gaussians in sorted(groups.items()):

@@ -9,6 +9,22 @@ torch.set_num_threads(1)  # the suite runs several workers side by side
 
 
 @pytest.fixture(scope="session")
+def style_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared dataset of people with several emotions and levels, see `tiny_styles`."""
+    from tiny_styles import make_dataset
+
+    return make_dataset(tmp_path_factory.mktemp("styles") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def style_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three model folders whose style encoders differ by their seed."""
+    from tiny_styles import make_model
+
+    return [make_model(tmp_path_factory.mktemp("styles") / f"seed{seed}", seed) for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real clips and golden numbers beside the repository; tests that need it skip without it."""
     folder = Path(__file__).resolve().parents[2] / "shared"

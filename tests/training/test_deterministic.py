@@ -12,11 +12,17 @@ from svp.diffusion.inputs import check_style
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS
+from svp.style.codes import encode_clips
+from svp.style.encoder import StyleGaussian
 from svp.style.prior import StylePrior
 from svp.training.loop import check_run
 from svp.training.options import recipe
-from svp.training.run import _build_task, encode_styles, train
+from svp.training.run import _build_task, train
 from svp.training.stages import STAGES
+
+
+def styles_of(pipeline: SVPPipeline, dataset: PreparedDataset) -> dict[str, StyleGaussian]:
+    return encode_clips(pipeline.style_encoder, dataset, dataset.accepted()).by_clip()
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +40,11 @@ def deterministic(runs, tiny_preset, tiny_dataset, tmp_path_factory):
 @pytest.mark.parametrize("stage", ["prior", "style"])
 def test_the_model_extracts_styles_without_variance(runs, deterministic, tiny_dataset, stage):
     dataset = PreparedDataset(tiny_dataset)
-    plain = encode_styles(SVPPipeline.from_pretrained(runs[stage]), dataset)
+    plain = styles_of(SVPPipeline.from_pretrained(runs[stage]), dataset)
     assert all((style.variance > 0).all() for style in plain.values())
     pipeline = SVPPipeline.from_pretrained(deterministic[stage])
     assert pipeline.style_encoder.neutral_code.any()
-    for clip_id, style in encode_styles(pipeline, dataset).items():
+    for clip_id, style in styles_of(pipeline, dataset).items():
         assert not style.variance.any()
         assert torch.equal(style.sample(), style.mean)
         # the prior itself was trained otherwise; stage `style` only left out sigma
@@ -63,7 +69,7 @@ def test_samples_of_stage_style_take_the_mean(deterministic, tiny_dataset, use_t
     pipeline, dataset = SVPPipeline.from_pretrained(deterministic["style"]), PreparedDataset(tiny_dataset)
     options = small_options("style", tiny_dataset, deterministic["style"], deterministic=True)
     task = _build_task(pipeline, dataset, STAGES["style"], options, fresh=False, first=False)
-    means = torch.cat([style.mean for style in encode_styles(pipeline, dataset).values()])
+    means = torch.cat([style.mean for style in styles_of(pipeline, dataset).values()])
     for n in range(4):
         assert (task.train[n]["style"] == means).all(dim=1).any()
 

@@ -13,6 +13,7 @@ import typer
 from svp.cli.datasets import motions, prepare, puppet, sheet
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
+from svp.cli.reproduce import reproduce
 from svp.cli.style import style_app
 from svp.cli.train import train
 from svp.errors import InputError
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
-for command in (generate, prepare, puppet, sheet, motions, train, evaluate):
+for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce):
     app.command()(command)
 app.add_typer(style_app, name="style")
 

@@ -29,9 +29,14 @@ def need_output(path: Path, suffix: str, *inputs: Path) -> None:
         raise InputError(f"{path}: is a folder; choose another name")
     if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise InputError(f"{path}: is an input and would be lost; choose another name")
+    need_output_folder(path.parent)
+
+
+def need_output_folder(path: Path) -> None:
+    """Raise InputError unless files can be written to the folder `path`, which is made if missing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent}: no permission to write there; choose another folder")
+        raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(path, os.W_OK):
+        raise InputError(f"{path}: no permission to write there; choose another folder")

@@ -9,11 +9,12 @@ import typer
 
 from svp.cli.model import Preset, load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
+from svp.cli.reproduce import Split
 
 if TYPE_CHECKING:
     from svp.style.prior import StylePrior
 
-style_app = typer.Typer(help="Make style files: learn one from a clip, mix, exaggerate, sample.")
+style_app = typer.Typer(help="Make style files: learn one from a clip, mix, exaggerate, sample; draw a map.")
 Style = Annotated[str, typer.Argument(help="A saved style, or a name of the gallery such as happy or angry:2.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")]
 
@@ -91,6 +92,39 @@ def sample(
     for path in outputs:
         loaded.drawn(generator).save(path)
     typer.echo(f"{output}: {count} samples of {loaded.name}")
+
+
+@style_app.command("map")
+def draw(
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset whose clips name their emotions.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .png to write.")],
+    model: Annotated[str, typer.Option(help="Model or run folder, or a shipped model's name.")] = "mini",
+    split: Annotated[
+        Split, typer.Option(help="Whose clips: unseen is test and val, people that no training has seen.")
+    ] = "unseen",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same map.")] = 0,
+) -> None:
+    """Draw the styles of a dataset's clips as a map (t-SNE, Fig. 5): colour is emotion, darker is more intense.
+
+    Example: svp style map data/puppets --split test -o styles.png
+    """
+    need_output(output, ".png")
+    from svp.datasets.prepared import PreparedDataset
+    from svp.datasets.selection import select_clips, unlabelled
+    from svp.media.image import write_png
+    from svp.reproduce.models import load_style_encoder
+    from svp.style.codes import encode_clips
+    from svp.style.map import FEWEST, draw_map, project, rendered
+
+    source = PreparedDataset(dataset)
+    rows = select_clips(source, split, clips=FEWEST)
+    codes = encode_clips(load_style_encoder(model), source, rows, progress="encode clips").labelled()
+    people, name = {row.identity for row in codes.rows}, source.root.resolve().name
+    whose = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
+    write_png(output, rendered(draw_map(project(codes.gaussian.mean, seed), codes.rows, f"styles of {whose} ({name})")))
+    unknown = unlabelled(rows)
+    left_out = f"; {unknown} of unknown emotion left out" if unknown else ""
+    typer.echo(f"{output}: {len(codes.rows)} clips of {whose}{left_out}")
 
 
 def load(style: str, output: Path | None = None) -> StylePrior:

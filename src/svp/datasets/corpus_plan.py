@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.manifest import MAX_ID, ClipRow, Split
+from svp.datasets.manifest import MAX_ID, SOUND_SIGN, ClipRow, Split
 from svp.datasets.options import Options
 from svp.datasets.sounds import Sound, split_motions, split_sounds
 from svp.datasets.sources import assign_splits, safe_ids
@@ -182,7 +182,7 @@ def _plan_person(
         ]
         row = ClipRow(
             clip_id=re.sub(r"[^A-Za-z0-9._+-]", "_", name)[: MAX_ID - len(ending)] + ending,
-            source=f"{person.portrait.name} + {sound.name}",
+            source=f"{person.portrait.name}{SOUND_SIGN}{sound.name}",
             sha256=sha256_text(json.dumps(recipe)),
             identity=person.identity,
             emotion=emotion,

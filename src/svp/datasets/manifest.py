@@ -13,6 +13,10 @@ from svp.errors import InputError
 
 MANIFEST_NAME = "manifest.parquet"
 MAX_ID = 200  # characters of a clip id
+SOUND_SIGN = " + "  # between the portrait and the sound in the source of a made clip
+
+UNKNOWN = "unknown"  # emotion of a clip that nobody labelled
+NEUTRAL = "neutral"
 
 Split = Literal["train", "val", "test"]
 
@@ -71,7 +75,7 @@ class ClipRow(BaseModel):
     source: str
     sha256: str
     identity: str = Field(min_length=1)
-    emotion: str = "unknown"
+    emotion: str = UNKNOWN
     intensity: int = Field(default=0, ge=0, le=3)
     split: Split = "train"
     frames: int = Field(default=0, ge=0)
@@ -91,6 +95,11 @@ class ClipRow(BaseModel):
         if (self.status == "rejected") != bool(self.reason):
             raise ValueError("a rejected clip needs a reason, an accepted one has none")
         return self
+
+    @property
+    def recording(self) -> str:
+        """What is heard; clips of several puppets may share it, and so do the parts of one source."""
+        return self.source.rpartition(SOUND_SIGN)[2]
 
     def rejected(self, reason: str) -> "ClipRow":
         """This row with status `rejected` and its reason on one line."""

@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from svp.datasets.latents import LatentCache, cache_latents
-from svp.datasets.manifest import Split
+from svp.datasets.manifest import NEUTRAL, Split
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
-from svp.style.encoder import STD_FLOOR, StyleEncoder, StyleGaussian
+from svp.style.codes import encode_clips
+from svp.style.encoder import STD_FLOOR, StyleEncoder
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
@@ -168,7 +169,9 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             if _trainable(network):
                 network.enable_gradient_checkpointing()
     latents = cached_latents(pipeline, dataset)
-    styles = encode_styles(pipeline, dataset) if stage.name == "style" else None
+    styles = None
+    if stage.name == "style":
+        styles = encode_clips(style_encoder_of(pipeline), dataset, dataset.accepted()).by_clip()
 
     def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:
         return DiffusionSamples(
@@ -212,21 +215,6 @@ def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
         denoiser.audio_projection.feature_std.copy_(std.clamp_min(STD_FLOOR * float(std.max())))
 
 
-@torch.no_grad()
-def encode_styles(pipeline: SVPPipeline, dataset: PreparedDataset) -> dict[str, StyleGaussian]:
-    """The frozen prior's Gaussian of every accepted clip."""
-    encoder = style_encoder_of(pipeline).eval()
-    styles = {}
-    for row in dataset.accepted():
-        clip = dataset.clip(row.clip_id)
-        expression = torch.from_numpy(clip.features("expression"))[None].float().to(encoder.device)
-        audio = torch.from_numpy(clip.features("audio").astype(np.float32))[None].to(encoder.device)
-        present = torch.ones(1, row.frames, dtype=torch.bool, device=encoder.device)
-        gaussian = encoder(expression, audio, present)
-        styles[row.clip_id] = StyleGaussian(gaussian.mean.cpu(), gaussian.variance.cpu())
-    return styles
-
-
 def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
     """Set what follows from the trained weights: the latents' scale, the neutral code."""
     if stage.name == "vae":
@@ -237,10 +225,9 @@ def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> No
         values = torch.cat([cache.sample(row.clip_id, 0, 1, generator) for row in rows])
         pipeline.vae.register_to_config(scaling_factor=round(1.0 / float(values.std()), 5))
     if stage.name == "prior":
-        styles = encode_styles(pipeline, dataset)
-        neutral = [row for row in dataset.accepted("train") if row.emotion == "neutral"] or dataset.accepted("train")
-        codes = torch.cat([styles[row.clip_id].mean for row in neutral])
-        style_encoder_of(pipeline).neutral_code.copy_(codes.mean(dim=0))
+        encoder = style_encoder_of(pipeline)
+        neutral = [row for row in dataset.accepted("train") if row.emotion == NEUTRAL] or dataset.accepted("train")
+        encoder.neutral_code.copy_(encode_clips(encoder, dataset, neutral).gaussian.mean.mean(dim=0))
 
 
 def _moments(dataset: PreparedDataset, feature: str) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,138 @@
+"""What a table or figure was measured on and with; part of its file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from svp.datasets.manifest import UNKNOWN, ClipRow
+from svp.datasets.prepared import PreparedDataset
+from svp.datasets.selection import SPLITS, Selection, unlabelled
+from svp.evaluation.report import Part
+from svp.reproduce.models import StyleModel, by_kind
+from svp.style.map import in_order
+from svp.versions import installed_versions
+
+VERSIONS_OF: Final = ("svp-portrait", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
+MAKERS: Final = {"puppet": "puppets (`svp puppet`)"}
+
+
+class DatasetFacts(Part):
+    """The clips that were measured.
+
+    Attributes:
+        name: of the dataset's folder.
+        made_of: puppets or recorded clips.
+        splits: whose clips were taken.
+        unseen: no identity of them is in the split `train`.
+        clips: number of clips by emotion, those with unknown emotion too.
+        levels: number of clips by intensity, 0 for neutral or not known; emotion known.
+        options: how the dataset was made.
+    """
+
+    name: str
+    made_of: str
+    splits: list[str]
+    unseen: bool
+    identities: int
+    clips: dict[str, int]
+    levels: dict[str, int]
+    expression_encoder: str
+    audio_encoder: str
+    options: dict[str, Any]
+
+
+class ModelFacts(Part):
+    """A model whose style encoder was measured."""
+
+    name: str
+    kind: str
+    style_encoder: str
+
+
+class Setting(Part):
+    """What was measured with what.
+
+    Attributes:
+        command: the command line, with all options.
+        notes: what has to be known of the figures.
+    """
+
+    command: str
+    seed: int
+    versions: dict[str, str]
+    dataset: DatasetFacts
+    models: list[ModelFacts]
+    notes: list[str]
+
+
+def describe(
+    dataset: PreparedDataset,
+    rows: Sequence[ClipRow],
+    selection: Selection,
+    models: Sequence[StyleModel],
+    command: str,
+    seed: int,
+) -> Setting:
+    """The setting of a measurement on `rows`."""
+    clips = Counter(row.emotion for row in rows)
+    levels = Counter(str(row.intensity) for row in rows if row.emotion != UNKNOWN)
+    maker = dataset.options.get("maker", "")
+    facts = DatasetFacts(
+        name=dataset.root.resolve().name,
+        made_of=MAKERS.get(maker, "recorded clips (`svp prepare`)" if "layout" in dataset.options else "unknown"),
+        splits=list(SPLITS[selection]),
+        unseen="train" not in SPLITS[selection],
+        identities=len({row.identity for row in rows}),
+        clips={emotion: clips[emotion] for emotion in in_order(set(clips))},
+        levels=dict(sorted(levels.items())),
+        expression_encoder=dataset.expression_encoder,
+        audio_encoder=dataset.audio_encoder,
+        options=dataset.options,
+    )
+    return Setting(
+        command=command,
+        seed=seed,
+        versions=installed_versions(VERSIONS_OF),
+        dataset=facts,
+        models=[ModelFacts(name=m.name, kind=m.kind, style_encoder=m.fingerprint) for m in models],
+        notes=list(_notes(facts, unlabelled(rows))),
+    )
+
+
+def _notes(facts: DatasetFacts, unknown: int) -> Iterator[str]:
+    if not facts.unseen:
+        yield "identities of the split train are among those measured: figures say nothing of unseen people"
+    if unknown:
+        yield (
+            f"of {unknown} of {sum(facts.clips.values())} clips the emotion is unknown: they take part only where "
+            "identities are told apart"
+        )
+
+
+def setting_markdown(setting: Setting) -> list[str]:
+    """The setting as lines of a Markdown list."""
+    facts = setting.dataset
+    seen = "unseen in training" if facts.unseen else "**some seen in training**"
+    lines = [
+        f"dataset {facts.name}: {facts.made_of}, splits {', '.join(facts.splits)}, {facts.identities} identities "
+        f"({seen}), {sum(facts.clips.values())} clips ({_counted(facts.clips)})",
+        f"intensities (0: neutral or not known): {_counted({f'level {k}': n for k, n in facts.levels.items()})}",
+        f"features: {facts.expression_encoder}, {facts.audio_encoder}",
+        *(f"model {m.name}: {m.kind}, style encoder {m.style_encoder}" for m in setting.models),
+        *setting.notes,
+        f"seed {setting.seed}; versions: {', '.join(f'{name} {number}' for name, number in setting.versions.items())}",
+        f"command: `{setting.command}`",
+    ]
+    return [f"- {line}" for line in lines]
+
+
+def kinds_named(models: Sequence[StyleModel]) -> Mapping[str, str]:
+    """What is added to the name of a row of each kind: nothing where there is only one."""
+    groups = by_kind(models)
+    return {kind: f", {kind}" if len(groups) > 1 else "" for kind in groups}
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
