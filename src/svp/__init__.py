@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from svp.style.encoder import StyleEncoder
     from svp.style.prior import StylePrior
 
-# Read by OpenMP when torch is first imported. Threads that spin while they wait take the cores from other programs:
-# beside one, a video took twice as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read by OpenMP when torch is first imported: how often a thread looks again before it sleeps. Threads that spin for
+# long take the cores from other programs: beside one, a video took twice as long; alone it takes as long as before.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 __all__ = ["SVPPipeline", "StyleEncoder", "StylePrior"]
