@@ -16,6 +16,7 @@ from svp.media.video import VideoWriter, read_frames
 from svp.speech.alpha import load_audio_encoder
 from svp.style.encoder import StyleEncoder
 from svp.style.extract import extract_style
+from svp.style.prior import StylePrior
 
 SECONDS = 0.8
 
@@ -55,7 +56,7 @@ def clip(shared: Path) -> Path:
 
 def test_a_clip_gives_what_the_encoder_says_of_its_features(encoder: StyleEncoder, clip: Path, tmp_path) -> None:
     path = cut(clip, tmp_path / "clip.mp4", read_audio(clip))
-    prior = extract_style(path, encoder)
+    prior = StylePrior.from_clip(path, encoder)
     track = require_track(track_landmarks(read_frames(path)), path)
     expression = torch.from_numpy(fit_clip(track).expression)
     audio = load_audio_encoder("log-mel").encode(read_audio(path), len(track))

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +21,9 @@ from torch import Tensor
 
 from svp.errors import InputError
 from svp.style.encoder import StyleEncoder, StyleGaussian, deviation
+
+if TYPE_CHECKING:
+    from svp.speech.alpha import AudioEncoder
 
 FORMAT = "svp-style"
 VERSION = 1
@@ -74,6 +78,15 @@ class StylePrior:
             for t in (gaussian.mean[0], gaussian.variance[0], encoder.neutral_code)
         )
         return cls(mean, variance, neutral, encoder.fingerprint(), source_sha256, name, dict(extra or {}))
+
+    @classmethod
+    def from_clip(
+        cls, path: str | Path, encoder: StyleEncoder, audio_encoder: AudioEncoder | None = None
+    ) -> StylePrior:
+        """The style of a clip, by the `style_encoder` of the pipeline that will use it; see `extract_style`."""
+        from svp.style.extract import extract_style  # which makes objects of this class
+
+        return extract_style(path, encoder, audio_encoder)
 
     def at(self, noise: Tensor) -> Tensor:
         """The style s = mu + sigma * eps (Eq. 4) for a given standard normal eps (D,)."""
