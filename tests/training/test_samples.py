@@ -117,6 +117,17 @@ def test_groups_have_positives_and_negatives_and_keep_one_modality(tiny_dataset)
         assert (batch["keep_expression"] | batch["keep_audio"]).all()
 
 
+def test_levels_can_be_groups_of_their_own(tiny_dataset, monkeypatch):
+    dataset = PreparedDataset(tiny_dataset)
+    rows = [row.model_copy(update={"intensity": level}) for level in (1, 2) for row in dataset.accepted("train")]
+    monkeypatch.setattr(dataset, "accepted", lambda split: rows)
+    for told_apart in (False, True):
+        options = recipe("mini", "prior", tiny_dataset, None, group_levels=told_apart)
+        groups = GroupBatches(dataset, options, "train", 1, 16).groups
+        assert {len({row.emotion for row in group}) for group in groups} == {1}
+        assert all(len({row.intensity for row in group}) == 1 for group in groups) is told_apart
+
+
 def test_a_silent_clip_never_loses_its_expression(tiny_dataset, monkeypatch):
     from svp.datasets.clip import Clip
 

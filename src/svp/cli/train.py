@@ -38,6 +38,12 @@ def train(
             "projection too."
         ),
     ] = None,
+    group_levels: Annotated[
+        bool | None,
+        typer.Option(
+            "--group-levels", help="Prior: tell the intensities of an emotion apart; the paper takes them as one."
+        ),
+    ] = None,
     deterministic: Annotated[
         bool | None,
         typer.Option("--deterministic", help="Prior, style: the style is its mean alone, without variance (ablation)."),
@@ -72,6 +78,7 @@ def train(
         expression_weight=expression_weight,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
+        group_levels=group_levels,
         deterministic=deterministic,
         precision=precision,
         checkpoint_every=checkpoint_every,

@@ -44,6 +44,10 @@ class TrainOptions(Options):
     )
     groups: int = Field(gt=0, description="stage prior: P groups of equal identity and emotion per batch")
     per_group: int = Field(gt=0, description="stage prior: K clips per group")
+    group_levels: bool = Field(
+        default=False,
+        description="stage prior: clips of one group share the intensity too; the paper's share identity and emotion",
+    )
     temperature: float = Field(gt=0, description="stage prior: tau of Eq. 6")
     modality_dropout: float = Field(ge=0, le=1, description="stage prior: chance that one of beta, alpha is dropped")
     deterministic: bool = Field(
@@ -90,6 +94,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "train_spatial": ("motion", "style"),
     "groups": ("prior",),
     "per_group": ("prior",),
+    "group_levels": ("prior",),
     "temperature": ("prior",),
     "modality_dropout": ("prior",),
     "deterministic": ("prior", "style"),

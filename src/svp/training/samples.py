@@ -190,16 +190,18 @@ def _keep(rng: np.random.Generator, options: TrainOptions) -> Tensor:
 class GroupBatches(Dataset[dict[str, Tensor]]):
     """Batches of P groups x K windows for stage `prior`; item n is the whole batch of step n.
 
-    A group is one identity with one emotion (MEAD), or one video where no emotion is known (HDTF): Sec. 4.1.
+    A group is one identity with one emotion (MEAD), or one video where no emotion is known (HDTF): Sec. 4.1. With
+    `group_levels` its clips have one intensity too.
     """
 
     def __init__(
         self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int, style_size: int
     ) -> None:
-        groups: dict[tuple[str, str], list[ClipRow]] = defaultdict(list)
+        groups: dict[tuple[str, str, str, int], list[ClipRow]] = defaultdict(list)
         for row in dataset.accepted(split):
             video = row.source if row.emotion == "unknown" else ""
-            groups[row.identity, f"{row.emotion}{video}"].append(row)
+            level = row.intensity if options.group_levels else 0
+            groups[row.identity, row.emotion, video, level].append(row)
         self.groups = [groups[key] for key in sorted(groups)]
         if len(self.groups) < 2:
             raise InputError(f"{dataset.root}: split {split} needs clips of 2 or more groups of identity and emotion")
