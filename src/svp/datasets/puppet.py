@@ -17,6 +17,7 @@ from svp.datasets import face_mesh as mesh
 from svp.datasets.cutout import Cutout, cut_out
 from svp.datasets.puppet_eyes import Eye
 from svp.datasets.puppet_mouth import Mouth
+from svp.datasets.puppet_wrinkles import Wrinkles
 from svp.face import topology
 from svp.face.fit import fit_clip
 from svp.face.model import FaceModel
@@ -46,11 +47,13 @@ class MovedMesh:
         landmarks: (478,3) true landmarks.
         still: (478,3) the portrait's own landmarks in the frame's head pose, without its expression and gaze.
         rings: (180,2) points around the head.
+        expression: (E,) what they show, which decides about wrinkles.
     """
 
     landmarks: np.ndarray
     still: np.ndarray
     rings: np.ndarray
+    expression: np.ndarray
 
 
 class Puppet:
@@ -116,6 +119,8 @@ class Puppet:
         )
         self._mouth = Mouth(portrait, source, self.neutral)
         self.cutout = cutout or _cut_out_whole(portrait, source)
+        place, side = source[:, :2] + self.cutout.margin, len(self.cutout.person)
+        self._wrinkles = Wrinkles(place, side, self.pupil_distance, self.unit_names)
 
     def landmarks(
         self,
@@ -156,7 +161,8 @@ class Puppet:
         shift = np.zeros(3)
         if translation is not None:
             shift[: len(translation)] = np.asarray(translation, np.float64) * self.pupil_distance
-        face = self.neutral + np.tensordot(np.asarray(expression, np.float64), self._units, 1)
+        expression = np.asarray(expression, np.float64)
+        face = self.neutral + np.tensordot(expression, self._units, 1)
         face = _without_crossing(face)
         if gaze is not None:
             self._look(face, np.asarray(gaze, np.float64))
@@ -169,14 +175,15 @@ class Puppet:
         pull = (face - self.neutral)[list(topology.FACE_OVAL), :2]
         rest = SHOULDERS_FOLLOW * (pose(self._rings.mean(0)) - self._rings.mean(0))[:2]
         rings = rest + self._head_share * (rings - rest) + np.concatenate([pull * follow for follow in JAW_PULL])
-        return MovedMesh(pose(face).astype(np.float32), pose(self.source), self._rings[:, :2] + rings)
+        return MovedMesh(pose(face).astype(np.float32), pose(self.source), self._rings[:, :2] + rings, expression)
 
     def draw(self, moved: "MovedMesh") -> np.ndarray:
         """The frame (S,S,3) uint8 RGB of a moved mesh."""
         target = np.concatenate([moved.landmarks[:N_SURFACE, :2], moved.rings])
         map_x, map_y = self._inverse_map(target, moved.landmarks[:, 2])
         margin = self.cutout.margin
-        person = cv2.remap(self.cutout.person, map_x + margin, map_y + margin, cv2.INTER_LINEAR)
+        person = self._wrinkles.shade(self.cutout.person, moved.expression)
+        person = cv2.remap(person, map_x + margin, map_y + margin, cv2.INTER_LINEAR)
         frame = self.cutout.composed(person)
         for eye in self._eyes:
             eye.paint(frame, moved.landmarks, moved.still)
