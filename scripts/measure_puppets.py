@@ -5,8 +5,8 @@ usage: measure_puppets.py DATASET PORTRAITS_DIR [--clips 60] [--portraits 12] [-
 DATASET is made by `svp puppet`, best with --size 256, PORTRAITS_DIR holds portraits. Reported are
   faces found       share of the frames of clips, spread evenly over DATASET, in which the detector finds a face
   landmarks         median distance of its landmarks from the true ones there, per distance between the pupils
-  units             for the 15 units, left and right counted as one, that move the landmarks of DATASET most (spread of
-                    true beta x size of the unit), mean over both sides:
+  units             for the 15 units, left and right counted as one, that move the landmarks of DATASET most in the
+                    picture (spread of true beta x size of the unit, without depth), mean over both sides:
     one at a time     correlation of true and fitted beta while a puppet shows that unit alone at five strengths, with
                       the head turned a little: what the pictures show; mean over the portraits
     in performances   the same over all frames of an identity in DATASET, whose clips are fitted together; mean over
@@ -150,7 +150,7 @@ def main() -> int:
             raise InputError(f"{options.faces}: no picture in it; give a folder of portraits")
         spread = np.linspace(0, len(pictures) - 1, min(options.portraits, len(pictures))).round().astype(int)
         clips, moved, performed = measure_clips(PreparedDataset(options.dataset), options.clips)
-        size = np.sqrt((model.expression[:, :N_SURFACE] ** 2).sum(axis=(1, 2)))
+        size = np.sqrt((model.expression[:, :N_SURFACE, :2] ** 2).sum(axis=(1, 2)))
         names = {name.removesuffix("Left").removesuffix("Right") for name in model.unit_names} - {"jaw", "mouth"}
         names |= {"jawLeft", "jawRight", "mouthLeft", "mouthRight"}  # directions, not sides
         strongest = sorted(names, key=lambda name: -(moved * size)[sides(name, model)].mean())[:STRONGEST]
