@@ -44,6 +44,14 @@ def train(
             "--group-levels", help="Prior: tell the intensities of an emotion apart; the paper takes them as one."
         ),
     ] = None,
+    measured: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Prior, of puppets: chance that expressions measured in the frames stand for the true ones.",
+        ),
+    ] = None,
     deterministic: Annotated[
         bool | None,
         typer.Option("--deterministic", help="Prior, style: the style is its mean alone, without variance (ablation)."),
@@ -79,6 +87,7 @@ def train(
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
         group_levels=group_levels,
+        measured=measured,
         deterministic=deterministic,
         precision=precision,
         checkpoint_every=checkpoint_every,

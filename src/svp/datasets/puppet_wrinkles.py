@@ -70,7 +70,7 @@ class Wrinkles:
             for line in lines:
                 corners = np.rint((points[list(line), :2] - low) * 8).astype(np.int32)
                 cv2.polylines(picture, [corners], False, 1.0, max(1, round(thickness)), cv2.LINE_AA, shift=3)
-            return cv2.GaussianBlur(picture, None, 0.5 * thickness + 0.6)
+            return cv2.GaussianBlur(picture, (0, 0), 0.5 * thickness + 0.6)
 
         thin = [fold.width * pupil_distance for fold in FOLDS]
         fields = [

@@ -48,6 +48,12 @@ class TrainOptions(Options):
         default=False,
         description="stage prior: clips of one group share the intensity too; the paper's share identity and emotion",
     )
+    measured: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="stage prior: chance that expressions measured in a puppet's frames stand for the true ones",
+    )
     temperature: float = Field(gt=0, description="stage prior: tau of Eq. 6")
     modality_dropout: float = Field(ge=0, le=1, description="stage prior: chance that one of beta, alpha is dropped")
     deterministic: bool = Field(
@@ -95,6 +101,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "groups": ("prior",),
     "per_group": ("prior",),
     "group_levels": ("prior",),
+    "measured": ("prior",),
     "temperature": ("prior",),
     "modality_dropout": ("prior",),
     "deterministic": ("prior", "style"),

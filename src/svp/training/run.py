@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.manifest import NEUTRAL, Split
+from svp.datasets.measured import MeasuredExpressions, measure_expressions
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
@@ -149,11 +151,12 @@ def _build_task(
             encoder.set_standardization(*_moments(dataset, "expression"), *_sound_moments(dataset, encoder))
         select(stage, encoder)
         size = encoder.config["style_size"]
+        measured = _measured(dataset) if options.measured else None
         return Task(
             PriorObjective(encoder, options.temperature),
             _trainable(encoder),
-            GroupBatches(dataset, options, "train", options.steps, size),
-            _validation(lambda: GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size)),
+            GroupBatches(dataset, options, "train", options.steps, size, measured),
+            _validation(lambda: GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size, measured)),
             whole_batches=True,
         )
     if stage.name == "motion" and fresh and first:
@@ -200,6 +203,25 @@ def cached_latents(pipeline: SVPPipeline, dataset: PreparedDataset) -> Path:
         task = bar.add_task("encode latents", total=None)
         return cache_latents(
             dataset, pipeline.vae, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _measured(dataset: PreparedDataset) -> MeasuredExpressions:
+    """What is seen of a dataset of puppets, with a bar while it is measured: that takes minutes the first time.
+
+    Raises:
+        InputError: the expressions of the dataset are measured themselves.
+    """
+    if dataset.options.get("maker") != "puppet":
+        raise InputError(
+            f"{dataset.root}: --measured is for puppets, whose true expressions are known; these are measured already"
+        )
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measure expressions", total=None)
+        return measure_expressions(
+            dataset,
+            workers=os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from svp.datasets.clip import Clip
 from svp.datasets.latents import LatentCache
 from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.measured import MeasuredExpressions
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.audio_track import window_index
 from svp.errors import InputError
@@ -195,7 +196,13 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, dataset: PreparedDataset, options: TrainOptions, split: Split, batches: int, style_size: int
+        self,
+        dataset: PreparedDataset,
+        options: TrainOptions,
+        split: Split,
+        batches: int,
+        style_size: int,
+        measured: MeasuredExpressions | None = None,
     ) -> None:
         groups: dict[tuple[str, str, str, int], list[ClipRow]] = defaultdict(list)
         for row in dataset.accepted(split):
@@ -206,6 +213,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         if len(self.groups) < 2:
             raise InputError(f"{dataset.root}: split {split} needs clips of 2 or more groups of identity and emotion")
         self.dataset, self.options, self.batches, self.style_size = dataset, options, batches, style_size
+        self.measured = measured
         self.training = split == "train"
 
     def __len__(self) -> int:
@@ -221,7 +229,11 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
                 length = int(rng.integers(max(row.frames // 2, 1), row.frames + 1))
                 start = int(rng.integers(row.frames - length + 1))
                 clip = self.dataset.clip(row.clip_id)
-                expressions.append(torch.from_numpy(clip.features("expression", start, start + length)))
+                expression = clip.features("expression", start, start + length)
+                if self.measured is not None and rng.random() < options.measured:
+                    seen = self.measured.expression(row.clip_id, start, start + length)
+                    expression = expression if seen is None else seen
+                expressions.append(torch.from_numpy(expression))
                 sounds.append(torch.from_numpy(clip.features("audio", start, start + length).astype(np.float32)))
                 labels.append(int(label))
         batch = len(labels)

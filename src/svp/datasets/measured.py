@@ -1,0 +1,98 @@
+"""Expressions measured in the frames of puppets: `measured/<encoder of beta>/<clip_id>.safetensors`.
+
+Of a puppet the true beta is known, of a real person only what landmark detector and fit see of it. A style encoder that
+has never seen measured expressions takes them for other emotions.
+
+Shapes: N frames of a clip, E expression coefficients.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from svp.datasets.clip import Clip
+from svp.datasets.prepared import PreparedDataset
+from svp.errors import InputError
+from svp.face.fit import fit_clip
+from svp.face.landmarks import require_track, track_landmarks
+from svp.face.model import FaceModel
+from svp.media.hashing import sha256_file
+from svp.workers import run_jobs
+
+FOLDER: Final = "measured"
+EXPRESSION: Final = "expression"
+
+
+class MeasuredExpressions:
+    """Reads what `measure_expressions` left in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def expression(self, clip_id: str, start: int, stop: int) -> np.ndarray | None:
+        """Frames start:stop (n, E) float32 of a clip; None where the detector sees a face in too few of its frames.
+
+        Raises:
+            InputError: the clip was never measured, or the file is damaged.
+        """
+        path = self.folder / f"{clip_id}.safetensors"
+        try:
+            with safe_open(path, framework="np") as file:
+                return file.get_slice(EXPRESSION)[start:stop] if EXPRESSION in set(file.keys()) else None
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: no readable measurement ({error}); delete the file and start again") from error
+
+
+def measure_expressions(
+    dataset: PreparedDataset, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> MeasuredExpressions:
+    """Fit the face model to what is seen in every accepted clip, unless that is done; may be stopped and started again.
+
+    Args:
+        workers: processes.
+        progress: called with (clips that are there, clips in all).
+    """
+    folder = dataset.root / FOLDER / dataset.expression_encoder.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = [dataset.clip(row.clip_id) for row in dataset.accepted()]
+    for done, _ in enumerate(run_jobs(clips, partial(_measure, folder), workers, _died), start=1):
+        if progress is not None:
+            progress(done, len(clips))
+    return MeasuredExpressions(folder)
+
+
+def _measure(folder: Path, clip: Clip) -> None:
+    path, digest = folder / f"{clip.row.clip_id}.safetensors", sha256_file(clip.video_path)
+    if _is_current(path, digest):
+        return
+    try:
+        track = require_track(track_landmarks(clip.iter_frames()), clip.video_path)
+        arrays = {EXPRESSION: fit_clip(track, FaceModel.load()).expression.astype(np.float32)}
+    except InputError:  # no face is seen in it
+        arrays = {}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    save_file(arrays or {"unseen": np.ones(1, np.uint8)}, unfinished, metadata={"video_sha256": digest})
+    os.replace(unfinished, path)
+
+
+def _died(clip: Clip) -> None:
+    raise RuntimeError(f"{clip.video_path}: measuring this clip kills a process")
+
+
+def _is_current(path: Path, digest: str) -> bool:
+    """Whether the file was measured in this very video."""
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="np") as file:
+            return (file.metadata() or {}).get("video_sha256") == digest
+    except (SafetensorError, OSError):
+        return False
