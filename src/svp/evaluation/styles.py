@@ -68,21 +68,22 @@ class StyleMeasure:
             return facts.face
         key = ("style", facts.sha256, self.fingerprint)
         known = cache.get(*key)
-        if known is not None:
-            mean, variance = (torch.from_numpy(known[0][name]) for name in ("mean", "variance"))
-            neutral = self.encoder.neutral_code.detach().cpu().float().clone()
-            return StylePrior(mean, variance, neutral, self.fingerprint, facts.sha256, path.stem)
-        alpha_NA = None
-        if isinstance(facts.loudness, np.ndarray):  # there is sound, and it is not silent
-            alpha_NA = self._alpha(read_audio(path), len(facts))
-        gaussian = self.encoder(
-            torch.from_numpy(facts.face.fit.expression)[None],
-            None if alpha_NA is None else alpha_NA[None],
-            torch.from_numpy(facts.face.found)[None],
-        )
-        style = StylePrior.from_gaussian(gaussian, self.encoder, source_sha256=facts.sha256, name=path.stem)
-        cache.put({"mean": style.mean.numpy(), "variance": style.variance.numpy()}, {}, *key)
-        return style
+        if known is None:
+            alpha_NA = None
+            if isinstance(facts.loudness, np.ndarray):  # there is sound, and it is not silent
+                alpha_NA = self._alpha(read_audio(path), len(facts))
+            gaussian = self.encoder(
+                torch.from_numpy(facts.face.fit.expression)[None],
+                None if alpha_NA is None else alpha_NA[None],
+                torch.from_numpy(facts.face.found)[None],
+            )
+            learned = {"mean": gaussian.mean[0].numpy(), "variance": gaussian.variance[0].numpy()}
+            cache.put(learned, {}, *key)
+        else:
+            learned = known[0]
+        mean, variance = (torch.from_numpy(learned[name]) for name in ("mean", "variance"))
+        neutral = self.encoder.neutral_code.detach().clone()
+        return StylePrior(mean, variance, neutral, self.fingerprint, facts.sha256, path.stem)
 
     def _alpha(self, sound: np.ndarray, n_frames: int) -> Tensor:
         """alpha (N, A); the videos of one name often carry the very same sound, which is then heard once."""

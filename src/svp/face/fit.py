@@ -24,10 +24,10 @@ MAX_WEIGHT: Final = 1.5  # a unit stronger than this is no face
 DEPTH_WEIGHT: Final = 0.01  # of a squared error in z against one in x or y
 NOISE: Final = 0.02  # standard deviation of what the model cannot explain, in distances between the eyeballs
 N_INDEPENDENT: Final = 250.0  # errors of neighbouring landmarks go together: 468 of them count as this many
-IDENTITY_FRAMES: Final = 64  # frames of a clip, evenly spread, that decide about the identity
-IDENTITY_ROUNDS: Final = 6
+IDENTITY_FRAMES: Final = 48  # frames of a clip, evenly spread, that decide about the identity
+IDENTITY_ROUNDS: Final = 4
 PART_ROUNDS: Final = 2  # of the identity of a part, which starts from the fit of the whole
-FRAME_ROUNDS: Final = 4
+FRAME_ROUNDS: Final = 3
 CHUNK: Final = 256  # frames fitted at once; bounds memory
 
 
