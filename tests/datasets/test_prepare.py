@@ -12,7 +12,7 @@ import pytest
 
 from svp.datasets import prepare
 from svp.datasets.audio_offset import estimate_audio_offset
-from svp.datasets.extract import ExtractOptions
+from svp.datasets.extract import ExtractOptions, extract_clips
 from svp.datasets.prepare import PrepareReport, prepare_folder
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.sources import assign_splits, folder_sources
@@ -214,7 +214,8 @@ def test_a_job_survives_the_way_to_a_worker(tmp_path: Path) -> None:
         require_sound=False,
     )
     writer = DatasetWriter(tmp_path / "set", {}, "arkit-52", "log-mel", SIZE)
-    job = pickle.loads(pickle.dumps(prepare._Job(source, "val", (), writer, options)))
+    layout = prepare._Layout("folder", folder_sources, extract_clips, "arkit-52", SIZE)
+    job = pickle.loads(pickle.dumps(prepare._Job(source, layout, "val", (), writer, options)))
     rows, unchanged = prepare._prepare_source(job)
     assert not unchanged and [(row.clip_id, row.split, row.status) for row in rows] == [("text", "val", "rejected")]
     assert prepare._died(job)[0] == [rows[0].rejected("internal error: the process that reads it dies")]
