@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from svp import SVPPipeline
-from svp.training.model_folder import RECORD_NAME, model_folder
+from svp.diffusion.model_folder import model_folder
+from svp.training.model_folder import RECORD_NAME
 
 LIMIT_MB = 40  # what the package may carry
 

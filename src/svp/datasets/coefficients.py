@@ -15,7 +15,7 @@ from pydantic import Field
 
 from svp.datasets.emotions import EMOTIONS
 from svp.datasets.extract import alpha_of, part_row, parts_of, reason_of, require_length, sound_of
-from svp.datasets.manifest import ClipRow
+from svp.datasets.manifest import NEUTRAL, ClipRow
 from svp.datasets.options import Options
 from svp.datasets.prepared import DatasetWriter
 from svp.datasets.sources import ClipSource, folder_sources
@@ -123,7 +123,7 @@ def _mead_labels(stem: str) -> dict[str, str]:
     match = _MEAD_NAME.fullmatch(stem)
     if match is None:
         return {}
-    return match.groupdict() | ({"intensity": "0"} if match["emotion"] == "neutral" else {})
+    return match.groupdict() | ({"intensity": "0"} if match["emotion"] == NEUTRAL else {})
 
 
 def _sound_beside(path: Path) -> Path | None:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.manifest import MAX_ID, SOUND_SIGN, ClipRow, Split
+from svp.datasets.manifest import MAX_ID, NEUTRAL, SOUND_SIGN, UNKNOWN, ClipRow, Split
 from svp.datasets.options import Options
 from svp.datasets.sounds import Sound, split_motions, split_sounds
 from svp.datasets.sources import assign_splits, safe_ids
@@ -150,17 +150,17 @@ def _plan_person(
     portrait = sha256_file(person.portrait)
     # A real clip shows what it shows; a spoken sentence can be given any emotion, best the one it is spoken with.
     real = sounds[0].real
-    felt = sorted({sound.emotion or "unknown" for sound in sounds} if real else EMOTIONS)
-    others = rng.permutation([name for name in felt if name != "neutral"]).tolist()
-    chosen = ([name for name in felt if name == "neutral"] + others)[: options.emotions_per_identity]
+    felt = sorted({sound.emotion or UNKNOWN for sound in sounds} if real else EMOTIONS)
+    others = rng.permutation([name for name in felt if name != NEUTRAL]).tolist()
+    chosen = ([name for name in felt if name == NEUTRAL] + others)[: options.emotions_per_identity]
     plans = []
     for number in numbers:
         emotion = str(chosen[((number - numbers.start) // options.clips_per_emotion) % len(chosen)])
         clip_seed = (*person.seed, 3, number)
         rng = np.random.default_rng(clip_seed)
-        intensity = 0 if emotion == "neutral" else int(rng.choice([1, 2, 3], p=LEVEL_ODDS))
-        pool = [sound for sound in sounds if (sound.emotion or "unknown") == emotion]
-        pool = pool or [sound for sound in sounds if sound.emotion in (None, "neutral")] or list(sounds)
+        intensity = 0 if emotion == NEUTRAL else int(rng.choice([1, 2, 3], p=LEVEL_ODDS))
+        pool = [sound for sound in sounds if (sound.emotion or UNKNOWN) == emotion]
+        pool = pool or [sound for sound in sounds if sound.emotion in (None, NEUTRAL)] or list(sounds)
         if not real:  # a sentence spoken at the very level is best
             pool = [sound for sound in pool if sound.intensity == intensity] or pool
         sound = pool[int(rng.integers(len(pool)))]

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from svp.datasets.derived import is_current, made_from
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
@@ -139,7 +140,7 @@ def _batches(dataset: PreparedDataset, folder: Path, batch_size: int) -> Iterato
     for row in dataset.accepted():
         clip = dataset.clip(row.clip_id)
         digest = sha256_file(clip.video_path)
-        if _is_current(folder / f"{row.clip_id}.safetensors", digest):
+        if is_current(folder / f"{row.clip_id}.safetensors", digest):
             yield _Batch(row, np.empty((0, dataset.size, dataset.size, 3), np.uint8), digest, last=True)
             continue
         frames = clip.iter_frames()
@@ -167,16 +168,5 @@ def _encode(vae: Any, pictures_BHW3: np.ndarray) -> tuple[Tensor, Tensor]:
 def _save(path: Path, encoded: Sequence[tuple[Tensor, Tensor]], digest: str) -> None:
     mean_NChw, logvar_NChw = (torch.cat(parts).contiguous() for parts in zip(*encoded, strict=True))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata={"video_sha256": digest})
+    save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata=made_from(digest))
     os.replace(partial, path)
-
-
-def _is_current(path: Path, digest: str) -> bool:
-    """Whether the file holds the latents of this very video."""
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("video_sha256") == digest
-    except (SafetensorError, OSError):
-        return False

@@ -8,6 +8,7 @@ Shapes: N frames of a clip, E expression coefficients.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from svp.datasets.clip import Clip
+from svp.datasets.derived import is_current, made_from
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.face.fit import fit_clip
@@ -43,7 +45,7 @@ class MeasuredExpressions:
         Raises:
             InputError: the clip was never measured, or the file is damaged.
         """
-        path = self.folder / f"{clip_id}.safetensors"
+        path = _file(self.folder, clip_id)
         try:
             with safe_open(path, framework="np") as file:
                 return file.get_slice(EXPRESSION)[start:stop] if EXPRESSION in set(file.keys()) else None
@@ -63,36 +65,32 @@ def measure_expressions(
     folder = dataset.root / FOLDER / dataset.expression_encoder.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     clips = [dataset.clip(row.clip_id) for row in dataset.accepted()]
-    for done, _ in enumerate(run_jobs(clips, partial(_measure, folder), workers, _died), start=1):
+    jobs = [(clip, sha256_file(clip.video_path)) for clip in clips]
+    todo = [(clip, digest) for clip, digest in jobs if not is_current(_file(folder, clip.row.clip_id), digest)]
+    there = itertools.repeat(None, len(jobs) - len(todo))
+    made = run_jobs(todo, partial(_measure, folder), workers, _died)
+    for done, _ in enumerate(itertools.chain(there, made), start=1):
         if progress is not None:
-            progress(done, len(clips))
+            progress(done, len(jobs))
     return MeasuredExpressions(folder)
 
 
-def _measure(folder: Path, clip: Clip) -> None:
-    path, digest = folder / f"{clip.row.clip_id}.safetensors", sha256_file(clip.video_path)
-    if _is_current(path, digest):
-        return
+def _file(folder: Path, clip_id: str) -> Path:
+    return folder / f"{clip_id}.safetensors"
+
+
+def _measure(folder: Path, job: tuple[Clip, str]) -> None:
+    clip, digest = job
+    path = _file(folder, clip.row.clip_id)
     try:
         track = require_track(track_landmarks(clip.iter_frames()), clip.video_path)
         arrays = {EXPRESSION: fit_clip(track, FaceModel.load()).expression.astype(np.float32)}
     except InputError:  # no face is seen in it
         arrays = {}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file(arrays or {"unseen": np.ones(1, np.uint8)}, unfinished, metadata={"video_sha256": digest})
+    save_file(arrays or {"unseen": np.ones(1, np.uint8)}, unfinished, metadata=made_from(digest))
     os.replace(unfinished, path)
 
 
-def _died(clip: Clip) -> None:
-    raise RuntimeError(f"{clip.video_path}: measuring this clip kills a process")
-
-
-def _is_current(path: Path, digest: str) -> bool:
-    """Whether the file was measured in this very video."""
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, framework="np") as file:
-            return (file.metadata() or {}).get("video_sha256") == digest
-    except (SafetensorError, OSError):
-        return False
+def _died(job: tuple[Clip, str]) -> None:
+    raise RuntimeError(f"{job[0].video_path}: measuring this clip kills a process")

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from svp.datasets.clip import Clip
-from svp.datasets.manifest import ClipRow
+from svp.datasets.manifest import NEUTRAL, ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.face.model import ARKIT_UNITS
@@ -45,7 +45,7 @@ def dataset_sheet(dataset: PreparedDataset, rows: int = 20, clips: int = 1) -> n
         count[row.identity, row.emotion] += 1
         if row.identity in names and number < clips:
             shown[row.identity, row.emotion, number] = row
-    columns = sorted({key[1:] for key in shown}, key=lambda key: (key[0] != "neutral", key))
+    columns = sorted({key[1:] for key in shown}, key=lambda key: (key[0] != NEUTRAL, key))
     empty = np.full((CELL, CELL, 3), 255, np.uint8)
     cells = [
         [_telling_frame(dataset.clip(shown[name, *key].clip_id)) if (name, *key) in shown else empty for key in columns]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from svp.datasets.manifest import Split
+from svp.datasets.manifest import UNKNOWN, Split
 from svp.errors import InputError
 
 CLIPS_CSV = "clips.csv"
@@ -41,7 +41,7 @@ class ClipSource(BaseModel):
     name: str
     clip_id: str
     identity: str = Field(min_length=1)
-    emotion: str = Field(default="unknown", pattern=r"^[a-z][a-z_-]*$")
+    emotion: str = Field(default=UNKNOWN, pattern=r"^[a-z][a-z_-]*$")
     intensity: int = Field(default=0, ge=0, le=3)
     audio_offset: float | None = Field(default=None, ge=-5, le=5)
     sound: Path | None = None
@@ -84,7 +84,7 @@ def folder_sources(
         parent = Path(name).parent
         known = {"identity": parent.as_posix() if parent.name else Path(name).stem}
         known |= {**labels_of(Path(name).stem), **values}
-        known["emotion"] = known.get("emotion", "unknown").lower()
+        known["emotion"] = known.get("emotion", UNKNOWN).lower()
         try:
             source = ClipSource.model_validate(known | {"path": folder / name, "name": name, "clip_id": clip_ids[name]})
         except ValidationError as error:

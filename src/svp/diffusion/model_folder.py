@@ -35,6 +35,11 @@ def find_model(name: str | PathLike[str]) -> Path:
     return folder
 
 
+def model_folder(path: Path) -> Path:
+    """A model folder itself, or the one a training run wrote."""
+    return path / "model" if (path / "model").is_dir() else path
+
+
 def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
     """Whether every part that the index names is there, with readable configurations and whole weights.
 

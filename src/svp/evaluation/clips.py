@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from svp.datasets.manifest import MANIFEST_NAME
+from svp.datasets.manifest import MANIFEST_NAME, UNKNOWN
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.sources import CLIPS_CSV, VIDEO_SUFFIXES, folder_sources
 from svp.errors import InputError
@@ -101,4 +101,4 @@ def _emotions(reference: Path) -> dict[str, str]:
         labels = {row.clip_id: row.emotion for row in PreparedDataset(root).accepted()}
     elif (reference / CLIPS_CSV).is_file():
         labels = {Path(s.name).with_suffix("").as_posix(): s.emotion for s in folder_sources(reference)}
-    return {name: emotion for name, emotion in labels.items() if emotion != "unknown"}
+    return {name: emotion for name, emotion in labels.items() if emotion != UNKNOWN}

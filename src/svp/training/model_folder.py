@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from svp.diffusion.build import build_pipeline
+from svp.diffusion.model_folder import model_folder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS
 
 RECORD_NAME = "training.json"
-
-
-def model_folder(path: Path) -> Path:
-    """A model folder itself, or the one a training run wrote."""
-    return path / "model" if (path / "model").is_dir() else path
 
 
 def stages_done(init: Path | None) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -199,11 +200,8 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
 
 def cached_latents(pipeline: SVPPipeline, dataset: PreparedDataset) -> Path:
     """The dataset's latents, with a bar while they are made: that takes minutes the first time."""
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("encode latents", total=None)
-        return cache_latents(
-            dataset, pipeline.vae, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with _bar("encode latents") as told:
+        return cache_latents(dataset, pipeline.vae, progress=told)
 
 
 def _measured(dataset: PreparedDataset) -> MeasuredExpressions:
@@ -216,13 +214,16 @@ def _measured(dataset: PreparedDataset) -> MeasuredExpressions:
         raise InputError(
             f"{dataset.root}: --measured is for puppets, whose true expressions are known; these are measured already"
         )
+    with _bar("measure expressions") as told:
+        return measure_expressions(dataset, workers=os.cpu_count() or 1, progress=told)
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that goes when its work is done; it is told (done, total)."""
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measure expressions", total=None)
-        return measure_expressions(
-            dataset,
-            workers=os.cpu_count() or 1,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:

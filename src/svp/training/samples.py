@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from svp.datasets.clip import Clip
 from svp.datasets.latents import LatentCache
-from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.manifest import UNKNOWN, ClipRow, Split
 from svp.datasets.measured import MeasuredExpressions
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.audio_track import window_index
@@ -206,7 +206,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
     ) -> None:
         groups: dict[tuple[str, str, str, int], list[ClipRow]] = defaultdict(list)
         for row in dataset.accepted(split):
-            video = row.source if row.emotion == "unknown" else ""
+            video = row.source if row.emotion == UNKNOWN else ""
             level = row.intensity if options.group_levels else 0
             groups[row.identity, row.emotion, video, level].append(row)
         self.groups = [groups[key] for key in sorted(groups)]
@@ -229,10 +229,10 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
                 length = int(rng.integers(max(row.frames // 2, 1), row.frames + 1))
                 start = int(rng.integers(row.frames - length + 1))
                 clip = self.dataset.clip(row.clip_id)
-                expression = clip.features("expression", start, start + length)
+                seen = None
                 if self.measured is not None and rng.random() < options.measured:
                     seen = self.measured.expression(row.clip_id, start, start + length)
-                    expression = expression if seen is None else seen
+                expression = clip.features("expression", start, start + length) if seen is None else seen
                 expressions.append(torch.from_numpy(expression))
                 sounds.append(torch.from_numpy(clip.features("audio", start, start + length).astype(np.float32)))
                 labels.append(int(label))
