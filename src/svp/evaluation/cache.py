@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from svp.errors import InputError
 from svp.media.hashing import sha256_text
 
-VERSION: Final = 3  # raised when what is measured changes
+VERSION: Final = 4  # raised when what is measured changes
 
 
 @dataclass(frozen=True)
