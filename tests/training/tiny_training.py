@@ -66,6 +66,7 @@ def start_process(function: Callable[..., None], *arguments: object) -> BaseProc
 
 
 def _in_process(function: Callable[..., None], *arguments: object) -> None:
+    multiprocessing.set_start_method("fork", force=True)  # as in a process started by hand; it inherited forkserver
     torch.set_num_threads(1)
     PRESETS["mini"] = TINY
     function(*arguments)
@@ -73,5 +74,8 @@ def _in_process(function: Callable[..., None], *arguments: object) -> None:
 
 def logged(run: Path, tag: str) -> list[tuple[int, float]]:
     """Step and value of everything TensorBoard shows of a figure."""
-    events = EventAccumulator(str(run / "logs" / "svp")).Reload()
+    folder = run / "logs" / "svp"
+    if not folder.is_dir():
+        return []
+    events = EventAccumulator(str(folder)).Reload()
     return [(event.step, event.value) for event in events.Scalars(tag)] if tag in events.Tags()["scalars"] else []
