@@ -88,6 +88,7 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
     set_seed(options.seed)
+    task.objective.train()
     optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
     ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
