@@ -50,9 +50,9 @@ def test_a_perfect_denoiser_shows_the_truth_beside_the_truth(stage, tiny_dataset
     objective, encode = task.objective, task.objective.encode
     truth = {}
 
-    def record(batch):
+    def record(batch, reference):
         truth["latents"] = batch["latents"]
-        return encode(batch)
+        return encode(batch, reference)
 
     def perfect(noisy, timestep, conditions):
         alpha = objective.alphas_cumprod[int(timestep)]

@@ -46,7 +46,7 @@ class DiffusionObjective(nn.Module):
         alpha = self.alphas_cumprod[timestep].view(-1, 1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise  # z_t, Sec. 3 Preliminaries
         target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-        prediction = self.predict(noisy, timestep, self.encode(batch))
+        prediction = self.predict(noisy, timestep, self.encode(batch, batch["reference"]))
         error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
         weight = batch["weight"]
         if self.min_snr_gamma is not None:
@@ -54,10 +54,10 @@ class DiffusionObjective(nn.Module):
         loss = (error * weight).mean()
         return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
 
-    def encode(self, batch: dict[str, Tensor]) -> Conditions:
-        """The conditions of a batch, without those that its `keep` drops."""
+    def encode(self, batch: dict[str, Tensor], reference: Tensor) -> Conditions:
+        """The conditions of a batch with reference latents (B, C, h, w), without those that its `keep` drops."""
         return self.denoiser.encode(
-            batch["reference"],
+            reference,
             batch["audio"] if self.audio else None,  # stage `appearance` feeds zero audio tokens
             batch["head_kps"],
             batch.get("style"),

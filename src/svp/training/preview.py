@@ -48,7 +48,8 @@ class ClipPreview:
 
     def _row(self, sample: dict[str, Tensor]) -> np.ndarray:
         batch = {name: value[None].to(self.objective.alphas_cumprod.device) for name, value in sample.items()}
-        settings, conditions = self.pipeline.settings, self.objective.encode(batch)
+        truth, reference = batch["latents"], batch["reference"]
+        settings, conditions = self.pipeline.settings, self.objective.encode(batch, reference)
 
         def predict(latents: Tensor, timestep: Tensor, window: Window) -> Tensor:
             return guided(
@@ -58,7 +59,6 @@ class ClipPreview:
                 settings.guidance_style,
             )
 
-        truth = batch["latents"]
         generated = sample_chunk(
             predict,
             EulerDiscreteScheduler.from_config(self.pipeline.scheduler.config),
@@ -68,8 +68,8 @@ class ClipPreview:
             window=truth.shape[2],
             overlap=0,
         )
-        reference = batch["reference"][:, :, None].expand_as(truth)
-        return np.concatenate([self._decode(latents) for latents in (reference, truth, generated)], axis=2)
+        shown = (reference[:, :, None].expand_as(truth), truth, generated)
+        return np.concatenate([self._decode(latents) for latents in shown], axis=2)
 
     def _decode(self, latents: Tensor) -> np.ndarray:
         return np.stack([self.pipeline.decode_latents(frame) for frame in latents.unbind(dim=2)])
