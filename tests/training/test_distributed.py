@@ -38,9 +38,13 @@ def train_in_float64(options: TrainOptions, out: Path, rank: int, processes: int
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
     build = run._build_task
 
+    def check_share(objective, inputs) -> None:
+        share = options.batch_size // (options.accumulate * processes)
+        assert not objective.training or len(inputs[0]["timestep"]) == share
+
     def double(*arguments, **named) -> Task:
         task = build(*arguments, **named)
-        task.objective.double()
+        task.objective.double().register_forward_pre_hook(check_share)
         task.train, task.validation = Doubles(task.train), Doubles(task.validation)
         return task
 

@@ -17,6 +17,7 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS
 from svp.training import stages
+from svp.training.loop import check_run
 from svp.training.model_folder import stages_done
 from svp.training.options import recipe
 from svp.training.run import _diffusion_task, _pictures, train
@@ -140,6 +141,15 @@ def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
     changed = small_options("vae", tiny_dataset, None, learning_rate=1.0)
     with pytest.raises(InputError, match="learning_rate"):
         train(changed, run, resume=True, max_minutes=None)
+
+
+def test_a_run_may_be_made_longer_and_watched_otherwise(tiny_dataset, tmp_path):
+    options = small_options("vae", tiny_dataset, None)
+    kept = options.model_dump(exclude={"accumulate", "min_snr_gamma", "sample_every"})  # as an earlier version wrote
+    (tmp_path / "options.json").write_text(json.dumps(kept))
+    check_run(tmp_path, small_options("vae", tiny_dataset, None, steps=9, sample_every=5), resume=True)
+    with pytest.raises(InputError, match="another accumulate"):
+        check_run(tmp_path, small_options("vae", tiny_dataset, None, accumulate=2), resume=True)
 
 
 def test_there_must_be_a_run_to_resume(tiny_dataset, tmp_path, use_tiny):

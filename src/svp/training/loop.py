@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import (
     DataLoaderConfiguration,
     DistributedDataParallelKwargs,
+    DistributedType,
     GradientAccumulationPlugin,
     ProjectConfiguration,
     set_seed,
@@ -251,8 +252,9 @@ def _validate(
 
 
 def _show_samples(task: Task, accelerator: Accelerator, step: int) -> None:
-    """Put the stage's preview among the images of TensorBoard."""
-    if task.preview is None or not accelerator.is_main_process:
+    """Put the stage's preview among the images of TensorBoard; not under FSDP, where no process has whole networks."""
+    sharded = accelerator.distributed_type == DistributedType.FSDP
+    if task.preview is None or sharded or not accelerator.is_main_process:
         return
     with accelerator.autocast():
         frames = task.preview()

@@ -42,7 +42,7 @@ class ClipPreview:
     @torch.no_grad()
     def __call__(self) -> np.ndarray:
         """The pictures of all clips, (F, H, W, 3) uint8 RGB."""
-        self.pipeline.vae.to(self.objective.alphas_cumprod.device)
+        self.pipeline.vae.to(self.objective.alphas_cumprod.device)  # type: ignore[arg-type]  # diffusers wraps it
         rows = [self._row(self.samples[n]) for n in _spread(self.samples, CLIPS)]
         return np.concatenate(rows, axis=1)
 
