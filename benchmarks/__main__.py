@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces puppets speech]."""
+"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces puppets reader speech]."""
 
 import platform
 import subprocess
@@ -6,13 +6,14 @@ import sys
 
 import torch
 
-from benchmarks import conditions, evaluation, faces, puppets, speech
+from benchmarks import conditions, evaluation, faces, puppets, reader, speech
 
 ALL = {
     "conditions": conditions.run,
     "evaluation": evaluation.run,
     "faces": faces.run,
     "puppets": puppets.run,
+    "reader": reader.run,
     "speech": speech.run,
 }
 

@@ -5,13 +5,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 
 from svp.datasets.manifest import SCHEMA, ClipRow, read_manifest, write_manifest
-from svp.datasets.prepared import DatasetWriter, PreparedDataset
+from svp.datasets.prepared import KEY_EVERY, DatasetWriter, PreparedDataset
 from svp.errors import InputError
 from svp.media.audio import read_audio
 from svp.media.video import probe, read_frames
@@ -120,6 +121,13 @@ def test_slices_equal_the_whole(dataset: Path) -> None:
     for start, stop in ((-1, 3), (3, 3), (50, 61)):
         with pytest.raises(ValueError, match="not within 0:60"):
             clip.frames(start, stop)
+
+
+def test_a_frame_is_read_without_decoding_the_clip(dataset: Path) -> None:
+    with av.open(str(dataset / "clips" / "ann_1.mp4")) as container:
+        stream = container.streams.video[0]
+        keys = [round(packet.pts * stream.time_base * 25) for packet in container.demux(stream) if packet.is_keyframe]
+    assert keys[0] == 0 and max(np.diff([*keys, 60])) <= KEY_EVERY
 
 
 def test_clips_are_ordinary_media_files(dataset: Path) -> None:

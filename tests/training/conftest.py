@@ -4,46 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import small_options
+from tiny_training import SIZE, TINY, small_options
 
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import DatasetWriter
-from svp.presets import (
-    MINI,
-    PRESETS,
-    AudioProjectionSizes,
-    GuiderSizes,
-    StyleEncoderSizes,
-    StyleProjectionSizes,
-    VaeSizes,
-)
+from svp.presets import MINI, PRESETS
 from svp.training.run import train
 
-SIZE, FRAMES = 32, 14
+FRAMES = 14
 
 
 @pytest.fixture(scope="session")
 def tiny_preset():
     """`mini` with everything shrunk; not one of the shipped presets."""
-    return MINI.model_copy(
-        update={
-            "image_size": SIZE,
-            "latent_channels": 4,
-            "unet": MINI.unet.model_copy(
-                update={
-                    "in_channels": 4, "out_channels": 4, "block_out_channels": (8, 16), "attention_heads": (2, 2),
-                    "norm_num_groups": 4, "audio_token_dim": 8, "style_token_dim": 8, "motion_heads": 2,
-                }
-            ),
-            "guider": GuiderSizes(image_channels=3, block_out_channels=(4, 4, 8)),
-            "audio_projection": AudioProjectionSizes(
-                alpha_dim=1920, window=5, dim=8, depth=1, heads=2, head_dim=4, tokens=2, ff_mult=1, standardize=True
-            ),
-            "style_projection": StyleProjectionSizes(tokens=2),
-            "style_encoder": StyleEncoderSizes(style_size=16, layers=1, heads=2, feed_forward=16, standardize=True),
-            "vae": VaeSizes(patch_size=2, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4),
-        }
-    )  # fmt: skip
+    return TINY
 
 
 @pytest.fixture()

@@ -8,11 +8,12 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
 from contrastive_loop import contrastive_loop
 from svp.style.encoder import StyleGaussian
-from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
+from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective, min_snr_weight
 from svp.training.samples import CONDITIONS
 from svp.training.stages import STAGES
 
@@ -41,7 +42,9 @@ class RecordingDenoiser(nn.Module):
         return self.prediction
 
 
-def diffusion(audio: bool, prediction_type: str = "epsilon", frames: int = 3, style: bool = True):
+def diffusion(
+    audio: bool, prediction_type: str = "epsilon", frames: int = 3, style: bool = True, gamma: float | None = None
+):
     """Objective, its stub and a batch of two videos."""
     generator = torch.Generator().manual_seed(frames)
 
@@ -65,7 +68,7 @@ def diffusion(audio: bool, prediction_type: str = "epsilon", frames: int = 3, st
     if style:
         batch["style"] = draw(2, 6)
     denoiser = RecordingDenoiser(draw(*shape))
-    return DiffusionObjective(denoiser, scheduler, audio).double(), denoiser, batch
+    return DiffusionObjective(denoiser, scheduler, audio, gamma).double(), denoiser, batch
 
 
 def alpha_bar(t: int) -> float:
@@ -95,6 +98,35 @@ def test_the_diffusion_loss_is_equation_1_written_as_a_loop(prediction_type):
     assert float(loss) == pytest.approx(total / noisy.numel(), rel=1e-5)
     assert float(figures["loss"]) == float(loss)
     assert float(figures["mse"]) == pytest.approx(unweighted / noisy.numel(), rel=1e-5)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_min_snr_weighs_each_video_by_the_formula_of_its_paper(prediction_type):
+    gamma, losses = 5.0, {}
+    for weighted in (None, gamma):
+        objective, _, batch = diffusion(True, prediction_type, gamma=weighted)
+        single = {name: value[:1] for name, value in batch.items()}
+        objective.denoiser.prediction = objective.denoiser.prediction[:1]
+        losses[weighted] = objective(single)
+    scheduler = EulerDiscreteScheduler(beta_start=START, beta_end=END, beta_schedule="scaled_linear")
+    snr = compute_snr(scheduler, batch["timestep"])
+    assert snr[0] > gamma > snr[1]  # both sides of the cap
+    expected = snr.clamp(max=gamma) / (snr if prediction_type == "epsilon" else snr + 1)
+    ratio = float(losses[gamma][0]) / float(losses[None][0])
+    assert ratio == pytest.approx(float(expected[0]), rel=1e-5)
+    assert float(losses[gamma][1]["mse"]) == float(losses[None][1]["mse"])
+    weight = min_snr_weight(scheduler.alphas_cumprod, gamma, prediction_type)
+    snr = compute_snr(scheduler, torch.arange(STEPS))
+    torch.testing.assert_close(weight, snr.clamp(max=gamma) / (snr if prediction_type == "epsilon" else snr + 1))
+    zero_terminal = min_snr_weight(torch.zeros(1), gamma, prediction_type)
+    assert float(zero_terminal) == (1.0 if prediction_type == "epsilon" else 0.0)
+
+
+def test_min_snr_weighs_the_videos_of_a_batch_each_by_its_own_step():
+    objective, denoiser, batch = diffusion(True, gamma=5.0)
+    denoiser.prediction = batch["noise"].clone()
+    denoiser.prediction[1] += 1.0  # only the second video, whose step has weight 1, is wrong
+    assert float(objective(batch)[0]) == pytest.approx(float(batch["weight"][1].sum() / batch["weight"].numel()))
 
 
 def test_a_cell_of_weight_zero_does_not_count():

@@ -18,11 +18,12 @@ def make(tiny_dataset, tiny_preset):
     torch.manual_seed(0)
     folder = cache_latents(dataset, build_vae(tiny_preset))
 
-    def build(split="train", styles=None, **changes):
+    def build(split="train", styles=None, timesteps=(), **changes):
         options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
             latent_stride=4, audio_radius=2, num_train_timesteps=1000, styles=styles,
+            timesteps=timesteps,
         )  # fmt: skip
 
     return build
@@ -96,7 +97,18 @@ def test_conditions_are_dropped_as_often_as_asked(make):
     keep = torch.stack([samples[n]["keep"] for n in range(400)])
     assert abs(float((~keep).all(dim=1).float().mean()) - (0.2 + 0.8 * 0.3**4)) < 0.07
     assert abs(float(keep.float().mean()) - 0.8 * 0.7) < 0.05
+    alone = ~keep & (keep.sum(dim=1, keepdim=True) == keep.shape[1] - 1)
+    assert (alone.float().mean(dim=0) - 0.8 * 0.3 * 0.7**3).abs().max() < 0.06  # each of them
     assert make(drop_each=0.0, drop_all=0.0)[0]["keep"].all()
+
+
+def test_validation_has_its_steps_and_its_noise_and_drops_nothing(make):
+    samples = make("val", timesteps=(100, 900), drop_each=1.0, drop_all=1.0)
+    assert [int(samples[n]["timestep"]) for n in range(2)] == [100, 900]
+    for n in range(2):
+        assert samples[n]["keep"].all()
+        again = make("val", timesteps=(100, 900), drop_each=1.0, drop_all=1.0)[n]
+        assert all(torch.equal(value, again[name]) for name, value in samples[n].items())
 
 
 def test_expression_weight_marks_the_mouth_and_keeps_the_mean():

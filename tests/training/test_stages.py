@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from tiny_training import small_options
+from tiny_training import logged, small_options
+from torch.utils.data import default_collate
 
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.build import build_pipeline
@@ -16,6 +17,7 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS
 from svp.training import stages
+from svp.training.loop import check_run
 from svp.training.model_folder import stages_done
 from svp.training.options import recipe
 from svp.training.run import _diffusion_task, _pictures, train
@@ -141,6 +143,15 @@ def test_an_existing_run_is_not_overwritten(runs, tiny_dataset, use_tiny):
         train(changed, run, resume=True, max_minutes=None)
 
 
+def test_a_run_may_be_made_longer_and_watched_otherwise(tiny_dataset, tmp_path):
+    options = small_options("vae", tiny_dataset, None)
+    kept = options.model_dump(exclude={"accumulate", "min_snr_gamma", "sample_every"})  # as an earlier version wrote
+    (tmp_path / "options.json").write_text(json.dumps(kept))
+    check_run(tmp_path, small_options("vae", tiny_dataset, None, steps=9, sample_every=5), resume=True)
+    with pytest.raises(InputError, match="another accumulate"):
+        check_run(tmp_path, small_options("vae", tiny_dataset, None, accumulate=2), resume=True)
+
+
 def test_there_must_be_a_run_to_resume(tiny_dataset, tmp_path, use_tiny):
     with pytest.raises(InputError, match="no run that could be resumed"):
         train(small_options("vae", tiny_dataset, None), tmp_path / "typo", resume=True, max_minutes=None)
@@ -189,6 +200,35 @@ def test_activations_are_computed_twice_where_a_network_trains(runs, tiny_datase
     _diffusion_task(pipeline, PreparedDataset(tiny_dataset), stages.STAGES[stage], options)
     assert pipeline.unet.is_gradient_checkpointing
     assert pipeline.reference_net.is_gradient_checkpointing is (stage != "motion")
+
+
+def test_computing_activations_twice_changes_no_gradient(runs, tiny_dataset, use_tiny):
+    gradients, forwards = {}, {}
+    for twice in (False, True):
+        options = small_options("style", tiny_dataset, runs["style"], gradient_checkpointing=twice)
+        pipeline = SVPPipeline.from_pretrained(runs["style"])
+        task = _diffusion_task(pipeline, PreparedDataset(tiny_dataset), stages.STAGES["style"], options)
+        calls = []
+        pipeline.unet.down_blocks[0].resnets[0].register_forward_pre_hook(lambda *_, seen=calls: seen.append(1))
+        task.objective.train()
+        task.objective(default_collate([task.train[n] for n in range(2)]))[0].backward()
+        gradients[twice] = [p.grad for p in task.parameters]
+        forwards[twice] = len(calls)
+    assert (forwards[False], forwards[True]) == (1, 2)
+    assert any(gradient is not None and gradient.any() for gradient in gradients[True])
+    for once, again in zip(gradients[False], gradients[True], strict=True):
+        assert (once is None) is (again is None)
+        if once is not None:
+            torch.testing.assert_close(again, once, atol=1e-6, rtol=1e-4)
+
+
+def test_the_last_validation_loss_is_that_of_the_saved_model(runs, tiny_dataset, use_tiny):
+    options = small_options("style", tiny_dataset, runs["style"])
+    pipeline = SVPPipeline.from_pretrained(runs["style"])
+    task = _diffusion_task(pipeline, PreparedDataset(tiny_dataset), stages.STAGES["style"], options)
+    with torch.no_grad():
+        loss = task.objective.eval()(default_collate([task.validation[n] for n in range(2)]))[0]
+    assert logged(runs["style"].parent, "validation/loss") == [(3, pytest.approx(float(loss), rel=1e-5))]
 
 
 def test_an_option_of_another_stage_is_an_error(tiny_dataset):

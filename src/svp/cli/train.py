@@ -18,7 +18,13 @@ def train(
     init: Annotated[Path | None, typer.Option(help="Run or model folder to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps; the recipe's by default.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples per step over all processes.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples per optimizer step, over all processes and micro-batches.")
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Micro-batches per optimizer step: N take 1/N of a batch's memory and give the same."),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
     decay_steps: Annotated[
         int | None, typer.Option(min=0, help="Let the learning rate fall to zero over this many last steps.")
@@ -26,6 +32,9 @@ def train(
     frames: Annotated[int | None, typer.Option(min=1, help="Consecutive frames per sample (motion, style).")] = None,
     expression_weight: Annotated[
         float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
+    ] = None,
+    min_snr_gamma: Annotated[
+        float | None, typer.Option(help="Min-SNR weighting of the diffusion steps, 5 in its paper; off by default.")
     ] = None,
     reference_elsewhere: Annotated[
         float | None,
@@ -57,10 +66,15 @@ def train(
         typer.Option("--deterministic", help="Prior, style: the style is its mean alone, without variance (ablation)."),
     ] = None,
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"] | None,
-        typer.Option(help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16."),
+        Literal["auto", "fp32", "bf16", "fp16"] | None,
+        typer.Option(
+            help="auto: bf16 on a GPU that has it, else fp32. bf16 also helps a CPU with AVX512-BF16; fp16 needs a GPU."
+        ),
     ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
+    sample_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between samples shown in TensorBoard beside the truth; 0: none.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Everything random follows from it.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
@@ -80,10 +94,12 @@ def train(
         init,
         steps=steps,
         batch_size=batch_size,
+        accumulate=accumulate,
         learning_rate=learning_rate,
         decay_steps=decay_steps,
         frames=frames,
         expression_weight=expression_weight,
+        min_snr_gamma=min_snr_gamma,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
         group_levels=group_levels,
@@ -91,6 +107,7 @@ def train(
         deterministic=deterministic,
         precision=precision,
         checkpoint_every=checkpoint_every,
+        sample_every=sample_every,
         seed=seed,
     )
     model = run(options, out, resume=resume, max_minutes=max_minutes)

@@ -36,6 +36,7 @@ from svp.versions import installed_versions
 FORMAT_VERSION = 1
 DATASET_NAME = "dataset.json"
 ROWS_NAME = "rows"
+KEY_EVERY = 12  # frames: of 100, one is read in 5 ms in place of 16, for a third more on the disk
 FEATURES: dict[str, tuple[str, tuple[int | None, ...]]] = {  # dtype on disk, shape after the frames (None: any)
     "expression": ("float32", (None,)),
     "audio": ("float16", (None,)),
@@ -182,7 +183,7 @@ class DatasetWriter:
 
     def _write_video(self, path: Path, row: ClipRow, frames: Iterable[np.ndarray], sound: np.ndarray | None) -> None:
         count = 0
-        with VideoWriter(path, self.size, self.size, fps=FPS, audio=sound, crf=self.crf) as video:
+        with VideoWriter(path, self.size, self.size, fps=FPS, audio=sound, crf=self.crf, key_every=KEY_EVERY) as video:
             for frame in frames:
                 if frame.shape != (self.size, self.size, 3) or frame.dtype != np.uint8:
                     raise ValueError(f"{row.clip_id}: frame {count} is {frame.dtype} {frame.shape}, not uint8 RGB")

@@ -11,15 +11,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import (
     DataLoaderConfiguration,
     DistributedDataParallelKwargs,
+    DistributedType,
+    GradientAccumulationPlugin,
     ProjectConfiguration,
     set_seed,
 )
@@ -29,7 +33,9 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import get_wsd_schedule
 
 from svp.errors import InputError
+from svp.training.device import micro_batch_size, mixed_precision, processes
 from svp.training.options import TrainOptions
+from svp.training.preview import animation
 from svp.training.progress import TrainProgress
 
 KEEP_CHECKPOINTS = 2
@@ -45,6 +51,7 @@ class Task:
         parameters: those that train, in a fixed order.
         train, validation: samples; item n of `train` follows from (seed, n).
         whole_batches: an item already is the batch of one step.
+        preview: makes pictures (F, H, W, 3) uint8 that show what the present weights can do beside the truth.
     """
 
     objective: nn.Module
@@ -52,6 +59,7 @@ class Task:
     train: Dataset[dict[str, Tensor]]
     validation: Dataset[dict[str, Tensor]] | None
     whole_batches: bool = False
+    preview: Callable[[], np.ndarray] | None = None
 
 
 def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: float | None) -> int:
@@ -66,13 +74,14 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
     Raises:
         InputError: the loss is no finite number any more.
     """
-    state = PartialState()
+    state = processes()
     with state.main_process_first():
         if state.is_main_process:
             options.save(out / OPTIONS_NAME)
-    has_bf16 = state.device.type == "cuda" and torch.cuda.is_bf16_supported()
     accelerator = Accelerator(
-        mixed_precision="bf16" if options.precision == "bf16" or (options.precision == "auto" and has_bf16) else "no",
+        mixed_precision=mixed_precision(options.precision, state.device),
+        # a step ends after so many batches, never at the end of a loader: that would depend on where a run resumed
+        gradient_accumulation_plugin=GradientAccumulationPlugin(options.accumulate, sync_with_dataloader=False),
         # ReferenceNet's last layers lead nowhere, so some parameters never get a gradient
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         log_with="tensorboard",
@@ -80,7 +89,7 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
     set_seed(options.seed)
-    accelerator.init_trackers("svp")
+    task.objective.train()
     optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
     ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
@@ -93,17 +102,26 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
         accelerator.load_state(str(latest))
         ema.to(accelerator.device)
         step = int(latest.name.removeprefix("step_"))
+    # what was logged after the checkpoint will be logged again
+    accelerator.init_trackers("svp", init_kwargs={"tensorboard": {"purge_step": step + 1}})
     schedule = _schedule(optimizer, options, step)
     deadline = time.monotonic() + 60 * max_minutes if max_minutes is not None else float("inf")
     batches = _batches(task.train, options, step, task.whole_batches, accelerator)
+    micro_batches: list[dict[str, Tensor]] = []  # figures of those done of this step
     with TrainProgress(f"train {options.stage}", options.steps, step, accelerator.is_main_process) as progress:
         for batch in batches:
-            loss, figures = objective(batch)
-            accelerator.backward(loss)
-            figures["gradient_norm"] = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+            with accelerator.accumulate(objective):
+                loss, figures = objective(batch)
+                accelerator.backward(loss)
+                micro_batches.append(figures)
+                if not accelerator.sync_gradients:
+                    continue
+                figures = {name: torch.stack([m[name] for m in micro_batches]).mean() for name in figures}
+                figures["gradient_norm"] = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
+                micro_batches.clear()
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
             ema.step(task.parameters)
             step += 1
             values = {name: float(accelerator.reduce(value, "mean")) for name, value in figures.items()}
@@ -117,13 +135,18 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
             late = torch.tensor(float(time.monotonic() > deadline), device=accelerator.device)
             last = step >= options.steps or bool(accelerator.reduce(late, "sum") > 0)  # all processes stop together
             if step % options.validate_every == 0 or last:
-                progress.validated(_validate(task, objective, ema, accelerator, options, step), step)
+                with _averaged(task, ema):
+                    progress.validated(_validate(task, objective, accelerator, options, step), step)
+            if options.sample_every and (step % options.sample_every == 0 or last):
+                with _averaged(task, ema):
+                    _show_samples(task, accelerator, step)
             if step % options.checkpoint_every == 0 or last:
                 _save_checkpoint(accelerator, out, step)
             if last:
                 break
     ema.copy_to(task.parameters)
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # end_training would part the processes, which go on to save the model
+        tracker.finish()
     return step
 
 
@@ -153,7 +176,7 @@ def check_run(out: Path, options: TrainOptions, resume: bool) -> None:
 
 def _require_same(out: Path, before: TrainOptions, options: TrainOptions) -> None:
     differences = [key for key in type(options).model_fields if getattr(before, key) != getattr(options, key)]
-    changed = sorted(set(differences) - {"steps"})  # a run may be made longer
+    changed = sorted(set(differences) - {"steps", "sample_every"})  # a run may be made longer, and watched otherwise
     if changed:
         raise InputError(f"{out}: was started with another {', '.join(changed)}; give the same or choose another --out")
 
@@ -186,7 +209,7 @@ def _batches(
         return iter(())
     loader: DataLoader[dict[str, Tensor]] = DataLoader(
         samples,
-        batch_size=None if whole else options.batch_size,
+        batch_size=None if whole else micro_batch_size(options, accelerator.num_processes),
         sampler=order,
         num_workers=1,  # reading runs beside the step
         drop_last=not whole,
@@ -196,26 +219,48 @@ def _batches(
     return iter(accelerator.prepare(loader))
 
 
-@torch.no_grad()
-def _validate(
-    task: Task, objective: nn.Module, ema: EMAModel, accelerator: Accelerator, options: TrainOptions, step: int
-) -> dict[str, float]:
-    """Mean figures over the validation samples, with the averaged weights, fixed noise and timesteps."""
-    if task.validation is None:
-        return {}
+@contextmanager
+def _averaged(task: Task, ema: EMAModel) -> Iterator[None]:
+    """The averaged weights take the place of those in training; no dropout, no gradients."""
     ema.store(task.parameters)
     ema.copy_to(task.parameters)
-    objective.eval()
+    task.objective.eval()
+    with torch.no_grad():
+        yield
+    task.objective.train()
+    ema.restore(task.parameters)
+
+
+def _validate(
+    task: Task, objective: nn.Module, accelerator: Accelerator, options: TrainOptions, step: int
+) -> dict[str, float]:
+    """Mean figures over the validation samples, with fixed noise and timesteps."""
+    if task.validation is None:
+        return {}
     sums: dict[str, float] = {}
-    loader = DataLoader(task.validation, batch_size=None if task.whole_batches else options.batch_size)
+    size = micro_batch_size(options, accelerator.num_processes)
+    loader = DataLoader(task.validation, batch_size=None if task.whole_batches else size)
     for batch in loader:
         on_device = {key: value.to(accelerator.device) for key, value in batch.items()}
+        share = 1 / len(loader)
+        if not task.whole_batches:  # the last batch may be smaller
+            share = len(next(iter(batch.values()))) / len(loader.dataset)  # type: ignore[arg-type]
         for name, value in objective(on_device)[1].items():
-            sums[name] = sums.get(name, 0.0) + float(value) / len(loader)
-    objective.train()
-    ema.restore(task.parameters)
+            sums[name] = sums.get(name, 0.0) + share * float(value)
     accelerator.log({f"validation/{name}": value for name, value in sums.items()}, step=step)
     return sums
+
+
+def _show_samples(task: Task, accelerator: Accelerator, step: int) -> None:
+    """Put the stage's preview among the images of TensorBoard; not under FSDP, where no process has whole networks."""
+    sharded = accelerator.distributed_type == DistributedType.FSDP
+    if task.preview is None or sharded or not accelerator.is_main_process:
+        return
+    with accelerator.autocast():
+        frames = task.preview()
+    writer = accelerator.get_tracker("tensorboard", unwrap=True)
+    writer.file_writer.add_summary(animation("samples", frames), step)
+    writer.flush()
 
 
 def _save_checkpoint(accelerator: Accelerator, out: Path, step: int) -> None:

@@ -12,7 +12,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svp.diffusion.conditions import ConditionMask
+from svp.diffusion.conditions import ConditionMask, Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.style.contrastive import contrastive_loss
 from svp.style.encoder import StyleEncoder
@@ -25,13 +25,19 @@ class DiffusionObjective(nn.Module):
     """|| prediction - target ||^2 of Eq. 1, for the noise or (v-prediction) the velocity.
 
     Single frames go past the motion modules, as images do in AnimateDiff's training.
+
+    Args:
+        audio: whether sound takes part, and with more than one frame the motion modules.
+        min_snr_gamma: gamma of min-SNR weighting; None weighs every diffusion step alike.
     """
 
     alphas_cumprod: Tensor
 
-    def __init__(self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, audio: bool) -> None:
+    def __init__(
+        self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, audio: bool, min_snr_gamma: float | None = None
+    ) -> None:
         super().__init__()
-        self.denoiser, self.audio = denoiser, audio
+        self.denoiser, self.audio, self.min_snr_gamma = denoiser, audio, min_snr_gamma
         self.prediction_type = str(scheduler.config["prediction_type"])
         self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
 
@@ -40,17 +46,40 @@ class DiffusionObjective(nn.Module):
         alpha = self.alphas_cumprod[timestep].view(-1, 1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise  # z_t, Sec. 3 Preliminaries
         target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-        conditions = self.denoiser.encode(
-            batch["reference"],
+        prediction = self.predict(noisy, timestep, self.encode(batch, batch["reference"]))
+        error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
+        weight = batch["weight"]
+        if self.min_snr_gamma is not None:
+            weight = weight * min_snr_weight(alpha[:, 0], self.min_snr_gamma, self.prediction_type)
+        loss = (error * weight).mean()
+        return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
+
+    def encode(self, batch: dict[str, Tensor], reference: Tensor) -> Conditions:
+        """The conditions of a batch with reference latents (B, C, h, w), without those that its `keep` drops."""
+        return self.denoiser.encode(
+            reference,
             batch["audio"] if self.audio else None,  # stage `appearance` feeds zero audio tokens
             batch["head_kps"],
             batch.get("style"),
             keep=ConditionMask(**dict(zip(CONDITIONS, batch["keep"].T, strict=True))),
         )
-        prediction = self.denoiser(noisy, timestep, conditions, motion=self.audio and latents.shape[2] > 1)
-        error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
-        loss = (error * batch["weight"]).mean()
-        return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
+
+    def predict(self, noisy: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
+        """The prediction (B, C, F, h, w) for noisy latents of that shape."""
+        return self.denoiser(noisy, timestep, conditions, motion=self.audio and noisy.shape[2] > 1)
+
+
+def min_snr_weight(alpha: Tensor, gamma: float, prediction_type: str) -> Tensor:
+    """Loss weights of Hang et al. 2023: min(SNR, gamma) / SNR for the noise, min(SNR, gamma) / (SNR + 1) for v.
+
+    Args:
+        alpha: cumulated product of alphas, in [0, 1]; SNR = alpha / (1 - alpha), multiplied out: the ends are safe.
+        gamma: cap of the SNR, > 0; the paper takes 5.
+        prediction_type: "epsilon" or "v_prediction".
+    """
+    if prediction_type == "epsilon":
+        return (gamma * (1 - alpha) / alpha).clamp(max=1.0)
+    return torch.minimum(alpha, gamma * (1 - alpha))
 
 
 class PriorObjective(nn.Module):

@@ -23,6 +23,7 @@ class TrainOptions(Options):
     seed: int = Field(ge=0, description="everything random follows from it")
     steps: int = Field(gt=0, description="optimizer steps of the whole run")
     batch_size: int = Field(gt=0, description="samples per optimizer step over all processes")
+    accumulate: int = Field(default=1, gt=0, description="micro-batches that an optimizer step is computed in")
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0, description="linear warm-up of the learning rate")
     decay_steps: int = Field(ge=0, description="the learning rate falls linearly to zero over this many last steps")
@@ -37,6 +38,11 @@ class TrainOptions(Options):
     )
     expression_weight: float = Field(
         ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1"
+    )
+    min_snr_gamma: float | None = Field(
+        default=None,
+        gt=0,
+        description="gamma of min-SNR weighting (Hang et al. 2023); without it all steps weigh alike",
     )
     train_spatial: bool = Field(
         description="motion: also train the UNet's other layers, the other reading of Sec. 3.3; "
@@ -63,8 +69,9 @@ class TrainOptions(Options):
     kl_weight: float = Field(ge=0, description="stage vae: weight of the KL term")
     checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
     validate_every: int = Field(gt=0, description="steps between validation losses")
+    sample_every: int = Field(default=0, ge=0, description="steps between samples in TensorBoard; 0 is none")
     gradient_checkpointing: bool = Field(description="compute activations twice instead of keeping them")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         description="arithmetic of the forward; auto is bf16 on a GPU that has it, else fp32"
     )
 
@@ -85,18 +92,21 @@ COMMON = {
     "drop_each": 0.05, "drop_all": 0.05, "reference_distance": 8, "reference_elsewhere": 0.0, "expression_weight": 1.0,
     "train_spatial": False, "groups": 8, "per_group": 4, "temperature": 0.1, "modality_dropout": 0.3,
     "kl_weight": 1e-6, "checkpoint_every": 250, "validate_every": 250, "gradient_checkpointing": False,
-    "precision": "auto",
+    "sample_every": 1000, "precision": "auto",
 }  # fmt: skip
 
 # Options that only some stages read; given for another they are an error, not ignored.
 ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "batch_size": ("vae", "appearance", "motion", "style"),
+    "accumulate": ("vae", "appearance", "motion", "style"),  # the contrastive loss needs its whole batch at once
+    "sample_every": ("vae", "appearance", "motion", "style"),
     "frames": ("motion", "style"),
     "drop_each": ("appearance", "motion", "style"),
     "drop_all": ("appearance", "motion", "style"),
     "reference_distance": ("appearance", "motion", "style"),
     "reference_elsewhere": ("appearance", "motion"),
     "expression_weight": ("vae", "appearance", "motion", "style"),
+    "min_snr_gamma": ("appearance", "motion", "style"),
     "train_spatial": ("motion", "style"),
     "groups": ("prior",),
     "per_group": ("prior",),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -25,10 +24,12 @@ from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
 from svp.style.codes import encode_clips
 from svp.style.encoder import STD_FLOOR, StyleEncoder
+from svp.training.device import micro_batch_size, mixed_precision, processes
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
 from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
+from svp.training.preview import ClipPreview, PicturePreview
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
 from svp.training.stages import STAGES, Stage, select
 
@@ -50,15 +51,17 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
         The model folder.
 
     Raises:
-        InputError: the folder cannot hold the run, a stage that this one builds on is missing, or data and model do
-            not fit together.
+        InputError: the folder cannot hold the run, the device cannot compute it as asked, a stage that this one builds
+            on is missing, or data and model do not fit together.
     """
     stage = STAGES[options.stage]
     dataset = PreparedDataset(options.data)
     if stage.name != "prior":
         dataset.require_video(f"stage {stage.name}")
     init = Path(options.init) if options.init else None
-    state = PartialState()
+    state = processes()
+    mixed_precision(options.precision, state.device)
+    micro_batch_size(options, state.num_processes)
     if state.is_main_process:
         check_run(out, options, resume)
     if "vae" in stage.needs and (options.preset, "vae") not in RECIPES and began_at_random(init):
@@ -84,6 +87,7 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
         record |= {"random_start": init is None, "options": settings}
         save_model(pipeline, out / "model", init, record)
     state.wait_for_everyone()
+    state.destroy_process_group()
     return out / "model"
 
 
@@ -140,11 +144,13 @@ def _build_task(
             pipeline.vae.start_from_pca(_pictures(dataset))
         side = dataset.size // latent_stride(pipeline.vae)
         shape = (pipeline.vae.config["latent_channels"], side, side)
+        pictures = _validation(lambda: PictureSamples(dataset, options, "val", shape))
         return Task(
             VaeObjective(pipeline.vae, options.kl_weight),
             _trainable(network),
             PictureSamples(dataset, options, "train", shape),
-            _validation(lambda: PictureSamples(dataset, options, "val", shape)),
+            pictures,
+            preview=None if pictures is None else PicturePreview(pipeline.vae, pictures),
         )
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
@@ -190,11 +196,14 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             timesteps=timesteps,
         )
 
+    objective = DiffusionObjective(denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma)
+    validation = _validation(lambda: samples("val", VALIDATION_TIMESTEPS))
     return Task(
-        DiffusionObjective(denoiser, pipeline.scheduler, stage.audio),
+        objective,
         _trainable(denoiser),
         samples("train"),
-        _validation(lambda: samples("val", VALIDATION_TIMESTEPS)),
+        validation,
+        preview=None if validation is None else ClipPreview(pipeline, objective, validation),
     )
 
 

@@ -1,0 +1,55 @@
+"""`svp train`, killed with SIGKILL at whatever moment and resumed, goes on as if nothing had happened."""
+
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tiny_training import logged, start_process
+
+from svp.cli import main
+
+STEPS, KILLS = 20, 3
+
+
+def svp(arguments: list[str]) -> None:
+    sys.argv = ["svp", *arguments]
+    main()
+
+
+def test_every_later_loss_equals_that_of_a_run_without_a_break(tmp_path, tiny_dataset, runs):
+    def start(run: Path, *more: str):
+        arguments = ["train", "style", "--data", str(tiny_dataset), "--init", str(runs["motion"]), "--out", str(run)]
+        arguments += ["--steps", str(STEPS), "--decay-steps", "5", "--batch-size", "4", "--accumulate", "2"]
+        arguments += ["--frames", "4", "--min-snr-gamma", "5", "--checkpoint-every", "3"]
+        return start_process(svp, [*arguments, *more])
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = start(whole)
+    process.join()
+    assert process.exitcode == 0
+
+    moment, killed = random.Random(0), 0
+    for kill in range(KILLS):
+        before = len(logged(broken, "train/loss"))
+        process = start(broken, *(["--resume"] if (broken / "options.json").exists() else []))
+        step = moment.randint(1, 4) + 4 * kill
+        while process.is_alive() and (len(losses := logged(broken, "train/loss")) == before or losses[-1][0] < step):
+            time.sleep(0.05)
+        time.sleep(moment.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed
+    process = start(broken, "--resume")
+    process.join()
+    assert process.exitcode == 0
+
+    for tag in ("train/loss", "train/mse", "train/gradient_norm", "validation/loss"):
+        assert logged(broken, tag) == logged(whole, tag), tag
+    assert [step for step, _ in logged(broken, "train/loss")] == list(range(1, STEPS + 1))
+    weights = sorted(path.relative_to(whole) for path in (whole / "model").rglob("*.safetensors"))
+    assert weights
+    for path in weights:
+        assert (broken / path).read_bytes() == (whole / path).read_bytes(), path
