@@ -87,6 +87,8 @@ class Preset(Sizes):
     Attributes:
         image_size: side of the generated square in pixels.
         prediction_type: what the UNet predicts; Eq. 1 is "epsilon".
+        zero_terminal_snr: the last diffusion step is pure noise and sampling starts there (Lin et al. 2024); needs v.
+        shared_noise: part of the noise's variance that all frames of a video have in common; 0 is the paper's.
         window, overlap: frames per window and how many of them two windows share.
         chunk: frames whose noise is stepped together before they are decoded and written.
         audio_encoder, expression_encoder: ids of the features alpha and beta.
@@ -95,6 +97,8 @@ class Preset(Sizes):
     name: Literal["mini", "base"]
     image_size: int
     prediction_type: Literal["epsilon", "v_prediction"]
+    zero_terminal_snr: bool
+    shared_noise: float
     window: int
     overlap: int
     chunk: int
@@ -123,6 +127,8 @@ MINI = Preset(
     name="mini",
     image_size=128,
     prediction_type="v_prediction",  # learned faster than epsilon at this size
+    zero_terminal_snr=True,
+    shared_noise=1.0,  # frames of their own noise shimmer
     window=8,
     overlap=2,
     chunk=32,
@@ -160,6 +166,8 @@ BASE = Preset(
     name="base",
     image_size=512,
     prediction_type="epsilon",
+    zero_terminal_snr=False,
+    shared_noise=0.0,
     window=24,
     overlap=4,
     chunk=64,

@@ -7,6 +7,7 @@ import torch
 from diffusers import EulerDiscreteScheduler
 from torch import Tensor
 
+from svp.diffusion.build import build_scheduler
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.guidance import guided
 from svp.diffusion.noise import frame_noise
@@ -32,7 +33,9 @@ def shrinking(latents: Tensor, timestep: Tensor, part: Window) -> Tensor:
     return torch.tanh(latents) * (0.5 + timestep / 2000)
 
 
-def frames(n_frames: int, predict: Callable = shrinking, seed: int = 3, chunk: int = 20, **sizes: int) -> list[Tensor]:
+def frames(
+    n_frames: int, predict: Callable = shrinking, seed: int = 3, chunk: int = 20, **sizes: float
+) -> list[Tensor]:
     video = sample_video(
         lambda part: predict, scheduler(), n_frames=n_frames, latent_shape=SHAPE, seed=seed, chunk=chunk,
         **{**SIZES, **sizes},
@@ -58,10 +61,22 @@ def test_a_frame_wise_denoiser_gives_the_same_frames_whatever_the_windows() -> N
     torch.testing.assert_close(torch.cat(frames(19, window=5, overlap=3, chunk=7), dim=2), whole)
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_the_true_denoiser_of_a_point_finds_the_point(prediction_type: str) -> None:
+def test_frames_of_one_noise_are_one_picture_to_a_frame_wise_denoiser() -> None:
+    alone = torch.cat(frames(19, chunk=8), dim=2)
+    together = torch.cat(frames(19, chunk=8, shared_noise=1.0), dim=2)
+    assert float(alone.std(dim=2).min()) > 0
+    torch.testing.assert_close(together, together[:, :, :1].expand_as(together))
+
+
+@pytest.mark.parametrize(
+    ("prediction_type", "zero_terminal_snr", "steps"),
+    [("epsilon", False, 25), ("v_prediction", False, 25), ("v_prediction", True, 25), ("v_prediction", True, 1)],
+)
+def test_the_true_denoiser_of_a_point_finds_the_point(
+    prediction_type: str, zero_terminal_snr: bool, steps: int
+) -> None:
     target = torch.randn(1, *SHAPE[:1], 1, *SHAPE[1:], generator=torch.Generator().manual_seed(0))
-    euler = EulerDiscreteScheduler.from_config(scheduler().config, prediction_type=prediction_type)
+    euler = build_scheduler(prediction_type, zero_terminal_snr)
 
     def oracle(latents: Tensor, timestep: Tensor, part: Window) -> Tensor:
         a = euler.alphas_cumprod[timestep.long()]
@@ -70,7 +85,7 @@ def test_the_true_denoiser_of_a_point_finds_the_point(prediction_type: str) -> N
 
     video = sample_video(
         lambda part: oracle, euler, n_frames=30, latent_shape=SHAPE, seed=1, chunk=20,
-        num_inference_steps=25, window=8, overlap=2,
+        num_inference_steps=steps, window=8, overlap=2,
     )  # fmt: skip
     got = torch.cat(list(video), dim=2)
     torch.testing.assert_close(got, target.expand_as(got), rtol=0, atol=1e-3)

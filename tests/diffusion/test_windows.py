@@ -68,6 +68,16 @@ def test_noise_is_standard_normal_and_independent_between_frames() -> None:
     assert abs(float(neighbours)) < 0.01
 
 
+def test_frames_share_as_much_of_their_noise_as_is_asked() -> None:
+    for shared in (0.0, 0.3, 1.0):
+        noise = frame_noise(5, 0, 40, (8, 32, 32), shared).flatten(1)
+        assert torch.equal(frame_noise(5, 20, 30, (8, 32, 32), shared).flatten(1), noise[20:30])
+        assert abs(float(noise.std()) - 1) < 0.03
+        assert abs(float((noise[1:] * noise[:-1]).mean()) - shared) < 0.04
+    assert float(frame_noise(5, 0, 9, (4, 8, 8), 1.0).std(dim=0).max()) == 0
+    assert not torch.equal(frame_noise(5, 0, 1, (2,), 1.0), frame_noise(6, 0, 1, (2,), 1.0))
+
+
 def test_any_integer_is_a_seed_and_a_generator_gives_only_its_own() -> None:
     for seed in (-1, 2**64 - 1, 2**70):
         assert torch.isfinite(frame_noise(seed, 0, 1, (2,))).all()

@@ -18,12 +18,12 @@ def make(tiny_dataset, tiny_preset):
     torch.manual_seed(0)
     folder = cache_latents(dataset, build_vae(tiny_preset))
 
-    def build(split="train", styles=None, timesteps=(), **changes):
+    def build(split="train", styles=None, timesteps=(), shared_noise=0.0, **changes):
         options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
             latent_stride=4, audio_radius=2, num_train_timesteps=1000, styles=styles,
-            timesteps=timesteps,
+            shared_noise=shared_noise, timesteps=timesteps,
         )  # fmt: skip
 
     return build
@@ -35,6 +35,12 @@ def test_a_sample_follows_from_its_number_and_the_seed(make):
         assert torch.equal(a[name], b[name]), name
     assert not torch.equal(a["noise"], other["noise"])
     assert not torch.equal(a["noise"], make()[6]["noise"])
+
+
+def test_frames_of_a_sample_share_their_noise_if_the_model_wants_it(make):
+    own, common = make()[5]["noise"], make(shared_noise=1.0)[5]["noise"]
+    assert not torch.equal(own[:, 0], own[:, 1])
+    assert torch.equal(common, common[:, :1].expand_as(common)) and float(common.std()) > 0.5
 
 
 def test_shapes(make):

@@ -58,7 +58,7 @@ def build_pipeline(preset: Preset, seed: int) -> SVPPipeline:
                 expression_encoder=preset.expression_encoder,
                 audio_encoder=preset.audio_encoder,
             ),
-            scheduler=build_scheduler(preset.prediction_type),
+            scheduler=build_scheduler(preset.prediction_type, preset.zero_terminal_snr),
             settings=PipelineSettings(
                 image_size=preset.image_size,
                 window=preset.window,
@@ -66,6 +66,7 @@ def build_pipeline(preset: Preset, seed: int) -> SVPPipeline:
                 chunk=preset.chunk,
                 audio_encoder=preset.audio_encoder,
                 expression_encoder=preset.expression_encoder,
+                shared_noise=preset.shared_noise,
             ),
         )
 
@@ -82,8 +83,14 @@ def build_vae(preset: Preset) -> AutoencoderKL:
     )
 
 
-def build_scheduler(prediction_type: str) -> EulerDiscreteScheduler:
-    """The noise schedule of Stable Diffusion 1.5 for the sampler of Sec. 4.1."""
+def build_scheduler(prediction_type: str, zero_terminal_snr: bool) -> EulerDiscreteScheduler:
+    """The noise schedule of Stable Diffusion 1.5 for the sampler of Sec. 4.1; with zero terminal SNR, that of V-Express.
+
+    Raises:
+        ValueError: noise is to be predicted where there is nothing but noise.
+    """
+    if zero_terminal_snr and prediction_type != "v_prediction":
+        raise ValueError(f"zero terminal SNR needs v_prediction, not {prediction_type}")
     with torch.device("cpu"):  # its few numbers are computed with, also where the networks have only shapes
         return EulerDiscreteScheduler(
             num_train_timesteps=1000,
@@ -91,6 +98,7 @@ def build_scheduler(prediction_type: str) -> EulerDiscreteScheduler:
             beta_end=0.012,
             beta_schedule="scaled_linear",
             prediction_type=prediction_type,
-            timestep_spacing="leading",
-            steps_offset=1,
+            rescale_betas_zero_snr=zero_terminal_snr,
+            timestep_spacing="trailing" if zero_terminal_snr else "leading",
+            steps_offset=0 if zero_terminal_snr else 1,
         )

@@ -109,6 +109,7 @@ def generate_frames(
         latent_shape=(channels, height, width),
         seed=job.seed,
         num_inference_steps=job.num_inference_steps,
+        shared_noise=settings.shared_noise,
         device=pipeline.unet.device,
         progress=progress,
         **sizes,

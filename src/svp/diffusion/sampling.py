@@ -75,6 +75,7 @@ def sample_video(
     window: int,
     overlap: int,
     chunk: int,
+    shared_noise: float = 0.0,
     device: torch.device | str = "cpu",
     progress: Callable[[], None] | None = None,
 ) -> Iterator[Tensor]:
@@ -86,6 +87,7 @@ def sample_video(
         n_frames: frames of the video.
         latent_shape: (C, h, w) of one frame.
         seed: the noise of frame i follows from (seed, i).
+        shared_noise: part of its variance that all frames have in common.
         num_inference_steps, window, overlap, chunk, progress: see `sample_chunk` and `plan_chunks`.
 
     Yields:
@@ -94,7 +96,8 @@ def sample_video(
     chunks = plan_chunks(n_frames, chunk, window, overlap)
     finished = torch.zeros(1, latent_shape[0], 0, *latent_shape[1:], device=device)
     for part in chunks:
-        noise = frame_noise(seed, part.start, part.stop, latent_shape).transpose(0, 1)[None].to(device)
+        noise = frame_noise(seed, part.start, part.stop, latent_shape, shared_noise)
+        noise = noise.transpose(0, 1)[None].to(device)
         latents = sample_chunk(
             chunk_predict(part),
             scheduler,

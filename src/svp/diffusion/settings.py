@@ -23,6 +23,7 @@ class PipelineSettings(BaseModel):
         chunk: frames that are denoised together before they are decoded.
         audio_encoder: id of the encoder of alpha, its last state included ("whisper-tiny.en/normed").
         expression_encoder: id of the encoder of beta.
+        shared_noise: part of the noise's variance that all frames of a video have in common.
         guidance_audio, guidance_style: scales used when a call names none.
     """
 
@@ -34,6 +35,7 @@ class PipelineSettings(BaseModel):
     chunk: int = Field(gt=0)
     audio_encoder: str
     expression_encoder: str
+    shared_noise: float = Field(default=0.0, ge=0, le=1)
     guidance_audio: float = STANDARD_GUIDANCE
     guidance_style: float = STANDARD_GUIDANCE
 

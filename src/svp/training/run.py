@@ -192,6 +192,7 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             latent_stride=latent_stride(pipeline.vae),
             audio_radius=pipeline.audio_radius,
             num_train_timesteps=pipeline.scheduler.config["num_train_timesteps"],
+            shared_noise=pipeline.settings.shared_noise,
             styles=styles,
             timesteps=timesteps,
         )

@@ -21,6 +21,7 @@ from svp.datasets.manifest import UNKNOWN, ClipRow, Split
 from svp.datasets.measured import MeasuredExpressions
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.audio_track import window_index
+from svp.diffusion.noise import mixed_noise
 from svp.errors import InputError
 from svp.face.head_kps import draw_head_kps, seen_head_kps
 from svp.style.encoder import StyleGaussian
@@ -54,6 +55,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         latent_stride: int,
         audio_radius: int,
         num_train_timesteps: int,
+        shared_noise: float,
         styles: Mapping[str, StyleGaussian] | None,
         timesteps: tuple[int, ...] = (),
     ) -> None:
@@ -64,7 +66,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
             )
         self.dataset, self.latents, self.options, self.rows = dataset, latents, options, rows
         self.stride, self.num_train_timesteps = latent_stride, num_train_timesteps
-        self.audio_radius = audio_radius
+        self.audio_radius, self.shared_noise = audio_radius, shared_noise
         self.styles, self.timesteps = styles, timesteps
         self.training = split == "train"
         self.of_identity: dict[str, list[ClipRow]] = defaultdict(list)
@@ -91,13 +93,16 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         landmarks_FL3 = clip.features("landmarks", start, stop)
         pictures_F3HW = torch.as_tensor(draw_head_kps(seen_head_kps(landmarks_FL3), self.dataset.size))
         _, channels, height, width = target_FChw.shape
+        noise = torch.randn((channels, options.frames, height, width), generator=generator)
         sample = {
             "latents": target_FChw.transpose(0, 1),
             "reference": self.latents.sample(source.clip_id, frame, frame + 1, generator)[0],
             "audio": _audio_windows(clip, start, stop, row.frames, self.audio_radius),
             "head_kps": pictures_F3HW.transpose(0, 1),
             "weight": _expression_weight(landmarks_FL3, height, width, self.stride, options.expression_weight),
-            "noise": torch.randn((channels, options.frames, height, width), generator=generator),
+            "noise": mixed_noise(
+                noise, torch.randn((channels, 1, height, width), generator=generator), self.shared_noise
+            ),
             "timestep": torch.tensor(timestep),
             "keep": _keep(rng, options) if self.training else torch.ones(len(CONDITIONS), dtype=torch.bool),
         }
