@@ -38,6 +38,14 @@ def train(
             "projection too."
         ),
     ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train low-rank adapters of this rank (8, say) instead of the layers: less memory."),
+    ] = None,
+    latents: Annotated[
+        Literal["cached", "fly"] | None,
+        typer.Option(help="Encode frames once and keep them beside the dataset, or anew in every step."),
+    ] = None,
     group_levels: Annotated[
         bool | None,
         typer.Option(
@@ -86,6 +94,8 @@ def train(
         expression_weight=expression_weight,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
+        lora=lora,
+        latents=latents,
         group_levels=group_levels,
         measured=measured,
         deterministic=deterministic,
