@@ -70,6 +70,9 @@ def train(
     ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Everything random follows from it.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print parameters, memory and time; nothing is read or written.")
+    ] = False,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
     ] = None,
@@ -79,7 +82,6 @@ def train(
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
     from svp.training.options import recipe
-    from svp.training.run import train as run
 
     options = recipe(
         preset,
@@ -103,5 +105,14 @@ def train(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
+    if plan:
+        from rich.console import Console
+
+        from svp.training.plan import plan_run, print_plan
+
+        print_plan(plan_run(options), Console())
+        return
+    from svp.training.run import train as run
+
     model = run(options, out, resume=resume, max_minutes=max_minutes)
     typer.echo(f"{model}: model after stage {stage}")
