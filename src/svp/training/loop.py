@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,8 +29,10 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import get_wsd_schedule
 
 from svp.errors import InputError
+from svp.training.networks import trainable
 from svp.training.options import TrainOptions
 from svp.training.progress import TrainProgress
+from svp.training.sharding import AveragedWeights, begin_sharding, gather_parameters, whole
 
 KEEP_CHECKPOINTS = 2
 OPTIONS_NAME = "options.json"
@@ -82,8 +84,10 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
     set_seed(options.seed)
     accelerator.init_trackers("svp")
     optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
-    ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
+    begin_sharding(accelerator, task.objective, options.batch_size // accelerator.num_processes)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
+    task = replace(task, parameters=trainable(objective))  # FSDP puts shards in the place of parameters
+    ema = AveragedWeights(task.parameters, options.ema_decay)
     ema.to(accelerator.device)
     accelerator.register_for_checkpointing(ema)
 
@@ -100,7 +104,8 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
         for batch in batches:
             loss, figures = objective(batch)
             accelerator.backward(loss)
-            figures["gradient_norm"] = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
+            norm = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
+            figures["gradient_norm"] = whole(norm).to(accelerator.device)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
@@ -123,6 +128,7 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
             if last:
                 break
     ema.copy_to(task.parameters)
+    gather_parameters(objective)
     accelerator.end_training()
     return step
 
