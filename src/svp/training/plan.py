@@ -23,9 +23,10 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import latent_stride
-from svp.presets import PRESETS, Preset
+from svp.presets import Preset
 from svp.training.dry_run import StepCost, measure_step, without_memory
 from svp.training.lora import require_peft
+from svp.training.model_folder import find_preset
 from svp.training.networks import build_objective, trainable
 from svp.training.options import ONLY_FOR, TrainOptions
 from svp.training.samples import CONDITIONS
@@ -79,7 +80,7 @@ def plan_run(options: TrainOptions) -> Plan:
     """Count, measure and multiply. The dataset need not exist yet; if it does, it says what measured expressions."""
     if options.lora:
         require_peft()
-    stage, preset, state = STAGES[options.stage], PRESETS[options.preset], PartialState()
+    stage, preset, state = STAGES[options.stage], find_preset(options.preset), PartialState()
     if Path(options.data).is_dir():
         preset = preset.measured_by(PreparedDataset(options.data).expression_encoder)
     half = _half_precision(options, state.device)
