@@ -114,7 +114,7 @@ def test_base_is_planned_without_data_and_without_touching_the_disk(tmp_path, mo
 
 
 def test_the_memory_estimate_holds_for_a_real_run(tmp_path):
-    options = recipe("mini", "motion", tmp_path, None, batch_size=1)
+    options = recipe("mini", "motion", tmp_path / "none", None, batch_size=1)
     options.save(tmp_path / "options.json")
     plan = plan_run(options)
     program = Path(__file__).with_name("real_steps.py")

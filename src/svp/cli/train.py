@@ -71,7 +71,7 @@ def train(
     checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Everything random follows from it.")] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only print parameters, memory and time; nothing is read or written.")
+        bool, typer.Option("--plan", help="Only print parameters, memory and time; nothing runs, nothing is written.")
     ] = False,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")

@@ -50,7 +50,8 @@ class AveragedWeights(EMAModel):
 
     def state_dict(self) -> dict[str, Any]:
         """All processes call it together."""
-        return super().state_dict() | {"shadow_params": [whole(tensor) for tensor in self.shadow_params]}
+        gathered = [whole(tensor).cpu() if isinstance(tensor, DTensor) else tensor for tensor in self.shadow_params]
+        return super().state_dict() | {"shadow_params": gathered}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """All processes call it together."""
