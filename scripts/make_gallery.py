@@ -17,7 +17,7 @@ from svp.datasets.manifest import NEUTRAL, UNKNOWN
 from svp.datasets.prepared import PreparedDataset
 from svp.style.codes import encode_clips
 from svp.style.gallery import LEVELS
-from svp.training.run import style_encoder_of
+from svp.training.networks import style_encoder_of
 
 
 def main() -> None:

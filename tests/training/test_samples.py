@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from tiny_training import small_options
+from torch.utils.data import default_collate
 
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.prepared import PreparedDataset
-from svp.diffusion.build import build_vae
+from svp.diffusion.build import build_pipeline, build_vae
 from svp.style.encoder import StyleGaussian
 from svp.training.options import recipe
+from svp.training.run import _diffusion_task
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, _expression_weight
+from svp.training.stages import STAGES
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +171,24 @@ def test_pictures_are_in_range(tiny_dataset):
     )[0]
     assert sample["pixels"].shape == (3, 32, 32)
     assert float(sample["pixels"].min()) >= -1 and float(sample["pixels"].max()) <= 1
+
+
+def test_latents_encoded_in_the_step_are_the_cached_ones(tiny_dataset, tiny_preset):
+    dataset = PreparedDataset(tiny_dataset)
+    pipeline = build_pipeline(tiny_preset, seed=0)
+    pipeline.vae.register_to_config(scaling_factor=0.7)
+    batches, objectives = {}, {}
+    for kept in ("cached", "fly"):
+        options = small_options("motion", tiny_dataset, None, latents=kept)
+        task = _diffusion_task(pipeline, dataset, STAGES["motion"], options)
+        batches[kept] = default_collate([task.train[n] for n in range(2)])
+        objectives[kept] = task.objective
+    for name in batches["cached"].keys() & batches["fly"].keys():
+        assert torch.equal(batches["cached"][name], batches["fly"][name]), name
+    assert batches["fly"]["pictures"].dtype == torch.uint8
+    drawn = {kept: objectives[kept].latents_of(batches[kept]) for kept in objectives}
+    for cached, fly in zip(drawn["cached"], drawn["fly"], strict=True):
+        torch.testing.assert_close(fly, cached, atol=3e-3, rtol=3e-3)  # the cache keeps float16
+    losses = [objectives[kept](batches[kept])[0] for kept in objectives]
+    torch.testing.assert_close(losses[0], losses[1], rtol=5e-3, atol=0)
+    assert not any(parameter.requires_grad for parameter in pipeline.vae.parameters())

@@ -39,6 +39,9 @@ def generate(
     ] = "natural",
     preset: Annotated[Preset | None, typer.Option(help="The shipped model; mini by default.")] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+    adapters: Annotated[
+        Path | None, typer.Option(help="A file of LoRA adapters (`svp train --lora`) for that model.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 25,
     guidance_audio: Annotated[
         float | None,
@@ -60,6 +63,8 @@ def generate(
     styles = style or []
     for name, path in (("--portrait", portrait), ("--audio", audio)):
         need_file(path, name)
+    if adapters is not None:
+        need_file(adapters, "--adapters")
     need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (*styles, head_motion)))
     chosen = model_name(model, preset)
     for option, value in (
@@ -83,6 +88,8 @@ def generate(
     for cue in cues:
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
+    if adapters is not None:
+        pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait)  # before a style is learned from a clip, which takes longer
     timed = [(cue.seconds, pipeline.style(cue.path).scale(cue.strength)) for cue in cues]
     prior = as_timeline(timed).scale(style_strength) if timed else None

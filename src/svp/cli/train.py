@@ -47,6 +47,14 @@ def train(
             "projection too."
         ),
     ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train low-rank adapters of this rank (8, say) instead of the layers: less memory."),
+    ] = None,
+    latents: Annotated[
+        Literal["cached", "fly"] | None,
+        typer.Option(help="Encode frames once and keep them beside the dataset, or anew in every step."),
+    ] = None,
     group_levels: Annotated[
         bool | None,
         typer.Option(
@@ -76,6 +84,9 @@ def train(
         int | None, typer.Option(min=0, help="Steps between samples shown in TensorBoard beside the truth; 0: none.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Everything random follows from it.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print parameters, memory and time; nothing runs, nothing is written.")
+    ] = False,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
     ] = None,
@@ -85,7 +96,6 @@ def train(
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
     from svp.training.options import recipe
-    from svp.training.run import train as run
 
     options = recipe(
         preset,
@@ -102,6 +112,8 @@ def train(
         min_snr_gamma=min_snr_gamma,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
+        lora=lora,
+        latents=latents,
         group_levels=group_levels,
         measured=measured,
         deterministic=deterministic,
@@ -110,5 +122,14 @@ def train(
         sample_every=sample_every,
         seed=seed,
     )
+    if plan:
+        from rich.console import Console
+
+        from svp.training.plan import plan_run, print_plan
+
+        print_plan(plan_run(options), Console())
+        return
+    from svp.training.run import train as run
+
     model = run(options, out, resume=resume, max_minutes=max_minutes)
     typer.echo(f"{model}: model after stage {stage}")

@@ -1,6 +1,7 @@
 """VAE latents of a prepared dataset, encoded once: `latents/<fingerprint of the VAE>/<clip_id>.safetensors`.
 
 What is kept is the posterior, mean and log-variance in float16, so that training can draw a new sample at every step.
+A dataset too large for that is encoded anew in every step: `UnencodedLatents` and `encode_drawn` draw the same samples.
 
 Shapes: N frames of a clip, n frames that were asked for, C latent channels on an h x w grid.
 """
@@ -27,6 +28,7 @@ from svp.errors import InputError
 from svp.media.hashing import sha256_file
 
 FOLDER = "latents"
+AT_ONCE = 8  # frames encoded together in a training step: Stable Diffusion's VAE takes gigabytes at 512 pixels
 
 
 class LatentCache:
@@ -65,6 +67,37 @@ class LatentCache:
         mean_NChw, logvar_NChw = self.moments(clip_id, start, stop)
         noise_NChw = torch.randn(mean_NChw.shape, generator=generator)
         return (mean_NChw + (0.5 * logvar_NChw).exp() * noise_NChw) * self.scaling_factor
+
+
+@dataclass(frozen=True)
+class UnencodedLatents:
+    """Reads what a draw from the posterior needs, where latents are not kept: frames and the noise of the draw.
+
+    Attributes:
+        shape: of one frame's latents, (C, h, w).
+    """
+
+    dataset: PreparedDataset
+    shape: tuple[int, int, int]
+
+    def draw(self, clip_id: str, start: int, stop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Frames start:stop (n,H,W,3) uint8 and noise (n,C,h,w), which is the one of `LatentCache.sample`."""
+        noise_NChw = torch.randn((stop - start, *self.shape), generator=generator)
+        return torch.from_numpy(self.dataset.clip(clip_id).frames(start, stop)), noise_NChw
+
+
+@torch.no_grad()
+def encode_drawn(vae: Any, pictures_NHW3: Tensor, noise_NChw: Tensor) -> Tensor:
+    """Latents (n,C,h,w) that `LatentCache.sample` would give of these frames with this noise, but for float16.
+
+    Frames are encoded a few at a time, in the precision of the weights also where the networks around run in bf16.
+    """
+    drawn = []
+    with torch.autocast(pictures_NHW3.device.type, enabled=False):
+        for pictures, noise in zip(pictures_NHW3.split(AT_ONCE), noise_NChw.split(AT_ONCE), strict=True):
+            posterior = _posterior(vae, pictures)
+            drawn.append(posterior.mean + (0.5 * posterior.logvar).exp() * noise)
+    return torch.cat(drawn) * vae.config["scaling_factor"]
 
 
 def vae_fingerprint(vae: nn.Module) -> str:
@@ -159,10 +192,14 @@ def _ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
 
 
 def _encode(vae: Any, pictures_BHW3: np.ndarray) -> tuple[Tensor, Tensor]:
-    weight = next(vae.parameters())
-    pictures_B3HW = torch.from_numpy(pictures_BHW3).to(weight.device).permute(0, 3, 1, 2)
-    posterior = vae.encode(pictures_B3HW.to(weight.dtype) / 127.5 - 1.0).latent_dist
+    posterior = _posterior(vae, torch.from_numpy(pictures_BHW3))
     return posterior.mean.half().cpu(), posterior.logvar.half().cpu()
+
+
+def _posterior(vae: Any, pictures_BHW3: Tensor) -> Any:
+    weight = next(vae.parameters())
+    pictures_B3HW = pictures_BHW3.to(weight.device).permute(0, 3, 1, 2)
+    return vae.encode(pictures_B3HW.to(weight.dtype) / 127.5 - 1.0).latent_dist
 
 
 def _save(path: Path, encoded: Sequence[tuple[Tensor, Tensor]], digest: str) -> None:

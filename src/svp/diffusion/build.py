@@ -84,7 +84,7 @@ def build_vae(preset: Preset) -> AutoencoderKL:
 
 
 def build_scheduler(prediction_type: str, zero_terminal_snr: bool) -> EulerDiscreteScheduler:
-    """The noise schedule of Stable Diffusion 1.5 for the sampler of Sec. 4.1; with zero terminal SNR, that of V-Express.
+    """The noise schedule of Stable Diffusion 1.5 for the sampler of Sec. 4.1; with zero terminal SNR V-Express's.
 
     Raises:
         ValueError: noise is to be predicted where there is nothing but noise.

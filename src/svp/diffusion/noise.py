@@ -1,4 +1,4 @@
-"""Noise that depends on (seed, frame) and the model alone, so that no frame changes with the length, the windows or the chunks.
+"""Noise that depends on (seed, frame) and the model alone: no frame changes with the length, the windows or the chunks.
 
 Shapes: n frames, C latent channels, h x w latent grid, D channels of the style space.
 """

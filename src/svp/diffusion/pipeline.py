@@ -6,6 +6,7 @@ audio features, H x W pixels, D channels of the style space.
 
 from collections.abc import Callable, Iterator
 from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from safetensors import SafetensorError
 from torch import Tensor
 
+from svp.diffusion.adapters import load_adapters, merge_adapters
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.conditions import Conditions
@@ -125,6 +127,17 @@ class SVPPipeline(DiffusionPipeline):
             return super().from_pretrained(str(folder), **kwargs)
         except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
+
+    def merge_adapters(self, path: str | Path) -> None:
+        """Add a file of low-rank adapters, which `svp train --lora` wrote, to the weights of this pipeline.
+
+        Raises:
+            InputError: if it cannot be read or belongs to a model of other sizes.
+        """
+        try:
+            merge_adapters(self.denoiser, load_adapters(Path(path)))
+        except ValueError as error:
+            raise InputError(f"{path}: not made for this model ({error}); give the model it was trained on") from error
 
     # ------------------------------------------------------------------ networks
 

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,11 @@ from transformers import get_wsd_schedule
 
 from svp.errors import InputError
 from svp.training.device import micro_batch_size, mixed_precision, processes
+from svp.training.networks import trainable
 from svp.training.options import TrainOptions
 from svp.training.preview import animation
 from svp.training.progress import TrainProgress
+from svp.training.sharding import AveragedWeights, begin_sharding, gather_parameters, whole
 
 KEEP_CHECKPOINTS = 2
 OPTIONS_NAME = "options.json"
@@ -91,8 +93,11 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
     set_seed(options.seed)
     task.objective.train()
     optimizer = torch.optim.Adam(task.parameters, lr=options.learning_rate, fused=True)
-    ema = EMAModel(task.parameters, decay=options.ema_decay, use_ema_warmup=True, power=0.75)
+    share = micro_batch_size(options, accelerator.num_processes) // accelerator.num_processes
+    begin_sharding(accelerator, task.objective, share)
     objective, optimizer = accelerator.prepare(task.objective, optimizer)
+    task = replace(task, parameters=trainable(objective))  # FSDP puts shards in the place of parameters
+    ema = AveragedWeights(task.parameters, options.ema_decay)
     ema.to(accelerator.device)
     accelerator.register_for_checkpointing(ema)
 
@@ -117,7 +122,8 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
                 if not accelerator.sync_gradients:
                     continue
                 figures = {name: torch.stack([m[name] for m in micro_batches]).mean() for name in figures}
-                figures["gradient_norm"] = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
+                norm = accelerator.clip_grad_norm_(task.parameters, options.max_grad_norm)
+                figures["gradient_norm"] = whole(norm).to(accelerator.device)
                 micro_batches.clear()
                 optimizer.step()
                 schedule.step()
@@ -145,6 +151,7 @@ def run_stage(task: Task, options: TrainOptions, out: Path, *, max_minutes: floa
             if last:
                 break
     ema.copy_to(task.parameters)
+    gather_parameters(objective)
     for tracker in accelerator.trackers:  # end_training would part the processes, which go on to save the model
         tracker.finish()
     return step

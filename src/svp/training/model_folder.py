@@ -11,7 +11,7 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.model_folder import model_folder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
-from svp.presets import PRESETS
+from svp.presets import PRESETS, Preset
 
 RECORD_NAME = "training.json"
 
@@ -27,18 +27,28 @@ def began_at_random(init: Path | None) -> bool:
     return init is None or (bool(records) and records[0].get("random_start", False))
 
 
+def find_preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in PRESETS:
+        raise InputError(f"--preset {name}: unknown; presets are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 def load_init(preset: str, init: Path | None, seed: int, expression_encoder: str) -> SVPPipeline:
     """The pipeline to train: from a folder, or with random weights from the seed, for the data's expressions.
 
     Raises:
         InputError: if there is no such preset or model, or the model has other sizes than the preset.
     """
-    if preset not in PRESETS:
-        raise InputError(f"--preset {preset}: unknown; presets are {', '.join(PRESETS)}")
+    sizes = find_preset(preset)
     if init is None:
-        return build_pipeline(PRESETS[preset].measured_by(expression_encoder), seed)
+        return build_pipeline(sizes.measured_by(expression_encoder), seed)
     pipeline = SVPPipeline.from_pretrained(model_folder(init))
-    for name, wanted in PRESETS[preset].unet.model_dump(mode="json").items():
+    for name, wanted in sizes.unet.model_dump(mode="json").items():
         has = pipeline.unet.config[name]
         if json.loads(json.dumps(has)) != wanted:
             raise InputError(

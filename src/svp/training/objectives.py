@@ -6,12 +6,15 @@ Each objective is a module whose forward takes a batch of `samples.py` and retur
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from svp.datasets.latents import encode_drawn
 from svp.diffusion.conditions import ConditionMask, Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.style.contrastive import contrastive_loss
@@ -27,26 +30,35 @@ class DiffusionObjective(nn.Module):
     Single frames go past the motion modules, as images do in AnimateDiff's training.
 
     Args:
+        denoiser, scheduler: of the pipeline.
         audio: whether sound takes part, and with more than one frame the motion modules.
         min_snr_gamma: gamma of min-SNR weighting; None weighs every diffusion step alike.
+        vae: encodes the frames of the batch; None where the batch brings latents.
     """
 
     alphas_cumprod: Tensor
 
     def __init__(
-        self, denoiser: Denoiser, scheduler: EulerDiscreteScheduler, audio: bool, min_snr_gamma: float | None = None
+        self,
+        denoiser: Denoiser,
+        scheduler: EulerDiscreteScheduler,
+        audio: bool,
+        min_snr_gamma: float | None = None,
+        vae: Any = None,
     ) -> None:
         super().__init__()
+        self.vae = vae
         self.denoiser, self.audio, self.min_snr_gamma = denoiser, audio, min_snr_gamma
         self.prediction_type = str(scheduler.config["prediction_type"])
         self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
-        latents, noise, timestep = batch["latents"], batch["noise"], batch["timestep"]
+        latents, reference = self.latents_of(batch)
+        noise, timestep = batch["noise"], batch["timestep"]
         alpha = self.alphas_cumprod[timestep].view(-1, 1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise  # z_t, Sec. 3 Preliminaries
         target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-        prediction = self.predict(noisy, timestep, self.encode(batch, batch["reference"]))
+        prediction = self.predict(noisy, timestep, self.encode(batch, reference))
         error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
         weight = batch["weight"]
         if self.min_snr_gamma is not None:
@@ -63,6 +75,14 @@ class DiffusionObjective(nn.Module):
             batch.get("style"),
             keep=ConditionMask(**dict(zip(CONDITIONS, batch["keep"].T, strict=True))),
         )
+
+    def latents_of(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Latents of the targets (B,C,F,h,w) and of the references (B,C,h,w)."""
+        if self.vae is None:
+            return batch["latents"], batch["reference"]
+        pictures, noise = batch["pictures"], batch["posterior_noise"]
+        latents = encode_drawn(self.vae, pictures.flatten(0, 1), noise.flatten(0, 1)).unflatten(0, noise.shape[:2])
+        return latents[:, :-1].transpose(1, 2), latents[:, -1]
 
     def predict(self, noisy: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
         """The prediction (B, C, F, h, w) for noisy latents of that shape."""

@@ -66,6 +66,10 @@ class TrainOptions(Options):
         default=False,  # what runs from before this option did; they resume
         description="stages prior and style: the style code is mu of Eq. 2 alone, sigma = 0 (ablation of Sec. 4.4)",
     )
+    lora: int = Field(default=0, ge=0, description="rank of adapters that train in place of layers; 0: none")
+    latents: Literal["cached", "fly"] = Field(
+        default="cached", description="VAE latents encoded once and kept beside the dataset, or anew in every step"
+    )
     kl_weight: float = Field(ge=0, description="stage vae: weight of the KL term")
     checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
     validate_every: int = Field(gt=0, description="steps between validation losses")
@@ -115,6 +119,8 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "temperature": ("prior",),
     "modality_dropout": ("prior",),
     "deterministic": ("prior", "style"),
+    "lora": ("appearance", "motion", "style"),
+    "latents": ("appearance", "motion", "style"),
     "kl_weight": ("vae",),
     "gradient_checkpointing": ("appearance", "motion", "style"),
 }

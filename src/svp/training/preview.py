@@ -48,7 +48,7 @@ class ClipPreview:
 
     def _row(self, sample: dict[str, Tensor]) -> np.ndarray:
         batch = {name: value[None].to(self.objective.alphas_cumprod.device) for name, value in sample.items()}
-        truth, reference = batch["latents"], batch["reference"]
+        truth, reference = self.objective.latents_of(batch)
         settings, conditions = self.pipeline.settings, self.objective.encode(batch, reference)
 
         def predict(latents: Tensor, timestep: Tensor, window: Window) -> Tensor:

@@ -14,10 +14,11 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from svp.datasets.latents import LatentCache, cache_latents
+from svp.datasets.latents import LatentCache, UnencodedLatents, cache_latents
 from svp.datasets.manifest import NEUTRAL, Split
 from svp.datasets.measured import MeasuredExpressions, measure_expressions
 from svp.datasets.prepared import PreparedDataset
+from svp.diffusion.adapters import merge_adapters, save_adapters
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
@@ -26,13 +27,16 @@ from svp.style.codes import encode_clips
 from svp.style.encoder import STD_FLOOR, StyleEncoder
 from svp.training.device import micro_batch_size, mixed_precision, processes
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
+from svp.training.lora import require_peft, take_adapters
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
-from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
+from svp.training.networks import build_objective, style_encoder_of, trainable
+from svp.training.objectives import DiffusionObjective
 from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
 from svp.training.preview import ClipPreview, PicturePreview
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
-from svp.training.stages import STAGES, Stage, select
+from svp.training.stages import STAGES, Stage
 
+ADAPTERS_NAME = "adapters.safetensors"
 VALIDATION_TIMESTEPS = (100, 300, 500, 700, 900)
 VALIDATION_GROUP_BATCHES = 8
 STATISTICS_CLIPS = 400  # clips from which means and deviations of features are taken
@@ -55,6 +59,8 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
             on is missing, or data and model do not fit together.
     """
     stage = STAGES[options.stage]
+    if options.lora:
+        require_peft()
     dataset = PreparedDataset(options.data)
     if stage.name != "prior":
         dataset.require_video(f"stage {stage.name}")
@@ -81,6 +87,8 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done)
     steps = run_stage(task, options, out, max_minutes=max_minutes)
     if state.is_main_process:
+        if options.lora:
+            _merge_lora(pipeline.denoiser, stage, options, out)
         _finish(pipeline, dataset, stage)
         settings = options.model_dump(exclude={"stage", "preset", "data", "init"})  # paths say nothing elsewhere
         record = {"stage": stage.name, "preset": options.preset, "data": dataset.root.name, "steps": steps}
@@ -89,17 +97,6 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     state.wait_for_everyone()
     state.destroy_process_group()
     return out / "model"
-
-
-def style_encoder_of(pipeline: SVPPipeline) -> StyleEncoder:
-    """The model's style encoder.
-
-    Raises:
-        InputError: if the model was saved without one.
-    """
-    if pipeline.style_encoder is None:
-        raise InputError("--init: the model has no style encoder; start from one that `svp train` made")
-    return pipeline.style_encoder
 
 
 def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
@@ -138,16 +135,15 @@ def _build_task(
     pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool, first: bool
 ) -> Task:
     if stage.name == "vae":
-        network: torch.nn.Module = pipeline.vae
-        select(stage, network)
         if fresh and isinstance(pipeline.vae, PatchAutoencoderKL):
             pipeline.vae.start_from_pca(_pictures(dataset))
         side = dataset.size // latent_stride(pipeline.vae)
         shape = (pipeline.vae.config["latent_channels"], side, side)
         pictures = _validation(lambda: PictureSamples(dataset, options, "val", shape))
+        objective = build_objective(pipeline, stage, options)
         return Task(
-            VaeObjective(pipeline.vae, options.kl_weight),
-            _trainable(network),
+            objective,
+            trainable(objective),
             PictureSamples(dataset, options, "train", shape),
             pictures,
             preview=None if pictures is None else PicturePreview(pipeline.vae, pictures),
@@ -156,12 +152,12 @@ def _build_task(
         encoder = style_encoder_of(pipeline)
         if encoder.config["standardize"] and fresh:
             encoder.set_standardization(*_moments(dataset, "expression"), *_sound_moments(dataset, encoder))
-        select(stage, encoder)
+        objective = build_objective(pipeline, stage, options)
         size = encoder.config["style_size"]
         measured = _measured(dataset) if options.measured else None
         return Task(
-            PriorObjective(encoder, options.temperature),
-            _trainable(encoder),
+            objective,
+            trainable(objective),
             GroupBatches(dataset, options, "train", options.steps, size, measured),
             _validation(lambda: GroupBatches(dataset, options, "val", VALIDATION_GROUP_BATCHES, size, measured)),
             whole_batches=True,
@@ -172,13 +168,15 @@ def _build_task(
 
 
 def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:
-    denoiser = pipeline.denoiser
-    select(stage, denoiser, options.train_spatial, options.frames)
-    if options.gradient_checkpointing:
-        for network in (pipeline.unet, pipeline.reference_net):
-            if _trainable(network):
-                network.enable_gradient_checkpointing()
-    latents = cached_latents(pipeline, dataset)
+    objective = build_objective(pipeline, stage, options)
+    assert isinstance(objective, DiffusionObjective)
+    latents: LatentCache | UnencodedLatents
+    if options.latents == "fly":
+        side = dataset.size // latent_stride(pipeline.vae)
+        latents = UnencodedLatents(dataset, (pipeline.vae.config["latent_channels"], side, side))
+    else:
+        folder = cached_latents(pipeline, dataset)
+        latents = LatentCache(folder, scaling_factor=pipeline.vae.config["scaling_factor"])
     styles = None
     if stage.name == "style":
         styles = encode_clips(style_encoder_of(pipeline), dataset, dataset.accepted()).by_clip()
@@ -186,7 +184,7 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
     def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:
         return DiffusionSamples(
             dataset,
-            LatentCache(latents, scaling_factor=pipeline.vae.config["scaling_factor"]),
+            latents,
             options,
             split,
             latent_stride=latent_stride(pipeline.vae),
@@ -197,11 +195,10 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             timesteps=timesteps,
         )
 
-    objective = DiffusionObjective(denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma)
     validation = _validation(lambda: samples("val", VALIDATION_TIMESTEPS))
     return Task(
         objective,
-        _trainable(denoiser),
+        trainable(objective),
         samples("train"),
         validation,
         preview=None if validation is None else ClipPreview(pipeline, objective, validation),
@@ -246,6 +243,13 @@ def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
         mean, std = _moments(dataset, "audio")
         denoiser.audio_projection.feature_mean.copy_(mean)
         denoiser.audio_projection.feature_std.copy_(std.clamp_min(STD_FLOOR * float(std.max())))
+
+
+def _merge_lora(denoiser: Denoiser, stage: Stage, options: TrainOptions, out: Path) -> None:
+    """Keep the adapters as a file of their own, and make them part of the weights."""
+    tensors = take_adapters(denoiser, stage)
+    save_adapters(out / ADAPTERS_NAME, tensors, {"stage": stage.name, "preset": options.preset})
+    merge_adapters(denoiser, tensors)
 
 
 def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
@@ -296,7 +300,3 @@ def _validation(make: Callable[[], Dataset[dict[str, Tensor]]]) -> Dataset[dict[
     except InputError as error:
         Console(stderr=True).print(f"no validation: {error}", highlight=False)
         return None
-
-
-def _trainable(network: torch.nn.Module) -> list[torch.nn.Parameter]:
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from svp.datasets.clip import Clip
-from svp.datasets.latents import LatentCache
+from svp.datasets.latents import LatentCache, UnencodedLatents
 from svp.datasets.manifest import UNKNOWN, ClipRow, Split
 from svp.datasets.measured import MeasuredExpressions
 from svp.datasets.prepared import PreparedDataset
@@ -42,13 +42,14 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
 
     Stage `appearance` takes f = 1; `motion` f consecutive frames; `style` also takes `styles`, draws the reference
     frame from a clip of the same identity with another emotion (Sec. 4.1) and gives a sample of the target clip's
-    Gaussian.
+    Gaussian. With unencoded latents a sample has, in their stead, `pictures` and `posterior_noise` of the F targets and
+    then the reference, which the objective encodes.
     """
 
     def __init__(
         self,
         dataset: PreparedDataset,
-        latents: LatentCache,
+        latents: LatentCache | UnencodedLatents,
         options: TrainOptions,
         split: Split,
         *,
@@ -85,18 +86,17 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         source, frame = self._reference(row, start, stop, rng)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
 
-        target_FChw = self.latents.sample(row.clip_id, start, stop, generator)
+        sample = self._latents((row.clip_id, start, stop), (source.clip_id, frame, frame + 1), generator)
         clip = self.dataset.clip(row.clip_id)
         timestep = int(rng.integers(self.num_train_timesteps))
         if self.timesteps:
             timestep = self.timesteps[n % len(self.timesteps)]
         landmarks_FL3 = clip.features("landmarks", start, stop)
         pictures_F3HW = torch.as_tensor(draw_head_kps(seen_head_kps(landmarks_FL3), self.dataset.size))
-        _, channels, height, width = target_FChw.shape
+        kept = sample["reference"] if "reference" in sample else sample["posterior_noise"][0]
+        channels, height, width = kept.shape
         noise = torch.randn((channels, options.frames, height, width), generator=generator)
-        sample = {
-            "latents": target_FChw.transpose(0, 1),
-            "reference": self.latents.sample(source.clip_id, frame, frame + 1, generator)[0],
+        sample |= {
             "audio": _audio_windows(clip, start, stop, row.frames, self.audio_radius),
             "head_kps": pictures_F3HW.transpose(0, 1),
             "weight": _expression_weight(landmarks_FL3, height, width, self.stride, options.expression_weight),
@@ -109,6 +109,20 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         if self.styles is not None:
             sample["style"] = self.styles[row.clip_id].sample(generator)[0]  # Eq. 4, anew at every step
         return sample
+
+    def _latents(
+        self, target: tuple[str, int, int], reference: tuple[str, int, int], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Latents of the target (C,F,h,w) and the reference (C,h,w), or what they are encoded from."""
+        if isinstance(self.latents, LatentCache):
+            target_FChw = self.latents.sample(*target, generator)
+            return {
+                "latents": target_FChw.transpose(0, 1),
+                "reference": self.latents.sample(*reference, generator)[0],
+            }
+        drawn = [self.latents.draw(*frames, generator) for frames in (target, reference)]
+        pictures, noise = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        return {"pictures": pictures, "posterior_noise": noise}
 
     def _reference(self, row: ClipRow, start: int, stop: int, rng: np.random.Generator) -> tuple[ClipRow, int]:
         """Clip and number of the reference frame: at a distance in the clip, or anywhere in another one.

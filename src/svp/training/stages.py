@@ -15,6 +15,7 @@ from torch import nn
 from svp.training.options import StageName
 
 AUDIO_LAYERS = r"unet\..*\.transformer_blocks\.\d+\.(attn2|norm2)\."  # resnets have a norm2 of their own
+AUDIO_OUTPUTS = r"unet\..*\.attn2\.to_out\.0\."  # start at zero, see `start_motion`
 MOTION_MODULES = r"unet\..*motion_modules\."
 STYLE_LAYERS = r"unet\..*\.(attn_style|norm_style)\."
 
@@ -27,6 +28,7 @@ class Stage:
         trains: patterns of parameters that may move.
         frozen: patterns of parameters that must not, even if `trains` names them.
         spatial: what `--train-spatial` adds to `trains`.
+        whole: patterns of its own small new layers: with `--lora` they train themselves, not through adapters.
         audio: whether sound takes part in the forward, and with more than one frame the motion modules.
         needs: stages whose result this one builds on.
     """
@@ -35,6 +37,7 @@ class Stage:
     trains: tuple[str, ...]
     frozen: tuple[str, ...]
     spatial: tuple[str, ...]
+    whole: tuple[str, ...]
     audio: bool
     needs: tuple[StageName, ...]
 
@@ -42,13 +45,14 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vae", trains=("",), frozen=(), spatial=(), audio=False, needs=()),
-        Stage("prior", trains=("",), frozen=(), spatial=(), audio=False, needs=()),
+        Stage("vae", trains=("",), frozen=(), spatial=(), whole=(), audio=False, needs=()),
+        Stage("prior", trains=("",), frozen=(), spatial=(), whole=(), audio=False, needs=()),
         Stage(
             "appearance",
             trains=(r"unet\.", r"reference_net\.", r"guider\."),
             frozen=(AUDIO_LAYERS, MOTION_MODULES, STYLE_LAYERS),
             spatial=(),
+            whole=(r"guider\.",),
             audio=False,
             needs=("vae",),
         ),
@@ -57,6 +61,7 @@ STAGES: dict[str, Stage] = {
             trains=(r"audio_projection\.", AUDIO_LAYERS, MOTION_MODULES),
             frozen=(STYLE_LAYERS,),
             spatial=(r"unet\.",),
+            whole=(r"audio_projection\.", AUDIO_OUTPUTS),
             audio=True,
             needs=("vae", "appearance"),
         ),
@@ -65,6 +70,7 @@ STAGES: dict[str, Stage] = {
             trains=(r"style_projection\.", STYLE_LAYERS),
             frozen=(),
             spatial=(r"unet\.", r"reference_net\.", r"guider\.", r"audio_projection\."),
+            whole=(r"style_projection\.",),
             audio=True,
             needs=("vae", "appearance", "motion", "prior"),
         ),

@@ -1,0 +1,50 @@
+"""What of a pipeline a stage trains, as the objective that the loop runs; no data is needed for it."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from svp.diffusion.pipeline import SVPPipeline
+from svp.errors import InputError
+from svp.style.encoder import StyleEncoder
+from svp.training.lora import add_adapters
+from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
+from svp.training.options import TrainOptions
+from svp.training.stages import Stage, select
+
+
+def build_objective(pipeline: SVPPipeline, stage: Stage, options: TrainOptions) -> nn.Module:
+    """The stage's loss over the pipeline's networks, of which exactly what trains asks for gradients."""
+    if stage.name == "vae":
+        select(stage, pipeline.vae)
+        return VaeObjective(pipeline.vae, options.kl_weight)
+    if stage.name == "prior":
+        encoder = style_encoder_of(pipeline)
+        select(stage, encoder)
+        return PriorObjective(encoder, options.temperature)
+    denoiser = pipeline.denoiser
+    select(stage, denoiser, options.train_spatial, options.frames)
+    if options.lora:
+        add_adapters(denoiser, stage, options.lora, options.seed)
+    if options.gradient_checkpointing:
+        for network in (pipeline.unet, pipeline.reference_net):
+            if trainable(network):
+                network.enable_gradient_checkpointing()
+    vae = pipeline.vae.requires_grad_(False) if options.latents == "fly" else None
+    return DiffusionObjective(denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma, vae)
+
+
+def style_encoder_of(pipeline: SVPPipeline) -> StyleEncoder:
+    """The model's style encoder.
+
+    Raises:
+        InputError: if the model was saved without one.
+    """
+    if pipeline.style_encoder is None:
+        raise InputError("--init: the model has no style encoder; start from one that `svp train` made")
+    return pipeline.style_encoder
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that train, in the network's order."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
