@@ -1,9 +1,10 @@
 """Clips of a prepared dataset made again by a model: what `svp evaluate` compares with the dataset.
 
-usage: reconstruct.py MODEL DATASET OUT [--split test] [--clips 40] [--steps 25]
+usage: reconstruct.py MODEL DATASET OUT [--split test] [--clips 40] [--steps 25] [--reference own]
 
-Each video has the clip's own sound, Head-Kps and style; the portrait is a frame of another clip of the person with
-another emotion (as in stage `style`), or the clip's own first frame where there is none. Videos are OUT/CLIP_ID.mp4;
+Each video has the clip's own sound, Head-Kps and style. The portrait is the clip's own first frame (`--reference own`),
+or a frame of another clip of the person with another emotion, as in stage `style`, where there is one (`other`, the
+harder and the default). Videos are OUT/CLIP_ID.mp4;
 those that are there already are kept, so a run that was stopped goes on.
 
     python scripts/reconstruct.py mini data/puppets outputs/mini
@@ -38,9 +39,9 @@ def chosen(dataset: PreparedDataset, split: str, count: int) -> list[ClipRow]:
     return [rows[k] for k in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))]
 
 
-def portrait_of(dataset: PreparedDataset, row: ClipRow) -> Portrait:
-    """The frame that is the portrait of a clip: the first of the person's first clip with another emotion."""
-    others = [r for r in dataset.accepted() if r.identity == row.identity and r.emotion != row.emotion]
+def portrait_of(dataset: PreparedDataset, row: ClipRow, own: bool) -> Portrait:
+    """The frame that is the portrait of a clip: its own first, or that of the person's first clip of another emotion."""
+    others = [r for r in dataset.accepted() if r.identity == row.identity and r.emotion != row.emotion and not own]
     clip: Clip = dataset.clip((others or [row])[0].clip_id)
     return Portrait.of_crop(clip.frames(0, 1)[0], clip.features("landmarks", 0, 1)[0])
 
@@ -54,6 +55,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float)
+    parser.add_argument("--reference", default="other", choices=("own", "other"))
     options = parser.parse_args()
     try:
         pipeline, dataset = SVPPipeline.from_pretrained(options.model), PreparedDataset(options.dataset)
@@ -64,7 +66,7 @@ def main() -> int:
                 continue
             clip = dataset.clip(row.clip_id)
             video = pipeline(
-                portrait_of(dataset, row),
+                portrait_of(dataset, row, options.reference == "own"),
                 clip.audio(),
                 pipeline.style(clip.video_path),
                 seen_head_kps(clip.features("landmarks")),

@@ -8,11 +8,11 @@ from torch.utils.data import default_collate
 
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.prepared import PreparedDataset
-from svp.diffusion.build import build_pipeline, build_vae
+from svp.diffusion.build import build_pipeline, build_scheduler, build_vae
 from svp.style.encoder import StyleGaussian
 from svp.training.options import recipe
 from svp.training.run import _diffusion_task
-from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, _expression_weight
+from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, _expression_weight, visited_timesteps
 from svp.training.stages import STAGES
 
 
@@ -26,7 +26,7 @@ def make(tiny_dataset, tiny_preset):
         options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
-            latent_stride=4, audio_radius=2, num_train_timesteps=1000, styles=styles,
+            latent_stride=4, audio_radius=2, scheduler=build_scheduler("v_prediction", True), styles=styles,
             shared_noise=shared_noise, timesteps=timesteps,
         )  # fmt: skip
 
@@ -45,6 +45,15 @@ def test_frames_of_a_sample_share_their_noise_if_the_model_wants_it(make):
     own, common = make()[5]["noise"], make(shared_noise=1.0)[5]["noise"]
     assert not torch.equal(own[:, 0], own[:, 1])
     assert torch.equal(common, common[:, :1].expand_as(common)) and float(common.std()) > 0.5
+
+
+def test_half_of_the_samples_have_a_level_that_few_steps_visit(make):
+    visited = visited_timesteps(build_scheduler("v_prediction", True), 4)
+    assert visited == (999, 749, 499, 249)
+    few, all_levels = make(few_steps=4), make()
+    levels = [int(few[n]["timestep"]) for n in range(60)]
+    assert 20 <= sum(level in visited for level in levels) <= 42 and set(visited) < set(levels)
+    assert sum(int(all_levels[n]["timestep"]) in visited for n in range(60)) < 5
 
 
 def test_shapes(make):

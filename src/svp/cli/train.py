@@ -36,6 +36,14 @@ def train(
     min_snr_gamma: Annotated[
         float | None, typer.Option(help="Min-SNR weighting of the diffusion steps, 5 in its paper; off by default.")
     ] = None,
+    few_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Half of the samples are noised to the levels that sampling in so many steps visits, which makes "
+            "these few steps better.",
+        ),
+    ] = None,
     reference_elsewhere: Annotated[
         float | None,
         typer.Option(help="Chance that the reference frame is of another clip of the person (appearance, motion)."),
@@ -110,6 +118,7 @@ def train(
         frames=frames,
         expression_weight=expression_weight,
         min_snr_gamma=min_snr_gamma,
+        few_steps=few_steps,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
         lora=lora,

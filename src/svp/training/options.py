@@ -44,6 +44,11 @@ class TrainOptions(Options):
         gt=0,
         description="gamma of min-SNR weighting (Hang et al. 2023); without it all steps weigh alike",
     )
+    few_steps: int | None = Field(
+        default=None,
+        gt=0,
+        description="half of the samples are noised to one of the levels that sampling in so many steps visits",
+    )
     train_spatial: bool = Field(
         description="motion: also train the UNet's other layers, the other reading of Sec. 3.3; "
         "style: the whole UNet, ReferenceNet, guider and audio projection too"
@@ -111,6 +116,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "reference_elsewhere": ("appearance", "motion"),
     "expression_weight": ("vae", "appearance", "motion", "style"),
     "min_snr_gamma": ("appearance", "motion", "style"),
+    "few_steps": ("appearance", "motion", "style"),
     "train_spatial": ("motion", "style"),
     "groups": ("prior",),
     "per_group": ("prior",),

@@ -33,7 +33,7 @@ from svp.training.networks import build_objective, style_encoder_of, trainable
 from svp.training.objectives import DiffusionObjective
 from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
 from svp.training.preview import ClipPreview, PicturePreview
-from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples
+from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, visited_timesteps
 from svp.training.stages import STAGES, Stage
 
 ADAPTERS_NAME = "adapters.safetensors"
@@ -189,13 +189,14 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             split,
             latent_stride=latent_stride(pipeline.vae),
             audio_radius=pipeline.audio_radius,
-            num_train_timesteps=pipeline.scheduler.config["num_train_timesteps"],
+            scheduler=pipeline.scheduler,
             shared_noise=pipeline.settings.shared_noise,
             styles=styles,
             timesteps=timesteps,
         )
 
-    validation = _validation(lambda: samples("val", VALIDATION_TIMESTEPS))
+    visited = visited_timesteps(pipeline.scheduler, options.few_steps) if options.few_steps else ()
+    validation = _validation(lambda: samples("val", visited or VALIDATION_TIMESTEPS))
     return Task(
         objective,
         trainable(objective),

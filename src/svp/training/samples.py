@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -27,6 +28,7 @@ from svp.face.head_kps import draw_head_kps, seen_head_kps
 from svp.style.encoder import StyleGaussian
 from svp.training.options import TrainOptions
 
+FEW_STEPS_SHARE = 0.5
 CONDITIONS = ("reference", "audio", "head_kps", "style")
 
 # Landmarks around which the face changes with speech and expression: lips; eye and brow of either side of the person.
@@ -55,7 +57,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         *,
         latent_stride: int,
         audio_radius: int,
-        num_train_timesteps: int,
+        scheduler: EulerDiscreteScheduler,
         shared_noise: float,
         styles: Mapping[str, StyleGaussian] | None,
         timesteps: tuple[int, ...] = (),
@@ -66,7 +68,8 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
                 f"{dataset.root}: no clip of split {split} has {options.frames} frames; add clips or lower --frames"
             )
         self.dataset, self.latents, self.options, self.rows = dataset, latents, options, rows
-        self.stride, self.num_train_timesteps = latent_stride, num_train_timesteps
+        self.stride, self.num_train_timesteps = latent_stride, int(scheduler.config["num_train_timesteps"])
+        self.visited = visited_timesteps(scheduler, options.few_steps) if options.few_steps else ()
         self.audio_radius, self.shared_noise = audio_radius, shared_noise
         self.styles, self.timesteps = styles, timesteps
         self.training = split == "train"
@@ -89,6 +92,8 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         sample = self._latents((row.clip_id, start, stop), (source.clip_id, frame, frame + 1), generator)
         clip = self.dataset.clip(row.clip_id)
         timestep = int(rng.integers(self.num_train_timesteps))
+        if self.visited and rng.random() < FEW_STEPS_SHARE:
+            timestep = self.visited[int(rng.integers(len(self.visited)))]
         if self.timesteps:
             timestep = self.timesteps[n % len(self.timesteps)]
         landmarks_FL3 = clip.features("landmarks", start, stop)
@@ -141,6 +146,13 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         far = [i for i in range(row.frames) if i < start - distance or i >= stop + distance]
         candidates = far or [i for i in range(row.frames) if i < start or i >= stop] or [start]
         return row, candidates[int(rng.integers(len(candidates)))]
+
+
+def visited_timesteps(scheduler: EulerDiscreteScheduler, steps: int) -> tuple[int, ...]:
+    """The timesteps at which sampling in `steps` steps calls the network; the scheduler is left as it is."""
+    own = EulerDiscreteScheduler.from_config(scheduler.config)
+    own.set_timesteps(steps)
+    return tuple(int(timestep) for timestep in own.timesteps)
 
 
 class PictureSamples(Dataset[dict[str, Tensor]]):
