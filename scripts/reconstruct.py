@@ -40,7 +40,7 @@ def chosen(dataset: PreparedDataset, split: str, count: int) -> list[ClipRow]:
 
 
 def portrait_of(dataset: PreparedDataset, row: ClipRow, own: bool) -> Portrait:
-    """The frame that is the portrait of a clip: its own first, or that of the person's first clip of another emotion."""
+    """The portrait of a clip: its own first frame, or that of the person's first clip with another emotion."""
     others = [r for r in dataset.accepted() if r.identity == row.identity and r.emotion != row.emotion and not own]
     clip: Clip = dataset.clip((others or [row])[0].clip_id)
     return Portrait.of_crop(clip.frames(0, 1)[0], clip.features("landmarks", 0, 1)[0])
