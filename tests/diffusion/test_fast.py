@@ -11,6 +11,7 @@ from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, ton
 
 from svp.diffusion import pipeline as pipelines
 from svp.diffusion import sampling_plan
+from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.conditions import stack_conditions
 from svp.diffusion.guidance import guided
 from svp.diffusion.offload import place_of
@@ -108,11 +109,20 @@ def test_bf16_stays_near_and_does_not_leak_out_of_a_stream(pipeline, monkeypatch
     exact = generate(pipeline, num_inference_steps=2, guidance_scale=1.0)
     distilled = SVPPipeline(**pipeline.components, settings=pipeline.settings.model_copy(update={"turbo_steps": 2}))
     monkeypatch.setattr(sampling_plan, "has_fast_bf16", lambda device: True)
+    heard_in_bf16: list[bool] = []
+    windows = AudioTrack.windows
+
+    def watched(track: AudioTrack, start: int, stop: int) -> torch.Tensor:
+        heard_in_bf16.append(torch.is_autocast_enabled("cpu"))
+        return windows(track, start, stop)
+
+    monkeypatch.setattr(AudioTrack, "windows", watched)
     stream = distilled.stream(drawn_portrait(), tone(0.16), head_motion="still", fast="turbo")
     first = next(stream)
     assert not torch.is_autocast_enabled("cpu")
     frames = np.stack([first, *stream])
     assert 0 < np.abs(frames.astype(int) - exact).mean() < 10
+    assert heard_in_bf16 == [False]  # an encoder of sound keeps its arithmetic
 
 
 @torch.no_grad()

