@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.pipeline import DECODE_PIXELS
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.vae import latent_stride
 from svp.diffusion.windows import plan_windows
@@ -22,10 +24,10 @@ STEP = 500.0
 
 
 def parts(
-    denoiser: Denoiser, vae: nn.Module, preset: Preset, frames: int, size: int
+    denoiser: Denoiser, vae: AutoencoderKL, preset: Preset, frames: int, size: int
 ) -> dict[str, Callable[[], object]]:
     """What runs once per video, per window and per step, by name; inputs are noise of the right shapes."""
-    side = size // latent_stride(vae)  # type: ignore[arg-type]
+    side = size // latent_stride(vae)
     reference = torch.randn(1, preset.latent_channels, side, side)
     audio = torch.randn(1, frames, preset.audio_projection.window, preset.audio_projection.alpha_dim)
     points = torch.rand(1, 3, frames, size, size)
@@ -33,6 +35,7 @@ def parts(
     latents = torch.randn(1, preset.latent_channels, frames, side, side)
     given = denoiser.encode(reference, audio, points, style)
     decoded = latents[0].transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    together = max(1, DECODE_PIXELS // size**2)
     deep: dict[tuple[int, ...], torch.Tensor] = {}
 
     def evaluate(conditions: Conditions, kept: bool) -> Callable[[], object]:
@@ -48,7 +51,7 @@ def parts(
         UNCONDITIONAL: evaluate(nothing, False),
         CONDITIONAL + KEPT: evaluate(given, True),
         UNCONDITIONAL + KEPT: evaluate(nothing, True),
-        DECODING: lambda: [vae.decode(frame) for frame in decoded.split(1)],  # type: ignore[operator]
+        DECODING: lambda: [vae.decode(frame) for frame in decoded.split(together)],
     }
 
 

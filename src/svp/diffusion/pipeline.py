@@ -60,7 +60,7 @@ class SVPPipeline(DiffusionPipeline):
         settings: `PipelineSettings` or their dictionary.
     """
 
-    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae"
+    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae"  # type: ignore[assignment]
     _optional_components = ["style_encoder"]  # noqa: RUF012  # diffusers' name and type
 
     vae: AutoencoderKL

@@ -82,7 +82,14 @@ class TurboObjective(DiffusionObjective):
     @torch.no_grad()
     def target(self, state: Tensor, index_B: Tensor, batch: dict[str, Tensor], reference: Tensor) -> Tensor:
         """The clean latents (B, C, F, h, w) from which one step of the student ends at the teacher's result."""
-        teacher = Denoiser(**dict(self.denoiser.named_children()) | {"unet": self.teacher})
+        shared = self.denoiser
+        teacher = Denoiser(
+            unet=self.teacher,
+            reference_net=shared.reference_net,
+            guider=shared.guider,
+            audio_projection=shared.audio_projection,
+            style_projection=shared.style_projection,
+        )
         conditions = self.encode(batch, reference, teacher)
 
         def predict(scaled: Tensor, timestep: Tensor, given: Conditions) -> Tensor:
