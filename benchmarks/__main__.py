@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces puppets reader speech]."""
+"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces fast limits ...]."""
 
 import platform
 import subprocess
@@ -6,12 +6,14 @@ import sys
 
 import torch
 
-from benchmarks import conditions, evaluation, faces, puppets, reader, speech
+from benchmarks import conditions, evaluation, faces, fast, limits, puppets, reader, speech
 
 ALL = {
     "conditions": conditions.run,
     "evaluation": evaluation.run,
     "faces": faces.run,
+    "fast": fast.run,
+    "limits": limits.run,
     "puppets": puppets.run,
     "reader": reader.run,
     "speech": speech.run,

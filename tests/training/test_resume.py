@@ -14,6 +14,7 @@ STAGES = {  # stage -> (what it starts from, a network that it trains)
     "appearance": ("prior", "reference_net"),
     "motion": ("appearance", "unet"),
     "style": ("motion", "style_projection"),
+    "turbo": ("style", "unet"),
 }
 
 

@@ -60,6 +60,7 @@ STAGES = {  # run -> (run before, what trains, what of it gets no gradient)
         rf"(?!{MOTION})unet\.|reference_net\.|guider\.|audio_projection\.|style_projection\.",
         STYLE_IDLE,
     ),
+    "turbo": ("style", r"unet\.", r"^$"),
     "literal style": ("motion", rf"{STYLE}|style_projection\.", r"^$"),
 }
 

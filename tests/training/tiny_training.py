@@ -49,9 +49,9 @@ def small_options(stage: str, data: Path, init: Path | None, preset: str = "mini
         small |= {"groups": 2, "per_group": 2}
     else:
         small |= {"batch_size": 2, "sample_every": 0}
-    if stage in ("appearance", "motion", "style"):
+    if stage in ("appearance", "motion", "style", "turbo"):
         small |= {"drop_each": 0.0, "drop_all": 0.0, "reference_distance": 2}
-    if stage in ("motion", "style"):
+    if stage in ("motion", "style", "turbo"):
         small["frames"] = 4
     return recipe(preset, stage, data, init, **(small | changes))
 

@@ -42,7 +42,13 @@ def generate(
     adapters: Annotated[
         Path | None, typer.Option(help="A file of LoRA adapters (`svp train --lora`) for that model.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 25,
+    fast: Annotated[
+        Literal["exact", "balanced", "turbo"],
+        typer.Option(help="Speed for quality: exact gives up none, balanced a little; turbo needs a distilled model."),
+    ] = "exact",
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Denoising steps; the model's own by default.")
+    ] = None,
     guidance_audio: Annotated[
         float | None,
         typer.Option(help="Guidance scale of portrait, head motion and sound; the model's own by default."),
@@ -101,6 +107,7 @@ def generate(
             prior,
             head_motion,
             seed=seed,
+            fast=fast,
             num_inference_steps=steps,
             guidance_audio=guidance_audio,
             guidance_style=guidance_style,

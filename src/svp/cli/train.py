@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-Stage = Literal["prior", "vae", "appearance", "motion", "style"]
+Stage = Literal["prior", "vae", "appearance", "motion", "style", "turbo"]
 
 
 def train(
@@ -81,6 +81,12 @@ def train(
         bool | None,
         typer.Option("--deterministic", help="Prior, style: the style is its mean alone, without variance (ablation)."),
     ] = None,
+    turbo_steps: Annotated[
+        int | None, typer.Option(min=1, max=4, help="Turbo: steps, without guidance, that the model shall need.")
+    ] = None,
+    teacher_steps: Annotated[
+        int | None, typer.Option(min=1, help="Turbo: guided steps of the model as it was for each of these.")
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"] | None,
         typer.Option(
@@ -99,7 +105,7 @@ def train(
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
     ] = None,
 ) -> None:
-    """Train one stage: vae, prior, appearance, motion, style, in this order for `mini`.
+    """Train one stage: vae, prior, appearance, motion, style, in this order for `mini`; turbo distils the result.
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
@@ -126,6 +132,8 @@ def train(
         group_levels=group_levels,
         measured=measured,
         deterministic=deterministic,
+        turbo_steps=turbo_steps,
+        teacher_steps=teacher_steps,
         precision=precision,
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,

@@ -8,6 +8,7 @@ Shapes: B videos, F frames, H heads, S tokens, d channels per head, C0 channels 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -102,6 +103,11 @@ class Conditions:
             head_kps=None if self.head_kps is None else self.head_kps[:, :, start:stop],
         )
 
+    @property
+    def kinds(self) -> tuple[bool, ...]:
+        """Which conditions are there: reference, audio, style, Head-Kps."""
+        return tuple(given is not None for given in (self.reference, self.audio, self.style, self.head_kps))
+
     def unconditional(self) -> "Conditions":
         """The zero condition of guidance: no reference, audio, Head-Kps or style; the scales stay."""
         return replace(self, reference=None, audio=None, style=None, head_kps=None)
@@ -109,6 +115,45 @@ class Conditions:
     def without_style(self) -> "Conditions":
         """The same without style: the style attention adds nothing."""
         return replace(self, style=None)
+
+
+def stack_conditions(parts: list[Conditions]) -> Conditions:
+    """Conditions of the same videos as one batch, part after part.
+
+    What only some parts have is zeros in the others: zero values add exactly the output bias, as an absent condition
+    does.
+
+    Raises:
+        ValueError: if the scales differ.
+    """
+    first = parts[0]
+    for name in ("reference_scale", "audio_scale", "style_scale"):
+        if len({getattr(part, name) for part in parts}) > 1:
+            raise ValueError(f"{name} differs between the parts of a batch")
+
+    def stack(tensors: list[Tensor | None]) -> Tensor | None:
+        like = next((tensor for tensor in tensors if tensor is not None), None)
+        if like is None:
+            return None
+        return torch.cat([torch.zeros_like(like) if tensor is None else tensor for tensor in tensors])
+
+    def stack_blocks(name: str) -> BlockKeyValues | None:
+        blocks: list[BlockKeyValues | None] = [getattr(part, name) for part in parts]
+        paths = next((given.keys() for given in blocks if given is not None), None)
+        if paths is None:
+            return None
+        return {
+            path: cast(KeyValue, tuple(stack([None if b is None else b[path][n] for b in blocks]) for n in range(2)))
+            for path in paths
+        }
+
+    return replace(
+        first,
+        reference=stack_blocks("reference"),
+        audio=stack_blocks("audio"),
+        style=stack_blocks("style"),
+        head_kps=stack([part.head_kps for part in parts]),
+    )
 
 
 def _any_keys(blocks: BlockKeyValues | None) -> Tensor | None:

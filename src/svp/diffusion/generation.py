@@ -5,6 +5,7 @@ Shapes: C latent channels, h x w latent grid, N frames of the video, D channels 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.noise import style_noise
+from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
+from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.windows import Chunk, Window
 from svp.face.head_kps import draw_head_kps
 from svp.style.prior import StylePrior
@@ -35,9 +38,7 @@ class Job:
     points: np.ndarray  # (N, 8, 2) in pixels of the crop
     style: StylePrior | StyleTimeline | None
     seed: int
-    num_inference_steps: int
-    guidance_audio: float
-    guidance_style: float
+    plan: SamplingPlan
 
     def fixed_style(self) -> Tensor | None:
         """The code (D,) that holds for the whole video; None without a style, or where it changes."""
@@ -56,7 +57,7 @@ class Job:
 def generate_frames(
     pipeline: SVPPipeline, job: Job, callback: Callable[[int, int], None] | None
 ) -> Iterator[np.ndarray]:
-    """Sample chunk by chunk, decode frame by frame.
+    """Sample and decode chunk by chunk.
 
     Args:
         pipeline: whose networks and sizes are used.
@@ -65,9 +66,11 @@ def generate_frames(
     Yields:
         N pictures (S, S, 3) uint8 RGB.
     """
-    settings = pipeline.settings
+    settings, plan = pipeline.settings, job.plan
+    device, _ = place_of(pipeline.unet)
+    scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
-    total = count_evaluations(len(job.points), num_inference_steps=job.num_inference_steps, **sizes)
+    total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)
     done = 0
 
     def progress() -> None:
@@ -76,43 +79,50 @@ def generate_frames(
         if callback is not None:
             callback(done, total)
 
+    def arithmetic() -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16)
+
     # Reference and a style that stays are projected once per video, audio, Head-Kps and changing styles once per chunk.
-    shared = pipeline.encode_conditions(job.reference_latents, None, None, job.fixed_style())
+    style = job.fixed_style()
+    with arithmetic():
+        shared = pipeline.encode_conditions(job.reference_latents, None, None, style)
 
     def chunk_predict(part: Chunk) -> Predict:
         drawn = torch.from_numpy(draw_head_kps(job.points[part.start : part.stop], settings.image_size))
-        own = pipeline.encode_conditions(
-            None,
-            job.audio.windows(part.start, part.stop),
-            drawn.transpose(0, 1)[None],
-            job.changing_style(part.start, part.stop),
-        )
+        windows = job.audio.windows(part.start, part.stop)  # alpha is of its own arithmetic
+        style = job.changing_style(part.start, part.stop)
+        with arithmetic():
+            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
         conditions = replace(own, reference=shared.reference, style=own.style if shared.style is None else shared.style)
 
+        deep: defaultdict[Window, dict[tuple[int, ...], Tensor]] = defaultdict(dict)
+
         def predict(latents: Tensor, timestep: Tensor, window: Window) -> Tensor:
-            return pipeline.predict_noise(
-                latents,
-                timestep,
-                conditions.frames(window.start, window.stop),
-                guidance_audio=job.guidance_audio,
-                guidance_style=job.guidance_style,
-            )
+            step = scheduler.step_index
+            if plan.runs_deep(step):
+                deep.pop(window, None)
+            with arithmetic():
+                return pipeline.predict_noise(
+                    latents,
+                    timestep,
+                    conditions.frames(window.start, window.stop),
+                    **plan.guidance(step),
+                    deep=deep[window] if plan.deep_every > 1 else None,
+                )
 
         return predict
 
     _, channels, height, width = job.reference_latents.shape
-    scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     for latents in sample_video(
         chunk_predict,
         scheduler,
         n_frames=len(job.points),
         latent_shape=(channels, height, width),
         seed=job.seed,
-        num_inference_steps=job.num_inference_steps,
+        num_inference_steps=plan.num_inference_steps,
         shared_noise=settings.shared_noise,
-        device=pipeline.unet.device,
+        device=device,
         progress=progress,
         **sizes,
     ):
-        for frame in latents.unbind(dim=2):
-            yield pipeline.decode_latents(frame)
+        yield from pipeline.decode_latents(latents[0].transpose(0, 1), bf16=plan.bf16)

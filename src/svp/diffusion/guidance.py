@@ -9,11 +9,16 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from svp.diffusion.conditions import Conditions
+from svp.diffusion.conditions import Conditions, stack_conditions
 
 
 def guided(
-    predict: Callable[[Conditions], Tensor], conditions: Conditions, guidance_audio: float, guidance_style: float
+    predict: Callable[[Conditions], Tensor],
+    conditions: Conditions,
+    guidance_audio: float,
+    guidance_style: float,
+    *,
+    together: bool = False,
 ) -> Tensor:
     """The guided prediction.
 
@@ -22,10 +27,12 @@ def guided(
     computed. So equal scales need two evaluations, scales of 1 one; without a style the last two are the same thing.
 
     Args:
-        predict: the denoiser for fixed latents and step.
+        predict: the denoiser for fixed latents and step; with `together` it repeats them for a larger batch.
         conditions: all conditions; `style` None is no style.
         guidance_audio: g_a, for everything but the style.
         guidance_style: g_s.
+        together: evaluate all in one batch, which fills a GPU better. One after the other takes less on a CPU: what is
+            absent is then left out instead of computed with zeros.
     """
     if conditions.style is None:
         guidance_style = guidance_audio
@@ -34,7 +41,14 @@ def guided(
         (guidance_audio - guidance_style, conditions.without_style),
         (guidance_style, lambda: conditions),
     ]
+    needed = [(weight, choose()) for weight, choose in weighted if weight != 0]
+    given = [part for _, part in needed]
+    if together and len(given) > 1:
+        predictions = predict(stack_conditions(given)).chunk(len(given))
+    else:
+        predictions = tuple(predict(part) for part in given)
     terms = [
-        predict(choose()) if weight == 1.0 else weight * predict(choose()) for weight, choose in weighted if weight != 0
+        prediction if weight == 1.0 else weight * prediction
+        for (weight, _), prediction in zip(needed, predictions, strict=True)
     ]
     return sum(terms[1:], terms[0])

@@ -29,9 +29,11 @@ from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
 from svp.diffusion.model_folder import check_model_folder, find_model, unusable_model
 from svp.diffusion.noise import seed_of
+from svp.diffusion.offload import place_of
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
-from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
+from svp.diffusion.sampling_plan import plan_sampling
+from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
@@ -43,6 +45,8 @@ from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
+
+DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
 
 
 class SVPPipeline(DiffusionPipeline):
@@ -56,6 +60,7 @@ class SVPPipeline(DiffusionPipeline):
         settings: `PipelineSettings` or their dictionary.
     """
 
+    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae"  # type: ignore[assignment]
     _optional_components = ["style_encoder"]  # noqa: RUF012  # diffusers' name and type
 
     vae: AutoencoderKL
@@ -214,6 +219,7 @@ class SVPPipeline(DiffusionPipeline):
         *,
         guidance_audio: float = 1.0,
         guidance_style: float = 1.0,
+        deep: dict[tuple[int, ...], Tensor] | None = None,
     ) -> Tensor:
         """The network's prediction (noise, or v if the checkpoint says so) for a window of frames.
 
@@ -223,6 +229,7 @@ class SVPPipeline(DiffusionPipeline):
             c: conditions of the same frames.
             guidance_scale: sets both scales below.
             guidance_audio, guidance_style: g_a and g_s of `guidance.py`; 1 and 1 is no guidance.
+            deep: what the deep levels gave before, to be used again; see `DenoisingUNet.forward`.
 
         Returns:
             (1, C, F, h, w), of the latents' type.
@@ -230,26 +237,41 @@ class SVPPipeline(DiffusionPipeline):
         if guidance_scale is not None:
             guidance_audio = guidance_style = guidance_scale
         inputs = self._to_unet(latents)
-        prediction = guided(lambda given: self.unet(inputs, timestep, given), c, guidance_audio, guidance_style)
-        return prediction.to(latents.dtype)
+
+        def predict(given: Conditions) -> Tensor:
+            parts = (given.batch_size or len(inputs)) // len(inputs)
+            return self.unet(inputs.repeat(parts, 1, 1, 1, 1), timestep, given, deep=deep)
+
+        together = inputs.device.type != "cpu"
+        prediction = guided(predict, c, guidance_audio, guidance_style, together=together)
+        return prediction.to(latents.device, latents.dtype)
 
     @torch.no_grad()
     def encode_image(self, image: np.ndarray) -> Tensor:
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8: mode of the VAE's posterior x scaling_factor."""
         pixels = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
-        posterior = self.vae.encode(pixels.to(next(self.vae.parameters()))).latent_dist
+        posterior = self.vae.encode(pixels.to(*place_of(self.vae))).latent_dist
         return posterior.mode().float() * self.vae.config["scaling_factor"]
 
     @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> np.ndarray:
-        """One frame's latents (1, C, h, w) as a picture (S, S, 3) uint8 RGB."""
-        # not `vae.device`: diffusers walks through all layers to find it, for every frame
-        scaled = (latents / self.vae.config["scaling_factor"]).to(next(self.vae.parameters()))
-        pixels = self.vae.decode(scaled).sample[0].float().clamp(-1, 1)
-        return ((pixels + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    def decode_latents(self, latents: Tensor, *, bf16: bool = False) -> Iterator[np.ndarray]:
+        """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other.
+
+        Small pictures are decoded several at a time: by `mini` on a CPU in half the time.
+
+        Args:
+            bf16: decode in bfloat16.
+        """
+        device, dtype = place_of(self.vae)
+        for part in latents.split(max(1, DECODE_PIXELS // self.settings.image_size**2)):
+            scaled = part / self.vae.config["scaling_factor"]
+            scaled = scaled.to(device, dtype, memory_format=torch.channels_last)  # quickest on a CPU
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                pixels = self.vae.decode(scaled).sample.float().clamp(-1, 1)
+            yield from ((pixels + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
     def _to_unet(self, tensor: Tensor | None) -> Any:
-        return None if tensor is None else tensor.to(next(self.unet.parameters()))
+        return None if tensor is None else tensor.to(*place_of(self.unet))
 
     # ------------------------------------------------------------------ inputs
 
@@ -277,7 +299,8 @@ class SVPPipeline(DiffusionPipeline):
         *,
         generator: torch.Generator | None = None,
         seed: int = 0,
-        num_inference_steps: int = STANDARD_STEPS,
+        fast: str = "exact",
+        num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         guidance_audio: float | None = None,
         guidance_style: float | None = None,
@@ -295,7 +318,8 @@ class SVPPipeline(DiffusionPipeline):
             head_motion: "natural" (real, fits the recording), "still", a clip, or what else `head_points` takes.
             generator: only its `initial_seed()` is used, instead of `seed`.
             seed: the same seed and inputs give the same frames.
-            num_inference_steps: Euler steps.
+            fast: "exact", or what may be given up for speed: "balanced", "turbo"; see `sampling_plan.py`.
+            num_inference_steps: Euler steps; the model's own, or the mode's, by default.
             guidance_scale: sets both scales; otherwise each is the model's own where it is not given.
             guidance_audio: g_a, for reference, audio and Head-Kps.
             guidance_style: g_s.
@@ -305,9 +329,17 @@ class SVPPipeline(DiffusionPipeline):
         Raises:
             InputError: if an input cannot be used.
         """
+        plan = plan_sampling(
+            fast,
+            self.settings,
+            place_of(self.unet)[0],
+            num_inference_steps=num_inference_steps,
+            guidance_audio=guidance_scale if guidance_audio is None else guidance_audio,
+            guidance_style=guidance_scale if guidance_style is None else guidance_style,
+        )
         steps_possible = self.scheduler.config["num_train_timesteps"]
-        if not 1 <= num_inference_steps <= steps_possible:
-            raise InputError(f"steps {num_inference_steps}: choose 1 to {steps_possible}")
+        if not 1 <= plan.num_inference_steps <= steps_possible:
+            raise InputError(f"steps {plan.num_inference_steps}: choose 1 to {steps_possible}")
         check_inputs(portrait, audio, style, head_motion, retarget)
         if style is not None:
             check_style(style, self.style_encoder)
@@ -316,18 +348,13 @@ class SVPPipeline(DiffusionPipeline):
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
         points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed)
-        default_audio, default_style = self.settings.guidance_audio, self.settings.guidance_style
-        if guidance_scale is not None:
-            default_audio = default_style = guidance_scale
         job = Job(
             reference_latents=self.encode_image(measured.image),
             audio=AudioTrack(self._alpha(samples, n_frames), n_frames, self.audio_radius),
             points=points,
             style=style if style is None or isinstance(style, StyleTimeline) else self.style(style),
             seed=seed,
-            num_inference_steps=num_inference_steps,
-            guidance_audio=default_audio if guidance_audio is None else guidance_audio,
-            guidance_style=default_style if guidance_style is None else guidance_style,
+            plan=plan,
         )
         heard = samples if isinstance(audio, np.ndarray) else audio
         return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard)

@@ -1,4 +1,4 @@
-"""What a saved pipeline says about itself besides its networks: sizes in frames and pixels, features, guidance."""
+"""What a saved pipeline says about itself besides its networks: sizes, features, steps, guidance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class PipelineSettings(BaseModel):
         audio_encoder: id of the encoder of alpha, its last state included ("whisper-tiny.en/normed").
         expression_encoder: id of the encoder of beta.
         shared_noise: part of the noise's variance that all frames of a video have in common.
+        num_inference_steps: Euler steps when a call names none; the paper's are 25.
         guidance_audio, guidance_style: scales used when a call names none.
+        turbo_steps: steps without guidance that the weights were distilled for; None if they were not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,8 +38,10 @@ class PipelineSettings(BaseModel):
     audio_encoder: str
     expression_encoder: str
     shared_noise: float = Field(default=0.0, ge=0, le=1)
+    num_inference_steps: int = Field(default=STANDARD_STEPS, gt=0)
     guidance_audio: float = STANDARD_GUIDANCE
     guidance_style: float = STANDARD_GUIDANCE
+    turbo_steps: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:

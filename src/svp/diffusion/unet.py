@@ -13,6 +13,7 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from svp.diffusion.attention import Attention, KeyValue, ReferenceAttention, cross_attend, zero
@@ -110,6 +111,8 @@ class DenoisingUNet(StrictModel):
     """
 
     _supports_gradient_checkpointing = True
+    # what `compile_repeated_blocks` compiles, one at a time
+    _repeated_blocks = ("ResnetBlock2D", "SpatialTransformer", "MotionModule")  # type: ignore[assignment]
     # sinusoids: computed, not stored
     _keys_to_ignore_on_load_unexpected = (r"pos_encoder\.pe$",)  # type: ignore[assignment]
 
@@ -167,7 +170,14 @@ class DenoisingUNet(StrictModel):
         self.blocks = cast(dict[str, DenoisingBlock], name_blocks(self))
         self.start_reference_from_self()
 
-    def forward(self, latents: Tensor, timestep: Tensor | float, conditions: Conditions, motion: bool = True) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor | float,
+        conditions: Conditions,
+        motion: bool = True,
+        deep: dict[tuple[int, ...], Tensor] | None = None,
+    ) -> Tensor:
         """Predict the noise (or v) of every frame.
 
         Args:
@@ -175,6 +185,8 @@ class DenoisingUNet(StrictModel):
             timestep: diffusion step, one number, () or (B,).
             conditions: projected conditions of the same B videos and F frames.
             motion: False leaves the motion modules out (stage `appearance`).
+            deep: what the levels below the first gave (N, C1, h, w), by kinds of conditions and B. What is there is
+                used as it is, an approximation; what is missing is computed, exactly, and kept there.
 
         Returns:
             (B, C, F, h, w).
@@ -198,23 +210,36 @@ class DenoisingUNet(StrictModel):
         if conditions.head_kps is not None:
             hidden = hidden + conditions.head_kps.transpose(1, 2).flatten(0, 1)
         skips = [hidden]
-        for level in self.down_blocks:
-            hidden, level_skips = level(hidden, time_NE, state)
-            skips += level_skips
-        hidden = self.mid_block(hidden, time_NE, state)
-        for level in self.up_blocks:
-            hidden = level(hidden, time_NE, skips, state)
+        key = (*conditions.kinds, batch)
+        kept = None if deep is None else deep.get(key)
+        if kept is None:
+            for level in self.down_blocks:
+                hidden, level_skips = level(hidden, time_NE, state)
+                skips += level_skips
+            hidden = self.mid_block(hidden, time_NE, state)
+            for level in self.up_blocks[:-1]:
+                hidden = level(hidden, time_NE, skips, state)
+            if deep is not None:
+                deep[key] = hidden
+        else:
+            _, level_skips = self.down_blocks[0](hidden, time_NE, state)
+            skips += level_skips[: len(self.down_blocks[0].resnets)]  # not the downsampler's
+            hidden = kept
+        hidden = self.up_blocks[-1](hidden, time_NE, skips, state)
         out = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
         return out.unflatten(0, (batch, frames)).transpose(1, 2)
 
+    @apply_forward_hook
     def project_reference(self, tokens: Mapping[str, Tensor]) -> dict[str, KeyValue]:
         """ReferenceNet's tokens by block path, each (B, h, w, C), to keys and values (B, H, S, d)."""
         return {path: block.attn1_5.project_grid(tokens[path]) for path, block in self.blocks.items()}
 
+    @apply_forward_hook
     def project_audio(self, tokens_BFSC: Tensor) -> dict[str, KeyValue]:
         """Audio tokens (B, F, S, audio_token_dim) to keys and values (B, F, H, S, d) per block path."""
         return {path: block.attn2.project(tokens_BFSC) for path, block in self.blocks.items()}
 
+    @apply_forward_hook
     def project_style(self, tokens: Tensor) -> dict[str, KeyValue]:
         """Style tokens (B, S, token_dim) or (B, F, S, token_dim) to keys and values (B[, F], H, S, d) per path."""
         return {path: block.attn_style.project(tokens) for path, block in self.blocks.items()}

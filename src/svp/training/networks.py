@@ -7,6 +7,7 @@ from torch import nn
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.style.encoder import StyleEncoder
+from svp.training.distillation import TurboObjective
 from svp.training.lora import add_adapters
 from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
 from svp.training.options import TrainOptions
@@ -31,6 +32,16 @@ def build_objective(pipeline: SVPPipeline, stage: Stage, options: TrainOptions) 
             if trainable(network):
                 network.enable_gradient_checkpointing()
     vae = pipeline.vae.requires_grad_(False) if options.latents == "fly" else None
+    if stage.name == "turbo":
+        return TurboObjective(
+            denoiser,
+            pipeline.scheduler,
+            guidance_audio=pipeline.settings.guidance_audio,
+            guidance_style=pipeline.settings.guidance_style,
+            steps=options.turbo_steps,
+            teacher_steps=options.teacher_steps,
+            vae=vae,
+        )
     return DiffusionObjective(denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma, vae)
 
 

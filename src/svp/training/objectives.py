@@ -66,9 +66,12 @@ class DiffusionObjective(nn.Module):
         loss = (error * weight).mean()
         return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
 
-    def encode(self, batch: dict[str, Tensor], reference: Tensor) -> Conditions:
-        """The conditions of a batch with reference latents (B, C, h, w), without those that its `keep` drops."""
-        return self.denoiser.encode(
+    def encode(self, batch: dict[str, Tensor], reference: Tensor, denoiser: Denoiser | None = None) -> Conditions:
+        """The conditions of a batch with reference latents (B, C, h, w), without those that its `keep` drops.
+
+        They are for `denoiser`, by default the one that is trained.
+        """
+        return (denoiser or self.denoiser).encode(
             reference,
             batch["audio"] if self.audio else None,  # stage `appearance` feeds zero audio tokens
             batch["head_kps"],

@@ -10,7 +10,7 @@ from pydantic import Field
 from svp.datasets.options import Options
 from svp.errors import InputError
 
-StageName = Literal["prior", "vae", "appearance", "motion", "style"]
+StageName = Literal["prior", "vae", "appearance", "motion", "style", "turbo"]
 
 
 class TrainOptions(Options):
@@ -75,6 +75,12 @@ class TrainOptions(Options):
     latents: Literal["cached", "fly"] = Field(
         default="cached", description="VAE latents encoded once and kept beside the dataset, or anew in every step"
     )
+    turbo_steps: int = Field(
+        default=4, ge=1, le=4, description="stage turbo: steps, without guidance, that the model shall need"
+    )
+    teacher_steps: int = Field(
+        default=4, gt=0, description="stage turbo: guided steps of the model as it was for each of these"
+    )
     kl_weight: float = Field(ge=0, description="stage vae: weight of the KL term")
     checkpoint_every: int = Field(gt=0, description="steps between checkpoints")
     validate_every: int = Field(gt=0, description="steps between validation losses")
@@ -106,15 +112,21 @@ COMMON = {
 
 # Options that only some stages read; given for another they are an error, not ignored.
 ONLY_FOR: dict[str, tuple[StageName, ...]] = {
-    "batch_size": ("vae", "appearance", "motion", "style"),
-    "accumulate": ("vae", "appearance", "motion", "style"),  # the contrastive loss needs its whole batch at once
-    "sample_every": ("vae", "appearance", "motion", "style"),
-    "frames": ("motion", "style"),
-    "drop_each": ("appearance", "motion", "style"),
-    "drop_all": ("appearance", "motion", "style"),
-    "reference_distance": ("appearance", "motion", "style"),
+    "batch_size": ("vae", "appearance", "motion", "style", "turbo"),
+    "accumulate": (
+        "vae",
+        "appearance",
+        "motion",
+        "style",
+        "turbo",
+    ),  # contrastive batches stay whole
+    "sample_every": ("vae", "appearance", "motion", "style", "turbo"),
+    "frames": ("motion", "style", "turbo"),
+    "drop_each": ("appearance", "motion", "style", "turbo"),
+    "drop_all": ("appearance", "motion", "style", "turbo"),
+    "reference_distance": ("appearance", "motion", "style", "turbo"),
     "reference_elsewhere": ("appearance", "motion"),
-    "expression_weight": ("vae", "appearance", "motion", "style"),
+    "expression_weight": ("vae", "appearance", "motion", "style", "turbo"),
     "min_snr_gamma": ("appearance", "motion", "style"),
     "few_steps": ("appearance", "motion", "style"),
     "train_spatial": ("motion", "style"),
@@ -126,9 +138,11 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "modality_dropout": ("prior",),
     "deterministic": ("prior", "style"),
     "lora": ("appearance", "motion", "style"),
-    "latents": ("appearance", "motion", "style"),
+    "latents": ("appearance", "motion", "style", "turbo"),
+    "turbo_steps": ("turbo",),
+    "teacher_steps": ("turbo",),
     "kl_weight": ("vae",),
-    "gradient_checkpointing": ("appearance", "motion", "style"),
+    "gradient_checkpointing": ("appearance", "motion", "style", "turbo"),
 }
 
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
@@ -146,6 +160,7 @@ RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
         "steps": 5000, "batch_size": 4, "learning_rate": 3e-4, "frames": 8, "expression_weight": 5.0,
         "train_spatial": True,
     },
+    ("mini", "turbo"): {"steps": 2000, "batch_size": 4, "learning_rate": 1e-4, "frames": 8, "expression_weight": 5.0},
     # `base` follows V-Express's published schedule (learning rates, steps) with the paper's f = 8.
     ("base", "prior"): {"steps": 50_000, "batch_size": 256, "learning_rate": 1e-4, "groups": 64},
     ("base", "appearance"): {
@@ -158,6 +173,10 @@ RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
     },
     ("base", "style"): {
         "steps": 100_000, "batch_size": 8, "learning_rate": 1e-5, "frames": 8, "reference_distance": 30,
+        "gradient_checkpointing": True,
+    },
+    ("base", "turbo"): {
+        "steps": 20_000, "batch_size": 8, "learning_rate": 1e-5, "frames": 8, "reference_distance": 30,
         "gradient_checkpointing": True,
     },
 }  # fmt: skip

@@ -29,7 +29,7 @@ from svp.training.model_folder import find_preset
 from svp.training.networks import build_objective, trainable
 from svp.training.options import ONLY_FOR, TrainOptions
 from svp.training.samples import CONDITIONS
-from svp.training.stages import STAGES
+from svp.training.stages import STAGES, STYLED
 
 PRIOR_FRAMES = 125  # assumed length of a clip, 5 s
 PRIOR_CLIPS = 8  # the prior looks at its values, so a batch of it is really computed: a small one, scaled
@@ -151,7 +151,7 @@ def example_batch(preset: Preset, pipeline: SVPPipeline, options: TrainOptions, 
         "audio": torch.zeros(samples, frames, preset.audio_projection.window, alpha),
         "head_kps": torch.zeros(samples, 3, frames, size, size),
     }
-    if options.stage == "style":
+    if options.stage in STYLED:
         batch["style"] = torch.zeros(samples, preset.style_encoder.style_size)
     if options.latents == "fly":
         batch["pictures"] = torch.zeros(samples, frames + 1, size, size, 3, dtype=torch.uint8)

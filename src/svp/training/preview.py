@@ -64,7 +64,7 @@ class ClipPreview:
             EulerDiscreteScheduler.from_config(self.pipeline.scheduler.config),
             batch["noise"],
             truth[:, :, :0],
-            num_inference_steps=SAMPLING_STEPS,
+            num_inference_steps=min(SAMPLING_STEPS, settings.num_inference_steps),
             window=truth.shape[2],
             overlap=0,
         )
@@ -72,7 +72,7 @@ class ClipPreview:
         return np.concatenate([self._decode(latents) for latents in shown], axis=2)
 
     def _decode(self, latents: Tensor) -> np.ndarray:
-        return np.stack([self.pipeline.decode_latents(frame) for frame in latents.unbind(dim=2)])
+        return np.stack(list(self.pipeline.decode_latents(latents[0].transpose(0, 1))))
 
 
 class PicturePreview:

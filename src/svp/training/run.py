@@ -26,6 +26,7 @@ from svp.errors import InputError
 from svp.style.codes import encode_clips
 from svp.style.encoder import STD_FLOOR, StyleEncoder
 from svp.training.device import micro_batch_size, mixed_precision, processes
+from svp.training.distillation import become_turbo
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
 from svp.training.lora import require_peft, take_adapters
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
@@ -34,7 +35,7 @@ from svp.training.objectives import DiffusionObjective
 from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
 from svp.training.preview import ClipPreview, PicturePreview
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, visited_timesteps
-from svp.training.stages import STAGES, Stage
+from svp.training.stages import STAGES, STYLED, Stage
 
 ADAPTERS_NAME = "adapters.safetensors"
 VALIDATION_TIMESTEPS = (100, 300, 500, 700, 900)
@@ -106,9 +107,9 @@ def _check_fit(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) ->
             f"{dataset.root}: clips of {dataset.size} pixels, the model makes {settings.image_size}; prepare again"
         )
     pairs = []
-    if stage.name in ("prior", "style"):
+    if stage.name == "prior" or stage.name in STYLED:
         pairs.append(("expression", dataset.expression_encoder, settings.expression_encoder))
-    if stage.name in ("prior", "motion", "style"):
+    if stage.name in ("prior", "motion", *STYLED):
         pairs.append(("audio", dataset.audio_encoder, settings.audio_encoder))
     for kind, has, wants in pairs:
         if has != wants:
@@ -170,6 +171,8 @@ def _build_task(
 def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:
     objective = build_objective(pipeline, stage, options)
     assert isinstance(objective, DiffusionObjective)
+    if stage.name == "turbo":
+        become_turbo(pipeline, options)
     latents: LatentCache | UnencodedLatents
     if options.latents == "fly":
         side = dataset.size // latent_stride(pipeline.vae)
@@ -178,7 +181,7 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
         folder = cached_latents(pipeline, dataset)
         latents = LatentCache(folder, scaling_factor=pipeline.vae.config["scaling_factor"])
     styles = None
-    if stage.name == "style":
+    if stage.name in STYLED:
         styles = encode_clips(style_encoder_of(pipeline), dataset, dataset.accepted()).by_clip()
 
     def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:

@@ -17,6 +17,7 @@ from svp.training.options import StageName
 AUDIO_LAYERS = r"unet\..*\.transformer_blocks\.\d+\.(attn2|norm2)\."  # resnets have a norm2 of their own
 AUDIO_OUTPUTS = r"unet\..*\.attn2\.to_out\.0\."  # start at zero, see `start_motion`
 MOTION_MODULES = r"unet\..*motion_modules\."
+STYLED = ("style", "turbo")  # stages whose samples carry a style
 STYLE_LAYERS = r"unet\..*\.(attn_style|norm_style)\."
 
 
@@ -73,6 +74,15 @@ STAGES: dict[str, Stage] = {
             whole=(r"style_projection\.",),
             audio=True,
             needs=("vae", "appearance", "motion", "prior"),
+        ),
+        Stage(
+            "turbo",
+            trains=(r"unet\.",),
+            frozen=(),
+            spatial=(),
+            whole=(),
+            audio=True,
+            needs=("vae", "appearance", "motion", "prior", "style"),
         ),
     )
 }

@@ -1,0 +1,95 @@
+"""The parts of generation for one window of frames: to be timed on real networks, or counted on shapes alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import nn
+
+from svp.diffusion.build import build_pipeline
+from svp.diffusion.conditions import Conditions
+from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.pipeline import DECODE_PIXELS
+from svp.diffusion.sampling_plan import SamplingPlan
+from svp.diffusion.vae import latent_stride
+from svp.diffusion.windows import plan_windows
+from svp.presets import Preset
+from svp.training.dry_run import StepMeter, without_memory
+
+REFERENCE, CONDITIONS, DECODING = "reference net", "conditions of the frames", "decoding"
+CONDITIONAL, UNCONDITIONAL = "evaluation", "evaluation, unconditional"
+KEPT = ", deep levels kept"
+STEP = 500.0
+
+
+def parts(
+    denoiser: Denoiser, vae: AutoencoderKL, preset: Preset, frames: int, size: int
+) -> dict[str, Callable[[], object]]:
+    """What runs once per video, per window and per step, by name; inputs are noise of the right shapes."""
+    side = size // latent_stride(vae)
+    reference = torch.randn(1, preset.latent_channels, side, side)
+    audio = torch.randn(1, frames, preset.audio_projection.window, preset.audio_projection.alpha_dim)
+    points = torch.rand(1, 3, frames, size, size)
+    style = torch.randn(1, preset.style_encoder.style_size)
+    latents = torch.randn(1, preset.latent_channels, frames, side, side)
+    given = denoiser.encode(reference, audio, points, style)
+    decoded = latents[0].transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    together = max(1, DECODE_PIXELS // size**2)
+    deep: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def evaluate(conditions: Conditions, kept: bool) -> Callable[[], object]:
+        if kept:
+            denoiser.unet(latents, STEP, conditions, deep=deep)
+        return lambda: denoiser.unet(latents, STEP, conditions, deep=deep if kept else None)
+
+    nothing = given.unconditional()
+    return {
+        REFERENCE: lambda: denoiser.encode(reference, None, None),
+        CONDITIONS: lambda: denoiser.encode(None, audio, points, style),
+        CONDITIONAL: evaluate(given, False),
+        UNCONDITIONAL: evaluate(nothing, False),
+        CONDITIONAL + KEPT: evaluate(given, True),
+        UNCONDITIONAL + KEPT: evaluate(nothing, True),
+        DECODING: lambda: [vae.decode(frame) for frame in decoded.split(together)],
+    }
+
+
+@torch.no_grad()
+def count_flop(preset: Preset, frames: int, size: int) -> dict[str, int]:
+    """FLOP of each part for `frames` frames of `size` pixels; no memory is taken."""
+    with torch.device("meta"):
+        pipeline = build_pipeline(preset, seed=0)
+    denoiser, counted = pipeline.denoiser, {}
+    with without_memory(nn.ModuleList([denoiser, pipeline.vae])):
+        for name, run in parts(denoiser, pipeline.vae, preset, frames, size).items():
+            with StepMeter([]) as meter:
+                run()
+            counted[name] = meter.flop
+    return counted
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """FLOP per frame of a preset in its own windows and chunks, without what runs once per video."""
+
+    preset: Preset
+    flop: dict[str, int]  # by part, for one window
+
+    @classmethod
+    def of(cls, preset: Preset) -> "FrameCost":
+        return cls(preset, count_flop(preset, preset.window, preset.image_size))
+
+    def per_frame(self, plan: SamplingPlan) -> float:
+        """FLOP per new frame of a long video with a style, sampled so."""
+        preset = self.preset
+        new = preset.chunk - preset.overlap
+        windows = plan_windows(preset.chunk, preset.window, preset.overlap)
+        steps = 0
+        for step in range(plan.num_inference_steps):
+            kept = "" if plan.runs_deep(step) else KEPT
+            audio, style = plan.guidance(step).values()
+            conditional = (audio != style) + (style != 0)
+            steps += conditional * self.flop[CONDITIONAL + kept] + (audio != 1) * self.flop[UNCONDITIONAL + kept]
+        once = self.flop[CONDITIONS] * preset.chunk / preset.window / new + self.flop[DECODING] / preset.window
+        return once + steps * len(windows) / new
