@@ -7,7 +7,7 @@ import pytest
 
 from svp.datasets.corpus import load_puppet
 from svp.datasets.manifest import ClipRow
-from svp.datasets.measured import MeasuredExpressions, measure_expressions
+from svp.datasets.measured import MeasuredExpressions, SeenDataset, measure_expressions
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.visemes import expand
 from svp.errors import InputError
@@ -82,3 +82,14 @@ def test_the_prior_is_shown_as_many_of_them_as_asked(dataset: PreparedDataset, m
         batches = GroupBatches(dataset, options, "train", 6, 16, measured)
         moved = {float(e[:, units].abs().max() > 0) for n in range(6) for e in batches[n]["expression"]}
         assert (moved == true) is (share == 0.0)  # true expressions are jawOpen alone, measured ones never
+
+
+def test_a_dataset_as_it_is_seen_has_the_measured_expressions(
+    dataset: PreparedDataset, measured: MeasuredExpressions
+) -> None:
+    seen = SeenDataset(dataset.root, measured)
+    assert [row.clip_id for row in seen.accepted()] == ["ada", "ada2"]  # no face on the wall
+    assert np.array_equal(seen.clip("ada").features("expression", 2, 5), measured.expression("ada", 2, 5))
+    assert np.array_equal(seen.clip("ada").features("landmarks"), dataset.clip("ada").features("landmarks"))
+    with pytest.raises(KeyError, match="wall"):
+        seen.clip("wall")

@@ -125,7 +125,7 @@ def test_probes_have_a_row_per_kind(style_dataset, style_models, table, few_draw
     }  # fmt: skip
     first, second = load_models([str(model) for model in style_models[:2]])
     second = replace(second, kind="deterministic")
-    both = measure_table3(style_dataset, [second, first], selection="unseen", seed=0, command="")
+    both = measure_table3(PreparedDataset(style_dataset), [second, first], selection="unseen", seed=0, command="")
     assert [row.kind for row in both.probes] == ["probabilistic"] * 6 + ["deterministic"] * 6
     assert all("one model" in text for text in both.intervals.values())
     text = table3_markdown(both)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from svp.cli.paths import need_output_folder
 
@@ -25,6 +28,12 @@ def reproduce(
     split: Annotated[
         Split, typer.Option(help="Whose clips: unseen is test and val, people that no training has seen.")
     ] = "unseen",
+    measured: Annotated[
+        bool,
+        typer.Option(
+            "--measured", help="Of puppets: expressions as they are measured in the frames, in place of the true ones."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of samples, folds, intervals and maps.")] = 0,
 ) -> None:
     """Measure a table or figure of the paper on a dataset: figures with intervals, a table in its layout, plots.
@@ -38,10 +47,24 @@ def reproduce(
     call = ["svp", "reproduce", name, "--data", str(data)]
     for each in model:
         call += ["--model", each]
+    call += ["--measured"] * measured
     call += ["--split", split, "--seed", str(seed), "-o", str(output)]
+    from svp.datasets.measured import SeenDataset, measure_expressions
+    from svp.datasets.prepared import PreparedDataset
     from svp.reproduce.models import load_models
     from svp.reproduce.write import write_figure5, write_table3
 
     write = {"table3": write_table3, "figure5": write_figure5}[name]
-    said = write(data, load_models(model), output, selection=split, seed=seed, command=shlex.join(call))
+    models = load_models(model)
+    dataset = PreparedDataset(data)
+    if measured:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("measure expressions", total=None)
+            seen = measure_expressions(
+                dataset,
+                workers=os.cpu_count() or 1,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        dataset = SeenDataset(data, seen)
+    said = write(dataset, models, output, selection=split, seed=seed, command=shlex.join(call))
     typer.echo(f"{output / name}.md: {said}")

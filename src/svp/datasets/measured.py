@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,6 +22,7 @@ from safetensors.numpy import save_file
 
 from svp.datasets.clip import Clip
 from svp.datasets.derived import is_current, made_from
+from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.face.fit import fit_clip
@@ -45,12 +47,49 @@ class MeasuredExpressions:
         Raises:
             InputError: the clip was never measured, or the file is damaged.
         """
+        with self._open(clip_id) as file:
+            return file.get_slice(EXPRESSION)[start:stop] if EXPRESSION in set(file.keys()) else None
+
+    def has_face(self, clip_id: str) -> bool:
+        """Whether a face is seen in enough frames of a clip. Errors as `expression`."""
+        with self._open(clip_id) as file:
+            return EXPRESSION in set(file.keys())
+
+    @contextmanager
+    def _open(self, clip_id: str) -> Iterator[Any]:
         path = _file(self.folder, clip_id)
         try:
             with safe_open(path, framework="np") as file:
-                return file.get_slice(EXPRESSION)[start:stop] if EXPRESSION in set(file.keys()) else None
+                yield file
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: no readable measurement ({error}); delete the file and start again") from error
+
+
+class SeenDataset(PreparedDataset):
+    """A dataset of puppets as detector and fit see it: clips in which a face is seen, with measured expressions."""
+
+    def __init__(self, root: Path | str, measured: MeasuredExpressions) -> None:
+        super().__init__(root)
+        self.measured = measured
+        self._accepted = {key: row for key, row in self._accepted.items() if measured.has_face(key)}
+
+    def clip(self, clip_id: str) -> Clip:
+        return SeenClip(self.root, super().clip(clip_id).row, self.measured)
+
+
+class SeenClip(Clip):
+    """A puppet's clip whose expressions are the measured ones."""
+
+    def __init__(self, root: Path, row: ClipRow, measured: MeasuredExpressions) -> None:
+        super().__init__(root, row)
+        self.measured = measured
+
+    def features(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        if name != EXPRESSION:
+            return super().features(name, start, stop)
+        seen = self.measured.expression(self.row.clip_id, *self._span(start, stop))
+        assert seen is not None, f"{self.row.clip_id}: no face is seen; SeenDataset has no such clip"
+        return seen
 
 
 def measure_expressions(
@@ -61,7 +100,14 @@ def measure_expressions(
     Args:
         workers: processes.
         progress: called with (clips that are there, clips in all).
+
+    Raises:
+        InputError: the expressions of the dataset are measured themselves.
     """
+    if dataset.options.get("maker") != "puppet":
+        raise InputError(
+            f"{dataset.root}: --measured is for puppets, whose true expressions are known; these are measured already"
+        )
     folder = dataset.root / FOLDER / dataset.expression_encoder.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     clips = [dataset.clip(row.clip_id) for row in dataset.accepted()]

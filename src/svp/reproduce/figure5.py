@@ -6,7 +6,6 @@ Shapes: B clips, D channels of a code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -65,13 +64,18 @@ class Figure5(Part):
 
 
 def measure_figure5(
-    data: Path, models: Sequence[StyleModel], *, selection: Selection, seed: int, command: str, progress: bool = False
+    dataset: PreparedDataset,
+    models: Sequence[StyleModel],
+    *,
+    selection: Selection,
+    seed: int,
+    command: str,
+    progress: bool = False,
 ) -> tuple[Figure5, dict[str, Drawing]]:
     """Maps of the styles of a dataset, with their drawings by file name. Arguments and errors as `measure_table3`.
 
     The paper shows one speaker; here are all of the selection, unless there is only one.
     """
-    dataset = PreparedDataset(data)
     rows = select_clips(dataset, selection, emotions=2, clips=FEWEST)
     maps, drawings = [], {}
     for number, model in enumerate(models, start=1):

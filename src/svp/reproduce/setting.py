@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from svp.datasets.manifest import UNKNOWN, ClipRow
+from svp.datasets.measured import SeenDataset
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import SPLITS, Selection, unlabelled
 from svp.evaluation.report import Part
@@ -24,6 +25,7 @@ class DatasetFacts(Part):
     Attributes:
         name: of the dataset's folder.
         made_of: puppets or recorded clips.
+        expressions: `measured` in the pictures, as of every recorded clip, or the `true` ones of puppets.
         splits: whose clips were taken.
         unseen: no identity of them is in the split `train`.
         clips: number of clips by emotion, those with unknown emotion too.
@@ -33,6 +35,7 @@ class DatasetFacts(Part):
 
     name: str
     made_of: str
+    expressions: Literal["measured", "true"]
     splits: list[str]
     unseen: bool
     identities: int
@@ -82,6 +85,7 @@ def describe(
     facts = DatasetFacts(
         name=dataset.root.resolve().name,
         made_of=MAKERS.get(maker, "recorded clips (`svp prepare`)" if "layout" in dataset.options else "unknown"),
+        expressions="true" if maker == "puppet" and not isinstance(dataset, SeenDataset) else "measured",
         splits=list(SPLITS[selection]),
         unseen="train" not in SPLITS[selection],
         identities=len({row.identity for row in rows}),
@@ -119,7 +123,7 @@ def setting_markdown(setting: Setting) -> list[str]:
         f"dataset {facts.name}: {facts.made_of}, splits {', '.join(facts.splits)}, {facts.identities} identities "
         f"({seen}), {sum(facts.clips.values())} clips ({_counted(facts.clips)})",
         f"intensities (0: neutral or not known): {_counted({f'level {k}': n for k, n in facts.levels.items()})}",
-        f"features: {facts.expression_encoder}, {facts.audio_encoder}",
+        f"features: {facts.expression_encoder}, {facts.expressions} expressions; {facts.audio_encoder}",
         *(f"model {m.name}: {m.kind}, style encoder {m.style_encoder}" for m in setting.models),
         *setting.notes,
         f"seed {setting.seed}; versions: {', '.join(f'{name} {number}' for name, number in setting.versions.items())}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -116,12 +115,18 @@ class Table3(Part):
 
 
 def measure_table3(
-    data: Path, models: Sequence[StyleModel], *, selection: Selection, seed: int, command: str, progress: bool = False
+    dataset: PreparedDataset,
+    models: Sequence[StyleModel],
+    *,
+    selection: Selection,
+    seed: int,
+    command: str,
+    progress: bool = False,
 ) -> Table3:
     """Measure everything of Table 3.
 
     Args:
-        data: prepared dataset.
+        dataset: a `SeenDataset` for puppets as they are seen.
         models: of one or two kinds; several of a kind are results of different seeds.
         selection: whose clips; `unseen` for those no training has seen.
         seed: of samples, folds and bootstraps.
@@ -131,7 +136,6 @@ def measure_table3(
     Raises:
         InputError: the dataset has too few identities or emotions, or does not fit the models.
     """
-    dataset = PreparedDataset(data)
     rows = select_clips(dataset, selection, identities=2, emotions=2)
     codes = {
         (model.name, modality): encode_clips(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure as Drawing
 
+from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection
 from svp.evaluation.report import Part, write_text
 from svp.media.image import write_png
@@ -19,10 +20,16 @@ from svp.style.map import rendered
 
 
 def write_table3(
-    data: Path, models: Sequence[StyleModel], folder: Path, *, selection: Selection, seed: int, command: str
+    dataset: PreparedDataset,
+    models: Sequence[StyleModel],
+    folder: Path,
+    *,
+    selection: Selection,
+    seed: int,
+    command: str,
 ) -> str:
     """Measure Table 3 and write `table3.json`, `.md`, `.png` and `table3_probes.png`; what was measured in words."""
-    table = measure_table3(data, models, selection=selection, seed=seed, command=command, progress=True)
+    table = measure_table3(dataset, models, selection=selection, seed=seed, command=command, progress=True)
     drawings = {"table3.png": clustering_plot(table)}
     if table.probes:
         drawings["table3_probes.png"] = probe_plot(table)
@@ -32,10 +39,16 @@ def write_table3(
 
 
 def write_figure5(
-    data: Path, models: Sequence[StyleModel], folder: Path, *, selection: Selection, seed: int, command: str
+    dataset: PreparedDataset,
+    models: Sequence[StyleModel],
+    folder: Path,
+    *,
+    selection: Selection,
+    seed: int,
+    command: str,
 ) -> str:
     """Measure Figure 5 and write `figure5.json`, `.md` and a `.png` per model and input; what was drawn in words."""
-    figure, drawings = measure_figure5(data, models, selection=selection, seed=seed, command=command, progress=True)
+    figure, drawings = measure_figure5(dataset, models, selection=selection, seed=seed, command=command, progress=True)
     _write(folder, "figure5", figure, figure5_markdown(figure), drawings)
     return f"{len(drawings)} maps"
 

@@ -256,7 +256,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         chosen = rng.choice(len(self.groups), size=min(options.groups, len(self.groups)), replace=False)
         expressions, sounds, labels = [], [], []
         for label in chosen:
-            for row in rng.choice(np.array(self.groups[label], dtype=object), size=options.per_group):
+            for row in _spread_choice(self.groups[label], options.per_group, rng):
                 length = int(rng.integers(max(row.frames // 2, 1), row.frames + 1))
                 start = int(rng.integers(row.frames - length + 1))
                 clip = self.dataset.clip(row.clip_id)
@@ -284,3 +284,13 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
             "keep_audio": torch.from_numpy(keep_audio),
             "noise": torch.randn((batch, self.style_size), generator=generator),
         }
+
+
+def _spread_choice(rows: list[ClipRow], size: int, rng: np.random.Generator) -> list[ClipRow]:
+    """`size` clips of a group, each as often as the others or once more.
+
+    Two windows of one clip have much of their sound in common. If they were paired more than need be, the encoder would
+    learn to know recordings by their sound.
+    """
+    order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-size // len(rows)))])
+    return [rows[k] for k in order[:size]]
