@@ -69,6 +69,10 @@ def train(
             "--group-levels", help="Prior: tell the intensities of an emotion apart; the paper takes them as one."
         ),
     ] = None,
+    modality_dropout: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Prior: chance that a clip is shown without its expressions or its sound."),
+    ] = None,
     measured: Annotated[
         float | None,
         typer.Option(
@@ -130,6 +134,7 @@ def train(
         lora=lora,
         latents=latents,
         group_levels=group_levels,
+        modality_dropout=modality_dropout,
         measured=measured,
         deterministic=deterministic,
         turbo_steps=turbo_steps,
