@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from torch import Tensor
 
 from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.kept import KeptLatents
 from svp.diffusion.noise import style_noise
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.windows import Chunk, Window
@@ -38,12 +39,25 @@ class Job:
     num_inference_steps: int
     guidance_audio: float
     guidance_style: float
+    kept: KeptLatents | None = None
 
     def fixed_style(self) -> Tensor | None:
         """The code (D,) that holds for the whole video; None without a style, or where it changes."""
         if not isinstance(self.style, StylePrior):
             return None
         return self.style.at(style_noise(self.seed, len(self.style.mean)))
+
+    def facts(self) -> tuple[dict[str, object], list[Tensor]]:
+        """What tells this video from another one of the same recording and model: plain values and tensors."""
+        styles = () if self.style is None else self.style.styles if isinstance(self.style, StyleTimeline) else [self.style]
+        facts = {
+            "seed": self.seed,
+            "steps": self.num_inference_steps,
+            "guidance": [self.guidance_audio, self.guidance_style],
+            "style_seconds": list(self.style.seconds) if isinstance(self.style, StyleTimeline) else [],
+        }
+        tensors = [self.reference_latents, torch.from_numpy(self.points)]
+        return facts, [*tensors, *(tensor for style in styles for tensor in (style.mean, style.variance))]
 
     def changing_style(self, start: int, stop: int) -> Tensor | None:
         """The codes (F, D) of frames start … stop - 1; None where one style or none holds for the whole video."""
@@ -112,6 +126,7 @@ def generate_frames(
         shared_noise=settings.shared_noise,
         device=pipeline.unet.device,
         progress=progress,
+        kept=job.kept,
         **sizes,
     ):
         for frame in latents.unbind(dim=2):
