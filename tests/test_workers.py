@@ -2,12 +2,13 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from svp.workers import run_jobs
+from svp.workers import Workers, run_jobs
 
 
 def work(job: str) -> str:
@@ -55,25 +56,29 @@ def test_a_killed_worker_loses_only_its_job_which_is_done_again(tmp_path: Path) 
     os.kill(int(first.suffix[1:]), signal.SIGKILL)
     (tmp_path / "go").touch()
     [again] = results
-    assert again not in (int(first.suffix[1:]), -1, others[0])
+    assert again not in (int(first.suffix[1:]), -1)
     assert len(list(tmp_path.glob("waits.*"))) == 2 and len(list(tmp_path.glob("[012].*"))) == 3
 
 
-def test_jobs_are_taken_when_a_worker_is_free(tmp_path: Path) -> None:
-    taken: list[int] = []
+def test_no_more_jobs_are_begun_than_there_are_workers(tmp_path: Path) -> None:
+    done: list[int] = []
+    jobs = [("waits", tmp_path / str(n)) for n in range(6)]
+    for _, folder in jobs:
+        folder.mkdir()
+    consumer = threading.Thread(target=lambda: done.extend(run_jobs(jobs, process, 2, lambda _: -1)))
+    consumer.start()
+    while len(list(tmp_path.glob("*/waits.*"))) < 2:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert len(list(tmp_path.glob("*/waits.*"))) == 2
+    for _, folder in jobs:
+        (folder / "go").touch()
+    consumer.join()
+    assert len(done) == 6 and len(set(done)) == 2
 
-    class Watched(list):
-        def __iter__(self):
-            for job in super().__iter__():
-                taken.append(job)
-                yield job
 
-    results = run_jobs(Watched(range(20)), abs, 2, lambda _: -1)
-    next(results)
-    assert len(taken) < 12
-    assert len(list(results)) == 19 and len(taken) == 20
-
-
-def test_a_single_worker_has_its_own_process_where_wanted() -> None:
-    [process_id] = run_jobs([0], lambda _: os.getpid(), 1, lambda _: -1, apart=True)
-    assert process_id not in (os.getpid(), -1)
+def test_workers_stay_from_one_run_to_the_next_and_one_has_its_own_process() -> None:
+    with Workers(1) as pool:
+        first = list(pool.run([0, 1], lambda _: os.getpid(), lambda _: -1))
+        second = list(pool.run([0], lambda _: os.getpid(), lambda _: -1))
+    assert len({*first, *second}) == 1 and not {os.getpid(), -1} & {*first, *second}

@@ -49,7 +49,9 @@ class Job:
 
     def facts(self) -> tuple[dict[str, object], list[Tensor]]:
         """What tells this video from another one of the same recording and model: plain values and tensors."""
-        styles = () if self.style is None else self.style.styles if isinstance(self.style, StyleTimeline) else [self.style]
+        styles = (
+            () if self.style is None else self.style.styles if isinstance(self.style, StyleTimeline) else [self.style]
+        )
         facts = {
             "seed": self.seed,
             "steps": self.num_inference_steps,

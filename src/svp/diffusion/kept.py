@@ -1,8 +1,8 @@
 """Finished latents of a video kept on disk, so that an interrupted run goes on after its last complete chunk.
 
 A folder holds `video.json`, which says what the video is made from, and `NNNNNN.safetensors` with the new frames of
-chunk N in float32: 25 kB a frame for `mini` (0.6 MB per second of video), 66 kB for `base` (1.6 MB). Decoding them again
-gives the very pixels that a run without a break gives.
+chunk N in float32: 25 kB a frame for `mini` (0.6 MB per second of video), 66 kB for `base` (1.6 MB). Decoding them
+again gives the very pixels that a run without a break gives.
 
 Shapes: C latent channels, n new frames of a chunk, h x w latent grid.
 """
