@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +40,6 @@ SOUND = 1.15 * 4 * 640  # bytes per frame: samples at 16 kHz, in an array that g
 LATENTS = 8  # copies of a chunk's latents: noise, known frames, predictions
 DECODED_PIXELS = 8 * 128**2  # small pictures are decoded together
 TILE = 256  # side in pixels of a tile when pictures are decoded in parts
-ADAPTED = ("window", "overlap", "chunk")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,6 @@ def plan_generation(
     device: Device = "cpu",
     settings: PipelineSettings | None = None,
     tiled: bool = False,
-    offload: bool = False,
 ) -> GenerationPlan:
     """The plan of one video.
 
@@ -122,12 +121,10 @@ def plan_generation(
         guided: guidance scales are not 1.
         styled: a style is given.
         settings: other sizes than the pipeline's own.
-        tiled, offload: see `GenerationPlan`.
+        tiled: see `GenerationPlan`.
     """
     settings = settings or pipeline.settings
-    networks = _networks(pipeline)
-    sizes = {name: sum(t.nbytes for t in (*part.parameters(), *part.buffers())) for name, part in networks.items()}
-    parts = _measure(pipeline, networks, settings, min(frames, settings.chunk), guided, styled, tiled)
+    parts = _measure(pipeline, settings, min(frames, settings.chunk), guided, styled, tiled)
     chunks = plan_chunks(frames, settings.chunk, settings.window, settings.overlap)
     evaluations = count_evaluations(
         frames, num_inference_steps=steps, window=settings.window, overlap=settings.overlap, chunk=settings.chunk
@@ -139,13 +136,21 @@ def plan_generation(
         "decoding": frames / _together(settings),
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
-    weights = max(sizes.values()) if offload else sum(sizes.values())
-    return GenerationPlan(settings, frames, steps, device, tiled, offload, weights, parts)
+    weights = sum(network_bytes(pipeline).values())
+    return GenerationPlan(settings, frames, steps, device, tiled, False, weights, parts)
+
+
+def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
+    """Of the weights, by network."""
+    return {
+        name: sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers()))
+        for name, part in _networks(pipeline).items()
+    }
 
 
 def fit_memory(pipeline: SVPPipeline, frames: int, limit: float, **options: Any) -> GenerationPlan:
-    """The first plan that stays within `limit` bytes, the least change first: shorter chunks, offloading of networks
-    (on a GPU), decoding in tiles, shorter windows.
+    """The first plan that stays within `limit` bytes, the least change first: offloading of networks (on a
+    GPU), shorter chunks, decoding in tiles, shorter windows.
 
     Raises:
         InputError: none does.
@@ -155,17 +160,19 @@ def fit_memory(pipeline: SVPPipeline, frames: int, limit: float, **options: Any)
     while windows[-1] > max(2, 2 * own.overlap):
         windows.append(max(windows[-1] // 2, own.overlap + 1))
     tiles = (False, True) if _can_tile(pipeline, own) else (False,)
-    offloads = (False, True) if options.get("device") == "cuda" else (False,)
     smallest = float("inf")
     for window in windows:
         for tiled in tiles:
-            for offload in offloads:
-                for chunk in dict.fromkeys((own.chunk, 2 * window, window) if window == own.window else (window,)):
-                    settings = own.model_copy(update={"window": window, "chunk": min(chunk, own.chunk)})
-                    plan = plan_generation(pipeline, frames, settings=settings, tiled=tiled, offload=offload, **options)
-                    if plan.peak <= limit:
-                        return plan
-                    smallest = min(smallest, plan.peak)
+            for chunk in dict.fromkeys((own.chunk, 2 * window, window) if window == own.window else (window,)):
+                settings = own.model_copy(update={"window": window, "chunk": min(chunk, own.chunk)})
+                plan = plan_generation(pipeline, frames, settings=settings, tiled=tiled, **options)
+                choices = [plan]
+                if plan.device == "cuda":
+                    choices.append(replace(plan, offload=True, weights=max(network_bytes(pipeline).values())))
+                for choice in choices:
+                    if choice.peak <= limit:
+                        return choice
+                    smallest = min(smallest, choice.peak)
     raise InputError(
         f"--max-memory {limit / 1e9:g}: this model needs {smallest / 1e9:.2f} GB with the shortest windows; "
         "give more, or take a smaller model"
@@ -203,7 +210,6 @@ def _together(settings: PipelineSettings) -> int:
 
 def _measure(
     pipeline: SVPPipeline,
-    networks: dict[str, nn.Module],
     settings: PipelineSettings,
     frames: int,
     guided: bool,
@@ -213,8 +219,9 @@ def _measure(
     """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures."""
     size, window = settings.image_size, min(frames, settings.window)
     parts: dict[str, Part] = {}
+    pipeline = SVPPipeline(**deepcopy(pipeline.components), settings=settings)  # what was measured cannot be used again
     denoiser = pipeline.denoiser  # made here: it lays its weights out anew
-    with without_memory(nn.ModuleDict(networks)) as shapes, torch.no_grad():
+    with without_memory(nn.ModuleDict(_networks(pipeline))) as shapes, torch.no_grad():
         alpha = pipeline.audio_projection.config
         pixels = torch.zeros(1, 3, size, size)
         audio = torch.zeros(1, frames, alpha["window"], alpha["alpha_dim"])
