@@ -103,7 +103,7 @@ class Workers:
         except ImportError as error:
             raise InputError(f"--ray {address}: needs Ray; `pip install 'svp-portrait[cluster]'`") from error
 
-        class Backend(RayBackend):  # type: ignore[misc]  # results one by one; what Ray reports is raised
+        class Backend(RayBackend):  # results one by one; what Ray reports is raised
             supports_return_generator = True
 
             def retrieve_result_callback(self, result: Any) -> Any:

@@ -99,9 +99,9 @@ def generate(
             model_name(model, preset), audio, seconds, size, max_memory, steps, bool(style), device or "cpu"
         )
         return
-    for option, given in (("--size", size), ("--seconds", seconds), ("--device", device)):
-        if given is not None:
-            raise InputError(f"{option} {given}: is for planning; give --plan too")
+    for option, planned in (("--size", size), ("--seconds", seconds), ("--device", device)):
+        if planned is not None:
+            raise InputError(f"{option} {planned}: is for planning; give --plan too")
     if portrait is None or audio is None or output is None:
         missing = "--portrait" if portrait is None else "--audio" if audio is None else "-o"
         raise InputError(f"Missing option '{missing}'; see `svp generate --help`")

@@ -69,7 +69,7 @@ def load_portrait(path: Path) -> Portrait:
     try:
         with np.load(path) as arrays:
             fit = FaceFit(**{key.removeprefix("fit_"): arrays[key] for key in arrays if key.startswith("fit_")})
-            *place, size = arrays["crop"].tolist()
-            return Portrait(arrays["image"], arrays["landmarks"], fit, SquareCrop(*place, int(size)))
+            x, y, side, size = arrays["crop"].tolist()
+            return Portrait(arrays["image"], arrays["landmarks"], fit, SquareCrop(x, y, side, int(size)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); delete it") from error
