@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces fast limits ...]."""
+"""Run every benchmark, or those named: python -m benchmarks [conditions evaluation faces fast jobs limits ...]."""
 
 import platform
 import subprocess
@@ -6,25 +6,29 @@ import sys
 
 import torch
 
-from benchmarks import conditions, evaluation, faces, fast, limits, puppets, reader, speech
+from benchmarks import conditions, evaluation, faces, fast, jobs, limits, memory, puppets, reader, seams, speech
 
 ALL = {
     "conditions": conditions.run,
     "evaluation": evaluation.run,
     "faces": faces.run,
     "fast": fast.run,
+    "jobs": jobs.run,
     "limits": limits.run,
+    "memory": memory.run,
     "puppets": puppets.run,
     "reader": reader.run,
+    "seams": seams.run,
     "speech": speech.run,
 }
+LONG = ("memory",)  # ten minutes of video, and 13 GB: only when named
 
 
 def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
           f"commit {commit.stdout.strip() or 'unknown'}")  # fmt: skip
-    for name in sys.argv[1:] or ALL:
+    for name in sys.argv[1:] or [name for name in ALL if name not in LONG]:
         if name not in ALL:
             sys.exit(f"{name}: no such benchmark; there are {', '.join(ALL)}")
         print(f"\n{name}")

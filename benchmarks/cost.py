@@ -10,12 +10,12 @@ from torch import nn
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.pipeline import DECODE_PIXELS
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.vae import latent_stride
 from svp.diffusion.windows import plan_windows
 from svp.presets import Preset
-from svp.training.dry_run import StepMeter, without_memory
 
 REFERENCE, CONDITIONS, DECODING = "reference net", "conditions of the frames", "decoding"
 CONDITIONAL, UNCONDITIONAL = "evaluation", "evaluation, unconditional"

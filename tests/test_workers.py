@@ -1,10 +1,14 @@
 """Jobs on several processes."""
 
 import os
+import signal
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from svp.workers import run_jobs
+from svp.workers import Workers, run_jobs
 
 
 def work(job: str) -> str:
@@ -33,3 +37,48 @@ def test_one_worker_works_in_this_process_and_in_order() -> None:
 def test_what_a_job_raises_is_raised(workers: int) -> None:
     with pytest.raises(ValueError, match="wrong"):
         list(run_jobs(["first", "wrong"], work, workers, died))
+
+
+def process(job: tuple[str, Path]) -> int:
+    """Names its process in a folder, waits if told to, and says who it was."""
+    name, folder = job
+    (folder / f"{name}.{os.getpid()}").touch()
+    while name == "waits" and not (folder / "go").exists():
+        time.sleep(0.02)
+    return os.getpid()
+
+
+def test_a_killed_worker_loses_only_its_job_which_is_done_again(tmp_path: Path) -> None:
+    results = run_jobs([("waits", tmp_path), *((str(n), tmp_path) for n in range(3))], process, 2, lambda _: -1)
+    others = [next(results) for _ in range(3)]  # all but the first, so by one process
+    assert len(set(others)) == 1
+    [first] = tmp_path.glob("waits.*")
+    os.kill(int(first.suffix[1:]), signal.SIGKILL)
+    (tmp_path / "go").touch()
+    [again] = results
+    assert again not in (int(first.suffix[1:]), -1)
+    assert len(list(tmp_path.glob("waits.*"))) == 2 and len(list(tmp_path.glob("[012].*"))) == 3
+
+
+def test_no_more_jobs_are_begun_than_there_are_workers(tmp_path: Path) -> None:
+    done: list[int] = []
+    jobs = [("waits", tmp_path / str(n)) for n in range(6)]
+    for _, folder in jobs:
+        folder.mkdir()
+    consumer = threading.Thread(target=lambda: done.extend(run_jobs(jobs, process, 2, lambda _: -1)))
+    consumer.start()
+    while len(list(tmp_path.glob("*/waits.*"))) < 2:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert len(list(tmp_path.glob("*/waits.*"))) == 2
+    for _, folder in jobs:
+        (folder / "go").touch()
+    consumer.join()
+    assert len(done) == 6 and len(set(done)) == 2
+
+
+def test_workers_stay_from_one_run_to_the_next_and_one_has_its_own_process() -> None:
+    with Workers(1) as pool:
+        first = list(pool.run([0, 1], lambda _: os.getpid(), lambda _: -1))
+        second = list(pool.run([0], lambda _: os.getpid(), lambda _: -1))
+    assert len({*first, *second}) == 1 and not {os.getpid(), -1} & {*first, *second}

@@ -1,52 +1,183 @@
-"""Many independent jobs on several processes, also where one of them kills its process (a fault in a codec)."""
+"""Many independent jobs on several processes, also where one of them kills its process (a fault in a codec).
+
+Every worker is a process of its own that does one job after the other and is started again when it dies, so that only
+the job it was at is lost. On one machine the workers are loky's, fed by joblib's threads; on a cluster joblib's Ray
+backend feeds the same on every processor.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Self, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config, register_parallel_backend
+from joblib.externals.loky import ProcessPoolExecutor
+
+from svp.errors import InputError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+TRIES = 2  # of a job whose process dies
+CORES = os.cpu_count() or 1
 
 
 def run_jobs(
     jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, died: Callable[[Job], Result]
 ) -> Iterator[Result]:
-    """Results as they come, in any order.
-
-    Args:
-        jobs: what `work` is called with; with several workers both must be picklable.
-        work: does one job; what it raises is raised here.
-        workers: processes; 1 works in this very process.
-        died: the result of a job that kills its process.
-    """
+    """Results as they come, in any order; see `Workers.run`. One worker works in this very process."""
     if workers == 1:
         yield from map(work, jobs)
         return
-    waiting = dict(enumerate(jobs))
-    try:
-        parallel = Parallel(n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered")
-        for number, result in parallel(delayed(_work)(work, number, job) for number, job in enumerate(jobs)):
-            del waiting[number]
-            yield result
-    except BrokenProcessPool:
-        for number, job in waiting.items():
+    with Workers(workers) as pool:
+        yield from pool.run(jobs, work, died)
+
+
+class Workers:
+    """Processes that stay, with what they have loaded, until the `with` block ends.
+
+    Args:
+        count: of them.
+        threads: of each one's arithmetic.
+        ray: address of a Ray cluster whose processors work, one a worker; a `count` of 0 takes all of them.
+
+    Raises:
+        InputError: there is no such cluster, or fewer than two workers on it (joblib would work in this process).
+    """
+
+    def __init__(self, count: int, *, threads: int = 1, ray: str | None = None) -> None:
+        self.count, self.threads, self.ray = count, threads, ray
+        self._lost: tuple[type[BaseException], ...] = ()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            if self.ray is None:
+                _closed.clear()
+                stack.callback(_end_processes)
+                # the threads only wait: each job takes a process, or starts one
+                parallel = Parallel(
+                    self.count, backend="threading", pre_dispatch="n_jobs", return_as="generator_unordered"
+                )
+            else:
+                parallel = self._join_cluster(self.ray, stack)
+            self._parallel = stack.enter_context(parallel)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _closed.set()
+        self._stack.close()
+
+    def run(
+        self, jobs: Sequence[Job], work: Callable[[Job], Result], died: Callable[[Job], Result]
+    ) -> Iterator[Result]:
+        """Results as they come, in any order. No more jobs are handed out than there are workers (on Ray, twice that).
+
+        Args:
+            jobs: what `work` is called with; both must be picklable.
+            work: does one job; what it raises is raised here.
+            died: the result of a job that killed its process twice.
+        """
+        waiting = dict(enumerate(jobs))
+        for _ in range(TRIES):
+            calls = (delayed(_apart)(work, died, self.threads, *pair) for pair in list(waiting.items()))
             try:
-                # joblib runs a single worker's task in this very process, hence two workers for one task
-                [(_, result)] = Parallel(n_jobs=2)([delayed(_work)(work, number, job)])
-            except BrokenProcessPool:
-                result = died(job)
-            yield result
+                for number, result in self._parallel(calls):
+                    del waiting[number]
+                    yield result
+                break
+            except self._lost:  # twice at one job, with the machine; those of the other workers are done again too
+                continue
+        yield from map(died, waiting.values())
+
+    def _join_cluster(self, address: str, stack: ExitStack) -> Parallel:
+        try:
+            import ray
+            from ray.util.joblib.ray_backend import RayBackend
+        except ImportError as error:
+            raise InputError(f"--ray {address}: needs Ray; `pip install 'svp-portrait[cluster]'`") from error
+
+        class Backend(RayBackend):  # results one by one; what Ray reports is raised
+            supports_return_generator = True
+
+            def retrieve_result_callback(self, result: Any) -> Any:
+                if isinstance(result, ray.exceptions.RayError):
+                    raise result
+                return super().retrieve_result_callback(result)
+
+        if not ray.is_initialized():
+            try:
+                ray.init(address, log_to_driver=False, logging_level="ERROR")
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise InputError(f"--ray {address}: no cluster ({reason}); start one, `ray start --head`") from error
+            stack.callback(ray.shutdown)
+        processors = int(ray.cluster_resources().get("CPU", 0))
+        count = min(self.count or processors, processors)
+        if count < 2:
+            raise InputError(f"--ray {address}: {count} worker on {processors} processors; give two or more")
+        self._lost = (ray.exceptions.RayError,)
+        register_parallel_backend("svp-ray", Backend)
+        again = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": TRIES - 1}
+        with parallel_config("svp-ray", n_jobs=count, ray_remote_args=again):
+            return Parallel(batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered")
 
 
-def _work(work: Callable[[Job], Result], number: int, job: Job) -> tuple[int, Result]:
-    """One job in a worker process, which has a core to itself and no more."""
+_idle: list[ProcessPoolExecutor] = []
+_busy: set[ProcessPoolExecutor] = set()
+_closed = threading.Event()
+
+
+def _apart(
+    work: Callable[[Job], Result], died: Callable[[Job], Result], threads: int, number: int, job: Job
+) -> tuple[int, Result]:
+    """Do a job in a process of its own, which stays for the next one."""
+    for _ in range(TRIES):
+        process = _idle.pop() if _idle else None
+        if process is None:
+            begin = partial(_begin, os.getpid(), threads)
+            process = ProcessPoolExecutor(1, timeout=None, initializer=begin)
+        _busy.add(process)
+        try:
+            result = process.submit(work, job).result()
+        except BrokenProcessPool:
+            if _closed.is_set():  # ended by ourselves
+                raise
+            continue
+        except BaseException:
+            _idle.append(process)
+            raise
+        finally:
+            _busy.discard(process)
+        _idle.append(process)
+        return number, result
+    return number, died(job)
+
+
+def _end_processes() -> None:
+    """Also those that are at work."""
+    for process in (*_idle, *_busy):
+        process.shutdown(wait=False, kill_workers=True)
+    _idle.clear()
+
+
+def _begin(parent: int, threads: int) -> None:
+    """What a worker does first: it has `threads` cores and no more, and goes when who started it is gone."""
     import cv2
     import torch
 
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    return number, work(job)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -13,9 +13,9 @@ from torch import nn
 
 from svp.diffusion.attention import place_code
 from svp.diffusion.build import build_pipeline
+from svp.diffusion.dry_run import measure_step, without_memory
 from svp.presets import PRESETS
 from svp.training import plan as planning
-from svp.training.dry_run import measure_step, without_memory
 from svp.training.networks import build_objective
 from svp.training.options import recipe
 from svp.training.plan import example_batch, plan_run, print_plan

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from svp.cli.model import Preset, load_pipeline, model_name
+from svp.cli.jobs import generate_jobs
+from svp.cli.model import load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
+from svp.cli.plan import fit_pipeline, print_generation_plan
 from svp.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,9 +19,16 @@ if TYPE_CHECKING:
 
 
 def generate(
-    portrait: Annotated[Path, typer.Option(help="Picture with one visible face (photograph, painting, drawing).")],
-    audio: Annotated[Path, typer.Option(help="Speech: any sound or video file; its length is the video's.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The mp4 to write.")],
+    context: typer.Context,
+    portrait: Annotated[
+        Path | None, typer.Option(help="Picture with one visible face (photograph, painting, drawing).")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Speech: any sound or video file; its length is the video's.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The mp4 to write; with --jobs the folder for all.")
+    ] = None,
     style: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,7 +46,9 @@ def generate(
             "(`svp motions`); a clip whose head motion is used; or `still`."
         ),
     ] = "natural",
-    preset: Annotated[Preset | None, typer.Option(help="The shipped model; mini by default.")] = None,
+    preset: Annotated[
+        Literal["mini", "base"] | None, typer.Option(help="The shipped model, mini by default; base with --plan only.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
     adapters: Annotated[
         Path | None, typer.Option(help="A file of LoRA adapters (`svp train --lora`) for that model.")
@@ -61,11 +72,45 @@ def generate(
         Literal["pose", "none"],
         typer.Option(help="`pose` moves the portrait's own points; `none` uses a driving clip's points as they are."),
     ] = "pose",
+    jobs: Annotated[
+        Path | None,
+        typer.Option(help="Many videos: a file with a JSON object per line, whose keys are the options above."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for --jobs, each with its model; by default one per processor.")
+    ] = None,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that does --jobs, such as auto.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print memory and arithmetic; nothing is generated or written.")
+    ] = False,
+    max_memory: Annotated[
+        float | None, typer.Option(min=0, help="GB the process may take; the frames computed at once are made to fit.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="With --plan: pixels, if not the model's own.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="With --plan: length, instead of --audio.")] = None,
+    device: Annotated[Literal["cpu", "cuda"] | None, typer.Option(help="With --plan: cpu by default.")] = None,
 ) -> None:
-    """Make a talking-head video.
+    """Make a talking-head video, or many.
 
     Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
     """
+    if jobs is not None:
+        generate_jobs(context, jobs, output, workers, ray)
+        return
+    for option, given in (("--workers", workers), ("--ray", ray)):
+        if given is not None:
+            raise InputError(f"{option} {given}: is for many videos; give --jobs too")
+    if plan:
+        print_generation_plan(
+            model_name(model, preset), audio, seconds, size, max_memory, steps, fast, bool(style), device or "cpu"
+        )
+        return
+    for option, planned in (("--size", size), ("--seconds", seconds), ("--device", device)):
+        if planned is not None:
+            raise InputError(f"{option} {planned}: is for planning; give --plan too")
+    if portrait is None or audio is None or output is None:
+        missing = "--portrait" if portrait is None else "--audio" if audio is None else "-o"
+        raise InputError(f"Missing option '{missing}'; see `svp generate --help`")
     styles = style or []
     for name, path in (("--portrait", portrait), ("--audio", audio)):
         need_file(path, name)
@@ -88,12 +133,15 @@ def generate(
 
     cues = read_cues(styles)  # before torch is imported
     from svp.diffusion.inputs import check_inputs, check_style_source
+    from svp.diffusion.video import partial_folder
     from svp.style.timeline import as_timeline
 
     check_inputs(portrait, audio, None, head_motion, retarget)
     for cue in cues:
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
+    if max_memory is not None:
+        fit_pipeline(pipeline, chosen, audio, max_memory)
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait)  # before a style is learned from a clip, which takes longer
@@ -113,6 +161,7 @@ def generate(
             guidance_style=guidance_style,
             retarget=retarget,
             callback=lambda done, total: bar.update(task, completed=done, total=total),
+            partial=partial_folder(output),
         )
         stream.save(output)
     typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.size} x {stream.size}")

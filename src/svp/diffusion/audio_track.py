@@ -43,9 +43,14 @@ class AudioTrack:
         if not 0 <= start < stop <= self.n_frames or max(0, start - self.radius) < self._first:
             raise ValueError(f"audio of frames {start} to {stop} of {self.n_frames}, held from {self._first}")
         while self._first + len(self._held) < min(stop + self.radius, self.n_frames):
+            self._drop(start)  # of a video that goes on in its middle nothing before it is held
             block_NA = next(self._blocks)
             self._held = torch.cat((self._held, block_NA)) if len(self._held) else block_NA
         windows_FWA = self._held[window_index(start, stop, self.n_frames, self.radius) - self._first]
-        drop = max(0, start - self.radius - self._first)
-        self._held, self._first = self._held[drop:].clone(), self._first + drop
+        self._drop(start)
         return windows_FWA
+
+    def _drop(self, start: int) -> None:
+        """Forget what no window of the frames from `start` on needs."""
+        drop = min(max(0, start - self.radius - self._first), len(self._held))
+        self._held, self._first = self._held[drop:].clone(), self._first + drop

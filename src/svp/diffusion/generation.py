@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from torch import Tensor
 
 from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.kept import KeptLatents
 from svp.diffusion.noise import style_noise
 from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
@@ -39,12 +40,26 @@ class Job:
     style: StylePrior | StyleTimeline | None
     seed: int
     plan: SamplingPlan
+    kept: KeptLatents | None = None
 
     def fixed_style(self) -> Tensor | None:
         """The code (D,) that holds for the whole video; None without a style, or where it changes."""
         if not isinstance(self.style, StylePrior):
             return None
         return self.style.at(style_noise(self.seed, len(self.style.mean)))
+
+    def facts(self) -> tuple[dict[str, object], list[Tensor]]:
+        """What tells this video from another one of the same recording and model: plain values and tensors."""
+        styles = (
+            () if self.style is None else self.style.styles if isinstance(self.style, StyleTimeline) else [self.style]
+        )
+        facts = {
+            "seed": self.seed,
+            "plan": asdict(self.plan),
+            "style_seconds": list(self.style.seconds) if isinstance(self.style, StyleTimeline) else [],
+        }
+        tensors = [self.reference_latents, torch.from_numpy(self.points)]
+        return facts, [*tensors, *(tensor for style in styles for tensor in (style.mean, style.variance))]
 
     def changing_style(self, start: int, stop: int) -> Tensor | None:
         """The codes (F, D) of frames start … stop - 1; None where one style or none holds for the whole video."""
@@ -123,6 +138,7 @@ def generate_frames(
         shared_noise=settings.shared_noise,
         device=device,
         progress=progress,
+        kept=job.kept,
         **sizes,
     ):
         yield from pipeline.decode_latents(latents[0].transpose(0, 1), bf16=plan.bf16)

@@ -5,6 +5,7 @@ audio features, H x W pixels, D channels of the style space.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from safetensors import SafetensorError
 from torch import Tensor
 
+from svp import __version__
 from svp.diffusion.adapters import load_adapters, merge_adapters
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.audio_track import AudioTrack
@@ -27,6 +29,7 @@ from svp.diffusion.generation import Job, generate_frames
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
+from svp.diffusion.kept import KeptLatents, fingerprint
 from svp.diffusion.model_folder import check_model_folder, find_model, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
@@ -306,6 +309,7 @@ class SVPPipeline(DiffusionPipeline):
         guidance_style: float | None = None,
         retarget: str = "pose",
         callback: Callable[[int, int], None] | None = None,
+        partial: Path | None = None,
     ) -> FrameStream:
         """The frames of a video one after the other; frames are not held, only the recording is.
 
@@ -325,6 +329,8 @@ class SVPPipeline(DiffusionPipeline):
             guidance_style: g_s.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
             callback: called with (done, total) network windows.
+            partial: folder that keeps the latents of finished chunks (see `kept.py`): the same call goes on where an
+                interrupted one was, and gives the same frames.
 
         Raises:
             InputError: if an input cannot be used.
@@ -356,8 +362,10 @@ class SVPPipeline(DiffusionPipeline):
             seed=seed,
             plan=plan,
         )
+        if partial is not None:
+            job = replace(job, kept=KeptLatents(partial, self._fingerprint(job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
-        return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard)
+        return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard, partial)
 
     def __call__(
         self,
@@ -369,6 +377,17 @@ class SVPPipeline(DiffusionPipeline):
     ) -> GeneratedVideo:
         """A whole video in memory, `.frames` and `.save(path)`; arguments as in `stream`, whose frames these are."""
         return self.stream(portrait, audio, style, head_motion, **options).collect()
+
+    def _fingerprint(self, job: Job, samples: np.ndarray) -> str:
+        """Of everything that the latents of a video follow from: its inputs, the weights, where it is computed."""
+        facts, tensors = job.facts()
+        facts |= {
+            "settings": self.settings.model_dump(),
+            "scheduler": {name: value for name, value in self.scheduler.config.items() if not name.startswith("_")},
+            "computed": [__version__, torch.__version__, str(self.unet.device), str(self.unet.dtype)],
+        }
+        weights = [tensor for _, tensor in sorted(self.denoiser.state_dict().items())]
+        return fingerprint(facts, [*tensors, torch.from_numpy(samples), *weights])
 
     def _alpha(self, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
         """Blocks (n, A) of alpha; a silent recording has zeros, as in training."""

@@ -11,6 +11,7 @@ import torch
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor
 
+from svp.diffusion.kept import KeptLatents
 from svp.diffusion.noise import frame_noise
 from svp.diffusion.windows import Chunk, Window, average_windows, plan_chunks, plan_windows
 
@@ -78,6 +79,7 @@ def sample_video(
     shared_noise: float = 0.0,
     device: torch.device | str = "cpu",
     progress: Callable[[], None] | None = None,
+    kept: KeptLatents | None = None,
 ) -> Iterator[Tensor]:
     """The latents of a video, chunk by chunk; only the frames that continue into the next chunk are kept.
 
@@ -89,27 +91,38 @@ def sample_video(
         seed: the noise of frame i follows from (seed, i).
         shared_noise: part of its variance that all frames have in common.
         num_inference_steps, window, overlap, chunk, progress: see `sample_chunk` and `plan_chunks`.
+        kept: chunks that an interrupted run has finished are taken from here, those sampled now are added.
 
     Yields:
         The new frames of each chunk, (1, C, n, h, w) float32; together exactly n_frames.
     """
     chunks = plan_chunks(n_frames, chunk, window, overlap)
     finished = torch.zeros(1, latent_shape[0], 0, *latent_shape[1:], device=device)
-    for part in chunks:
-        noise = frame_noise(seed, part.start, part.stop, latent_shape, shared_noise)
-        noise = noise.transpose(0, 1)[None].to(device)
-        latents = sample_chunk(
-            chunk_predict(part),
-            scheduler,
-            noise,
-            finished[:, :, finished.shape[2] - part.known :],
-            num_inference_steps=num_inference_steps,
-            window=window,
-            overlap=overlap,
-            progress=progress,
-        )
-        finished = latents[:, :, -window:]  # a last chunk that starts earlier may know up to window - 1 frames
-        yield latents[:, :, part.known :]
+    for number, part in enumerate(chunks):
+        new = None if kept is None or number >= kept.chunks else kept.read(number)
+        if new is not None:
+            new = new.to(device)
+            if progress is not None:
+                for _ in range(num_inference_steps * len(plan_windows(len(part), window, overlap))):
+                    progress()
+        else:
+            noise = frame_noise(seed, part.start, part.stop, latent_shape, shared_noise)
+            latents = sample_chunk(
+                chunk_predict(part),
+                scheduler,
+                noise.transpose(0, 1)[None].to(device),
+                finished[:, :, finished.shape[2] - part.known :],
+                num_inference_steps=num_inference_steps,
+                window=window,
+                overlap=overlap,
+                progress=progress,
+            )
+            new = latents[:, :, part.known :]
+            if kept is not None:
+                kept.write(number, new)
+        # a last chunk that starts earlier may know up to window - 1 frames
+        finished = torch.cat((finished, new), dim=2)[:, :, -window:].clone()
+        yield new
 
 
 def count_evaluations(n_frames: int, *, num_inference_steps: int, window: int, overlap: int, chunk: int) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.audio import SAMPLE_RATE, sound_blocks
 from svp.media.video import FPS, VideoWriter
 
 FRAMES_PER_SECOND = int(FPS)
@@ -16,8 +18,8 @@ OUTPUT_RATE = 48_000  # of the sound in the file, where it comes from a file
 
 
 def count_frames(n_samples: int) -> int:
-    """Frames that hold a recording of 16-kHz samples: the last begun frame counts, so that no syllable is cut."""
-    return max(1, -(-n_samples * FRAMES_PER_SECOND // SAMPLE_RATE))
+    """Frames of a recording of 16-kHz samples: round(25 x seconds), halves up, at least one."""
+    return max(1, (2 * n_samples * FRAMES_PER_SECOND + SAMPLE_RATE) // (2 * SAMPLE_RATE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +34,25 @@ class Soundtrack:
     source: str | Path | np.ndarray
     first_frame: int = 0
 
-    def read(self) -> tuple[np.ndarray, int]:
-        """The sound from the first frame on, mono (samples,) float32, and its samples per second.
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+        return SAMPLE_RATE if isinstance(self.source, np.ndarray) else OUTPUT_RATE
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The sound from the first frame on, mono (n,) float32, piece by piece; a file is read as they are taken.
 
         Raises:
             InputError: if the file can no longer be read.
         """
+        skip = self.first_frame * self.rate // FRAMES_PER_SECOND
         if isinstance(self.source, np.ndarray):
-            samples, rate = self.source, SAMPLE_RATE
-        else:
-            samples, rate = read_audio(self.source, OUTPUT_RATE), OUTPUT_RATE
-        return samples[self.first_frame * rate // FRAMES_PER_SECOND :], rate
+            yield self.source[skip:]
+            return
+        for block in sound_blocks(self.source, self.rate) or ():
+            if skip < len(block):
+                yield block[skip:]
+            skip = max(0, skip - len(block))
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound: Soundtrack) -> None:
@@ -54,8 +64,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound
         size: side in pixels.
         sound: what is heard.
     """
-    samples, rate = sound.read()
-    with VideoWriter(path, size, size, fps=FPS, audio=samples, sample_rate=rate) as writer:
+    with VideoWriter(path, size, size, fps=FPS, audio=sound.blocks(), sample_rate=sound.rate) as writer:
         for frame in frames:
             writer.write(frame)
 
@@ -82,16 +91,24 @@ class GeneratedVideo:
 
 class FrameStream(Iterator[np.ndarray]):
     """The frames of a video as they are generated; none is held, only the recording is (64 kB
-    per second, and 192 kB more while it is saved).
+    per second).
 
     Attributes:
         n_frames: how many frames there will be in all.
         size: side in pixels.
         taken: how many frames were taken so far.
+        partial: folder with what an interrupted run can go on from, on the disk of the video; None keeps nothing.
     """
 
-    def __init__(self, frames: Iterator[np.ndarray], n_frames: int, size: int, source: str | Path | np.ndarray) -> None:
-        self.n_frames, self.size, self.taken = n_frames, size, 0
+    def __init__(
+        self,
+        frames: Iterator[np.ndarray],
+        n_frames: int,
+        size: int,
+        source: str | Path | np.ndarray,
+        partial: Path | None = None,
+    ) -> None:
+        self.n_frames, self.size, self.taken, self.partial = n_frames, size, 0, partial
         self._frames, self._source = frames, source
 
     @property
@@ -106,8 +123,19 @@ class FrameStream(Iterator[np.ndarray]):
         return frame
 
     def save(self, path: str | Path) -> None:
-        """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there."""
-        write_video(path, self, self.size, self.sound)
+        """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there.
+
+        Where `partial` is given, what is written so far lies in that folder, which is removed when the video is done.
+        """
+        if self.partial is None:
+            write_video(path, self, self.size, self.sound)
+            return
+        written = self.partial / f"video{Path(path).suffix}"
+        for stale in self.partial.glob(f"*{written.name}*"):  # of a run that was killed
+            stale.unlink()
+        write_video(written, self, self.size, self.sound)
+        os.replace(written, path)
+        shutil.rmtree(self.partial)
 
     def collect(self) -> GeneratedVideo:
         """All frames that are still to come, in memory, and their part of the sound."""
@@ -116,3 +144,8 @@ class FrameStream(Iterator[np.ndarray]):
         for index, frame in enumerate(self):
             frames[index] = frame
         return GeneratedVideo(frames, sound)
+
+
+def partial_folder(output: Path) -> Path:
+    """Where `svp generate` keeps what it has of a video until it is done."""
+    return output.with_name(f"{output.name}.partial")

@@ -2,6 +2,7 @@
 
 import os
 import wave
+from array import array
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.stream import Stream
 
 from svp.errors import InputError
 from svp.media.container import declared_end, decode, find_stream, first_frame_time, open_media
@@ -53,60 +55,90 @@ def _no_sound(path: str | PathLike[str]) -> InputError:
 
 def read_audio_or_none(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.ndarray | None:
     """As `read_audio`, but None for a readable file without an audio track."""
+    blocks = sound_blocks(path, sample_rate)
+    if blocks is None:
+        return None
+    sound = array("f")  # grows without a second copy
+    for block in blocks:
+        sound.frombytes(block.tobytes())
+    return np.frombuffer(sound, np.float32) if sound else np.zeros(0, np.float32)
+
+
+def sound_blocks(path: str | PathLike[str], sample_rate: int) -> Iterator[np.ndarray] | None:
+    """The sound of `read_audio` piece by piece, (n,) each, read as it is taken; None for a file without an audio track.
+
+    Raises:
+        InputError: as `read_audio`; what is found wrong behind the beginning is told where it is reached.
+    """
     path = Path(path)
     with open_media(path) as container:
-        stream = find_stream(container, "audio")
-        if stream is None:
+        if find_stream(container, "audio") is None:
             return None
         has_video = find_stream(container, "video") is not None
-        zero = first_frame_time(path) if has_video else None
+    return _placed_blocks(path, sample_rate, first_frame_time(path) if has_video else None)
+
+
+def _placed_blocks(path: Path, sample_rate: int, zero: float | None) -> Iterator[np.ndarray]:
+    """Blocks from the time `zero` on (the first sample by default), with silence in gaps; an overlap is heard once."""
+    given, place = 0, 0  # samples that were yielded, where the next ones belong
+    limit: int | None = None
+    with open_media(path) as container:
+        stream = cast(Stream, find_stream(container, "audio"))
         end = declared_end(container, stream)
-        runs = list(_runs(cast(Iterator[av.AudioFrame], decode(container, stream, path)), sample_rate))
-    if zero is None:
-        zero = runs[0][0]
-    placed = [(round((start - zero) * sample_rate), samples) for start, samples in runs]
-    length = max(0, max(at + len(samples) for at, samples in placed))
-    if end is not None:  # a codec's last packet is longer than the sound in it
-        length = min(length, max(0, round((end - zero) * sample_rate)))
-    sound = np.zeros(length, np.float32)
-    for at, samples in placed:
-        first, last = max(0, at), min(length, at + len(samples))
-        if last > first:
-            sound[first:last] = samples[first - at : last - at]
-    if not np.isfinite(sound).all():
-        raise InputError(f"{path}: its sound has values that are no numbers; export it again, as 16-bit sound")
-    return sound
+        for start, samples in _runs(cast(Iterator[av.AudioFrame], decode(container, stream, path)), sample_rate):
+            if zero is None:
+                zero = start or 0.0
+            if start is not None:
+                place = round((start - zero) * sample_rate)
+                if end is not None:  # a codec's last packet is longer than the sound in it
+                    limit = max(0, round((end - zero) * sample_rate))
+            first, place = place, place + len(samples)
+            if limit is not None:
+                samples = samples[: max(0, limit - first)]
+            if not np.isfinite(samples).all():
+                raise InputError(f"{path}: its sound has values that are no numbers; export it again, as 16-bit sound")
+            while given < first and len(samples):
+                silence = np.zeros(min(first - given, sample_rate), np.float32)
+                given += len(silence)
+                yield silence
+            samples = samples[max(0, given - first) :]
+            if len(samples):
+                given += len(samples)
+                yield samples
 
 
-def _runs(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[tuple[float, np.ndarray]]:
-    """Stretches of gapless sound as (start in seconds, mono samples); only the resampled sound is held."""
+def _runs(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Resampled mono blocks; the first of each gapless stretch with its start in seconds, the others with None."""
     resampler: av.AudioResampler | None = None
-    chunks: list[np.ndarray] = []
-    start, expected, kind = 0.0, 0.0, None
+    start: float | None = None
+    expected, kind = 0.0, None
     for frame in frames:
         time = expected if frame.time is None else frame.time
         if resampler is None or abs(time - expected) > _GAP_SECONDS or kind != _kind(frame):
             if resampler is not None:
-                yield start, _finish(resampler, chunks)
+                yield start, _samples(resampler, None)
             # rematrix_maxval: channels are weighed to a sum of 1, so that the mix cannot exceed full scale.
             options = {"rematrix_maxval": "1.0"}
             resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate, options=options)
-            chunks = []
             start, expected, kind = time, time, _kind(frame)
         expected += frame.samples / frame.sample_rate
         frame.pts = None  # the run's start is kept here; jitter of single stamps must not reach the resampler
-        chunks += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+        samples = _samples(resampler, frame)
+        if len(samples):
+            yield start, samples
+            start = None
     if resampler is not None:
-        yield start, _finish(resampler, chunks)
+        yield start, _samples(resampler, None)
+
+
+def _samples(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> np.ndarray:
+    """What the resampler gives for a frame, (n,) float32; for None what it still holds."""
+    parts = [part.to_ndarray()[0] for part in resampler.resample(frame)]
+    return np.concatenate(parts).astype(np.float32, copy=False) if parts else np.zeros(0, np.float32)
 
 
 def _kind(frame: av.AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.layout.name, frame.format.name
-
-
-def _finish(resampler: av.AudioResampler, chunks: list[np.ndarray]) -> np.ndarray:
-    chunks = chunks + [part.to_ndarray()[0] for part in resampler.resample(None)]
-    return np.concatenate(chunks).astype(np.float32, copy=False) if chunks else np.zeros(0, np.float32)
 
 
 def write_wav(path: str | PathLike[str], samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:

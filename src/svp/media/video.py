@@ -244,7 +244,8 @@ class VideoWriter:
         path: `.mp4`, `.m4v` or `.mov`; missing folders are made.
         width, height: of the frames, in pixels.
         fps: pictures per second.
-        audio: mono samples in [-1, 1], (samples,), or None for a silent film.
+        audio: mono samples in [-1, 1], (samples,), or successive blocks of them, taken as they are needed; None for a
+            silent film.
         sample_rate: of `audio`, one that AAC knows.
         crf: quality of x264, lower is better (18 is hardly told from the source).
         key_every: most frames from one key frame to the next, x264's own choice by default; few make a frame in the
@@ -260,7 +261,7 @@ class VideoWriter:
         width: int,
         height: int,
         fps: float = FPS,
-        audio: np.ndarray | None = None,
+        audio: np.ndarray | Iterable[np.ndarray] | None = None,
         sample_rate: int = 16000,
         crf: int = 18,
         key_every: int | None = None,
@@ -272,8 +273,10 @@ class VideoWriter:
             raise InputError(f"{self.path}: videos are written as {', '.join(_SUFFIXES)}; change the suffix")
         if width < 1 or height < 1 or fps <= 0:
             raise ValueError(f"size {width} x {height} and fps {fps} must be positive")
-        if audio is not None and (audio.ndim != 1 or sample_rate not in AAC_RATES):
-            raise ValueError(f"audio {audio.shape} at {sample_rate} Hz must be (samples,) at one of {AAC_RATES}")
+        if isinstance(audio, np.ndarray) and audio.ndim != 1:
+            raise ValueError(f"audio {audio.shape} must be (samples,)")
+        if audio is not None and sample_rate not in AAC_RATES:
+            raise ValueError(f"audio at {sample_rate} Hz must be at one of {AAC_RATES}")
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -295,7 +298,8 @@ class VideoWriter:
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         self._converter = VideoReformatter()
-        self._audio = audio
+        self._audio = None if audio is None else iter([audio] if isinstance(audio, np.ndarray) else audio)
+        self._heard = np.zeros(0, np.float32)  # taken from the recording, not yet written
         self._sample_rate = sample_rate
         self._samples_written = 0
         if audio is not None:
@@ -325,8 +329,11 @@ class VideoWriter:
         """Encode the sound up to sample `stop`; silence where the recording has ended."""
         if self._audio is None or stop <= self._samples_written:
             return
-        chunk = self._audio[self._samples_written : stop].astype(np.float32)
-        chunk = np.pad(chunk, (0, stop - self._samples_written - len(chunk)))
+        wanted = stop - self._samples_written
+        while len(self._heard) < wanted and (block := next(self._audio, None)) is not None:
+            self._heard = np.concatenate((self._heard, block)) if len(self._heard) else block
+        chunk, self._heard = self._heard[:wanted].astype(np.float32), self._heard[wanted:]
+        chunk = np.pad(chunk, (0, wanted - len(chunk)))
         sound = av.AudioFrame.from_ndarray(np.clip(chunk, -1, 1)[None], format="fltp", layout="mono")
         sound.sample_rate = self._sample_rate
         sound.time_base = Fraction(1, self._sample_rate)

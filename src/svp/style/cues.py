@@ -45,20 +45,21 @@ class _Entries(RootModel[list[_Entry]]):
     pass
 
 
-def read_cues(texts: Sequence[str]) -> list[Cue]:
+def read_cues(texts: Sequence[str], folder: Path = Path()) -> list[Cue]:
     """The cues of one or more style arguments, in order of their times.
 
     An existing path means that file, whatever its name; then `@SECONDS` is read off the end, and what is left is a path
-    or a name of the gallery, with a level perhaps. A single JSON file holds a whole timeline.
+    or a name of the gallery, with a level perhaps. A single JSON file holds a whole timeline. Paths are relative to
+    `folder`.
 
     Raises:
         InputError: a style is neither, a time is no number of seconds, two styles share one, or none holds from the
             start on.
     """
     if len(texts) == 1 and Path(texts[0]).suffix.lower() == TIMELINE_SUFFIX:
-        cues = _read_timeline(Path(texts[0]))
+        cues = _read_timeline(folder / texts[0], folder)
     else:
-        cues = [_read_cue(text) for text in texts]
+        cues = [_read_cue(text, folder) for text in texts]
     cues = sorted(cues, key=lambda cue: cue.seconds)
     times = [cue.seconds for cue in cues]
     if times and times[0] > 0:
@@ -69,20 +70,20 @@ def read_cues(texts: Sequence[str]) -> list[Cue]:
     return cues
 
 
-def _read_cue(text: str) -> Cue:
+def _read_cue(text: str, folder: Path) -> Cue:
     name, separator, seconds = text.rpartition("@")
-    if not separator or Path(text).exists():
-        return Cue(0.0, find_style(text))
+    if not separator or (folder / text).exists():
+        return Cue(0.0, find_style(text, folder))
     try:
         time = float(seconds)
     except ValueError:
-        return Cue(0.0, find_style(text))  # an @ in a name; whether there is such a style is told there
+        return Cue(0.0, find_style(text, folder))  # an @ in a name; whether there is such a style is told there
     if not (math.isfinite(time) and time >= 0):
         raise InputError(f"{text}: {seconds} is no time; write STYLE@SECONDS, as in {name}@2.5")
-    return Cue(time, find_style(name))
+    return Cue(time, find_style(name, folder))
 
 
-def _read_timeline(path: Path) -> list[Cue]:
+def _read_timeline(path: Path, folder: Path) -> list[Cue]:
     try:
         entries = _Entries.model_validate_json(path.read_text(encoding="utf-8")).root
     except (OSError, UnicodeDecodeError) as error:
@@ -97,4 +98,4 @@ def _read_timeline(path: Path) -> list[Cue]:
         ) from error
     if not entries:
         raise InputError(f"{path}: holds no style; give at least one")
-    return [Cue(entry.at, find_style(entry.style), entry.strength) for entry in entries]
+    return [Cue(entry.at, find_style(entry.style, folder), entry.strength) for entry in entries]

@@ -18,14 +18,18 @@ def gallery_path(name: str, level: int) -> Path:
     return GALLERY / f"{name}_{level}.safetensors"
 
 
-def find_style(text: str) -> Path:
+def find_style(text: str, folder: Path = Path()) -> Path:
     """The file that a style argument means: an existing path first, else `name` or `name:level` of the gallery.
+
+    Args:
+        text: the argument.
+        folder: what a path is relative to.
 
     Raises:
         InputError: if it is neither.
     """
-    if Path(text).exists():
-        return Path(text)
+    if (folder / text).exists():
+        return folder / text
     name, colon, level = text.partition(":")
     if name in gallery_names():
         if colon and (not level.isdigit() or int(level) not in LEVELS):

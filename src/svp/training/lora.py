@@ -7,6 +7,7 @@ that the stage itself brings, small and without anything to start from, train as
 from __future__ import annotations
 
 import re
+from typing import Any
 from importlib.util import find_spec
 
 import torch
@@ -55,7 +56,8 @@ def take_adapters(denoiser: Denoiser, stage: Stage) -> dict[str, Tensor]:
     from peft.tuners.lora import LoraLayer
 
     tensors: dict[str, Tensor] = {}
-    for path, layer in [(p, m) for p, m in denoiser.named_modules() if isinstance(m, LoraLayer)]:
+    adapted: list[tuple[str, Any]] = [(p, m) for p, m in denoiser.named_modules() if isinstance(m, LoraLayer)]
+    for path, layer in adapted:
         tensors[path + DOWN] = layer.lora_A["default"].weight.detach().cpu()
         tensors[path + UP] = layer.lora_B["default"].weight.detach().cpu()
         parent, _, child = path.rpartition(".")

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.dry_run import StepCost, measure_step, without_memory
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import latent_stride
 from svp.presets import Preset
 from svp.training.device import micro_batch_size, mixed_precision, processes
-from svp.training.dry_run import StepCost, measure_step, without_memory
 from svp.training.lora import require_peft
 from svp.training.model_folder import find_preset
 from svp.training.networks import build_objective, trainable

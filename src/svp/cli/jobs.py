@@ -1,0 +1,32 @@
+"""`svp generate --jobs`: many videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from svp.cli.paths import need_file, need_output_folder
+from svp.errors import InputError
+
+OF_ALL = ("jobs", "output", "workers", "ray")
+
+
+def generate_jobs(
+    context: typer.Context, jobs: Path, output: Path | None, workers: int | None, ray: str | None
+) -> None:
+    """Make the videos of a file; the exit code is 1 if one of them could not be made."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in OF_ALL and source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"--{name.replace('_', '-')}: is for one video; write it into the lines of {jobs}")
+    if output is None:
+        raise InputError("Missing option '-o', the folder for the videos; see `svp generate --help`")
+    need_file(jobs, "--jobs")
+    need_output_folder(output)
+    from svp.jobs.run import generate_all
+
+    report = generate_all(jobs, output, workers=workers, ray=ray)
+    typer.echo(f"{output}: {report}")
+    if not report.complete:
+        raise typer.Exit(1)

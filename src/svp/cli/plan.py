@@ -1,0 +1,74 @@
+"""`svp generate --plan` and `--max-memory`: what a video takes, and how it is made to take less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from svp.cli.paths import need_file
+from svp.errors import InputError
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+
+
+def print_generation_plan(
+    name: str,
+    audio: Path | None,
+    seconds: float | None,
+    size: int | None,
+    max_memory: float | None,
+    steps: int | None,
+    fast: str,
+    styled: bool,
+    device: Literal["cpu", "cuda"],
+) -> None:
+    """Memory and FLOP of a video of a recording's length, or of a length given.
+
+    What `--fast` spares inside the steps is not taken off: the figures are bounds.
+    """
+    if (audio is None) == (seconds is None):
+        raise InputError("--plan: needs one length; give --audio or --seconds")
+    import torch
+    from rich.console import Console
+
+    from svp.diffusion.memory_plan import fit_memory, network_shapes, plan_generation, print_plan
+    from svp.diffusion.sampling_plan import plan_sampling
+    from svp.diffusion.vae import latent_stride
+    from svp.diffusion.video import FRAMES_PER_SECOND
+
+    frames = _frames(audio) if audio is not None else max(1, round((seconds or 0) * FRAMES_PER_SECOND))
+    pipeline = network_shapes(name)
+    if size is not None:
+        multiple = latent_stride(pipeline.vae) * 2 ** (len(pipeline.unet.config["block_out_channels"]) - 1)
+        if size % multiple:
+            raise InputError(f"--size {size}: the networks halve it several times; give a multiple of {multiple}")
+        pipeline.settings = pipeline.settings.model_copy(update={"image_size": size})
+    sampling = plan_sampling(fast, pipeline.settings, torch.device("cpu"), num_inference_steps=steps)
+    count = sampling.num_inference_steps
+    guided = (sampling.guidance_audio, sampling.guidance_style) != (1.0, 1.0)
+    if max_memory is None:
+        plan = plan_generation(pipeline, frames, steps=count, guided=guided, styled=styled, device=device)
+    else:
+        plan = fit_memory(pipeline, frames, max_memory * 1e9, steps=count, guided=guided, styled=styled, device=device)
+    print_plan(plan, name, Console())
+
+
+def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: float) -> None:
+    """Let a pipeline stay within so many GB, by shorter windows where it must."""
+    from svp.diffusion.memory_plan import apply_plan, fit_memory, network_shapes
+
+    plan = fit_memory(network_shapes(name), _frames(audio), max_memory * 1e9, steps=1)
+    apply_plan(pipeline, plan)
+    settings = plan.settings
+    typer.echo(f"--max-memory {max_memory:g}: windows of {settings.window}, chunks of {settings.chunk}", err=True)
+
+
+def _frames(audio: Path) -> int:
+    need_file(audio, "--audio")
+    from svp.diffusion.video import count_frames
+    from svp.media.audio import read_audio
+
+    return count_frames(len(read_audio(audio)))

@@ -1,0 +1,278 @@
+"""What a generation would take before it runs: peak memory, FLOP, and the largest windows that fit a given memory.
+
+The networks run once on tensors without memory (see `dry_run.py`): portrait, conditions of a chunk, one window of one
+step, decoding. What a process holds besides was measured once and stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from svp.diffusion.build import build_pipeline
+from svp.diffusion.dry_run import StepMeter, without_memory
+from svp.diffusion.pipeline import DECODE_PIXELS, SVPPipeline
+from svp.diffusion.sampling import count_evaluations
+from svp.diffusion.settings import PipelineSettings
+from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
+from svp.diffusion.windows import plan_chunks
+from svp.errors import InputError
+from svp.presets import PRESETS
+
+Device = Literal["cpu", "cuda"]
+
+PROCESS = (
+    740e6  # of a process that imports torch, finds a face, hears with Whisper and writes a video, without networks
+)
+CUDA_CONTEXT = 800e6  # on the GPU; not measured here
+SLACK = 1.12  # memory that the allocator holds and nobody uses
+SOUND = 1.15 * 4 * 640  # bytes per frame: samples at 16 kHz, in an array that grows
+LATENTS = 8  # copies of a chunk's latents: noise, known frames, predictions
+TILE = 256  # side in pixels of a tile when pictures are decoded in parts
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the work takes: FLOP in all, and most bytes that live at once beside the weights."""
+
+    flop: int
+    live: int
+
+
+@dataclass(frozen=True)
+class GenerationPlan:
+    """What a video would take.
+
+    Attributes:
+        settings: with the sizes in frames and pixels that the plan holds for.
+        frames, steps: of the video.
+        device: where the networks are; memory is that device's.
+        tiled: pictures are decoded in tiles.
+        offload: each network is on the device only while it works.
+        weights: bytes of the networks that are there at once.
+        parts: portrait, conditions, sampling, decoding.
+    """
+
+    settings: PipelineSettings
+    frames: int
+    steps: int
+    device: Device
+    tiled: bool
+    offload: bool
+    weights: int
+    parts: dict[str, Part]
+
+    @property
+    def flop(self) -> int:
+        return sum(part.flop for part in self.parts.values())
+
+    @property
+    def peak(self) -> float:
+        """Bytes: of the process on a CPU, of the GPU's memory on a GPU."""
+        networks = SLACK * (self.weights + max(part.live for part in self.parts.values()))
+        if self.device == "cuda":
+            return CUDA_CONTEXT + networks
+        return PROCESS + networks + SOUND * self.frames
+
+
+def network_shapes(name: str) -> SVPPipeline:
+    """A preset's or a saved model's networks without memory.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if name in PRESETS and not Path(name).exists():
+        with torch.device("meta"):
+            return build_pipeline(PRESETS[name], seed=0)
+    pipeline = SVPPipeline.from_pretrained(name)
+    for part in _networks(pipeline).values():
+        part.to("meta")
+    return pipeline
+
+
+def plan_generation(
+    pipeline: SVPPipeline,
+    frames: int,
+    *,
+    steps: int,
+    guided: bool = True,
+    styled: bool = True,
+    device: Device = "cpu",
+    settings: PipelineSettings | None = None,
+    tiled: bool = False,
+) -> GenerationPlan:
+    """The plan of one video.
+
+    Args:
+        pipeline: see `network_shapes`.
+        frames: of the video.
+        steps: of sampling.
+        guided: guidance scales are not 1.
+        styled: a style is given.
+        settings: other sizes than the pipeline's own.
+        tiled: see `GenerationPlan`.
+    """
+    settings = settings or pipeline.settings
+    parts = _measure(pipeline, settings, min(frames, settings.chunk), guided, styled, tiled)
+    chunks = plan_chunks(frames, settings.chunk, settings.window, settings.overlap)
+    evaluations = count_evaluations(
+        frames, num_inference_steps=steps, window=settings.window, overlap=settings.overlap, chunk=settings.chunk
+    )
+    times = {
+        "portrait": 1.0,
+        "conditions": sum(map(len, chunks)) / min(frames, settings.chunk),
+        "sampling": float(evaluations),
+        "decoding": frames / _together(settings),
+    }
+    parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
+    weights = sum(network_bytes(pipeline).values())
+    return GenerationPlan(settings, frames, steps, device, tiled, False, weights, parts)
+
+
+def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
+    """Of the weights, by network."""
+    return {
+        name: sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers()))
+        for name, part in _networks(pipeline).items()
+    }
+
+
+def fit_memory(pipeline: SVPPipeline, frames: int, limit: float, **options: Any) -> GenerationPlan:
+    """The first plan that stays within `limit` bytes, the least change first: offloading of networks (on a
+    GPU), shorter chunks, decoding in tiles, shorter windows.
+
+    Raises:
+        InputError: none does.
+    """
+    own = pipeline.settings
+    windows = [own.window]
+    while windows[-1] > max(2, 2 * own.overlap):
+        windows.append(max(windows[-1] // 2, own.overlap + 1))
+    tiles = (False, True) if _can_tile(pipeline, own) else (False,)
+    smallest = float("inf")
+    for window in windows:
+        for tiled in tiles:
+            for chunk in dict.fromkeys((own.chunk, 2 * window, window) if window == own.window else (window,)):
+                settings = own.model_copy(update={"window": window, "chunk": min(chunk, own.chunk)})
+                plan = plan_generation(pipeline, frames, settings=settings, tiled=tiled, **options)
+                choices = [plan]
+                if plan.device == "cuda":
+                    choices.append(replace(plan, offload=True, weights=max(network_bytes(pipeline).values())))
+                for choice in choices:
+                    if choice.peak <= limit:
+                        return choice
+                    smallest = min(smallest, choice.peak)
+    raise InputError(
+        f"--max-memory {limit / 1e9:g}: this model needs {smallest / 1e9:.2f} GB with the shortest windows; "
+        "give more, or take a smaller model"
+    )
+
+
+def apply_plan(pipeline: SVPPipeline, plan: GenerationPlan) -> None:
+    """Let a pipeline work as planned."""
+    pipeline.settings = plan.settings
+    if plan.tiled:
+        use_tiles(pipeline.vae)
+    if plan.offload:
+        pipeline.enable_model_cpu_offload()
+
+
+def use_tiles(vae: AutoencoderKL) -> None:
+    """Decode in overlapping tiles of TILE pixels."""
+    vae.enable_tiling()
+    vae.tile_sample_min_size = TILE
+    vae.tile_latent_min_size = TILE // latent_stride(vae)
+
+
+def _can_tile(pipeline: SVPPipeline, settings: PipelineSettings) -> bool:
+    return not isinstance(pipeline.vae, PatchAutoencoderKL) and settings.image_size > TILE
+
+
+def _networks(pipeline: SVPPipeline) -> dict[str, nn.Module]:
+    return {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+
+
+def _together(settings: PipelineSettings) -> int:
+    """How many pictures are decoded at once."""
+    return max(1, DECODE_PIXELS // settings.image_size**2)
+
+
+def _measure(
+    pipeline: SVPPipeline,
+    settings: PipelineSettings,
+    frames: int,
+    guided: bool,
+    styled: bool,
+    tiled: bool,
+) -> dict[str, Part]:
+    """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures."""
+    size, window = settings.image_size, min(frames, settings.window)
+    parts: dict[str, Part] = {}
+    pipeline = SVPPipeline(**deepcopy(pipeline.components), settings=settings)  # what was measured cannot be used again
+    denoiser = pipeline.denoiser  # made here: it lays its weights out anew
+    with without_memory(nn.ModuleDict(_networks(pipeline))) as shapes, torch.no_grad():
+        alpha = pipeline.audio_projection.config
+        pixels = torch.zeros(1, 3, size, size)
+        audio = torch.zeros(1, frames, alpha["window"], alpha["alpha_dim"])
+        points = torch.zeros(1, 3, frames, size, size)
+        style = torch.zeros(1, pipeline.style_projection.config["style_dim"]) if styled else None
+        held = [*shapes.parameters(), *shapes.buffers(), pixels, audio]
+        with StepMeter(held) as meter:
+
+            @contextmanager
+            def part(name: str, beside: int = 0) -> Iterator[None]:
+                before, meter.peak = meter.flop, meter.live
+                yield
+                parts[name] = Part(meter.flop - before, meter.peak + beside)
+
+            with part("portrait"):
+                reference = pipeline.vae.encode(pixels).latent_dist.mode()
+                shared = denoiser.encode(reference, None, None, style)
+            latents = LATENTS * frames * reference.nbytes
+            with part("conditions", 2 * points.nbytes):  # drawn, and as the network takes it
+                own = denoiser.encode(None, audio, points, None)
+            given = own.frames(0, window)
+            given = type(given)(shared.reference, given.audio, shared.style, given.head_kps)
+            with part("sampling", latents):
+                noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
+                pipeline.predict_noise(noisy, torch.tensor(500.0), given, guidance_scale=2.0 if guided else 1.0)
+            count = _together(settings)
+            with part("decoding", latents):
+                side = min(size, TILE) // latent_stride(pipeline.vae) if tiled else reference.shape[-1]
+                pipeline.vae.decode(torch.zeros(count, reference.shape[1], side, side))
+            if tiled:  # neighbours overlap by a quarter
+                tiles = -((-size * 4 // (3 * TILE)) ** 2)
+                parts["decoding"] = Part(tiles * parts["decoding"].flop, parts["decoding"].live)
+    return parts
+
+
+def print_plan(plan: GenerationPlan, name: str, console: Console) -> None:
+    """Two tables and what they assume."""
+    settings, gb = plan.settings, 1e9
+    table = Table("part", title=f"{name}: {plan.frames} frames, {settings.image_size} x {settings.image_size}, "
+                  f"{plan.steps} steps, {plan.device}", title_justify="left")  # fmt: skip
+    for heading in ("TFLOP", "GB at its peak, beside the weights"):
+        table.add_column(heading, justify="right")
+    for part, cost in plan.parts.items():
+        table.add_row(part, f"{cost.flop / 1e12:,.3g}", f"{cost.live / gb:.3f}")
+    table.add_row("all", f"{plan.flop / 1e12:,.3g}", "")
+    console.print(table)
+    console.print(f"weights {plan.weights / gb:.2f} GB; peak memory {plan.peak / gb:.2f} GB", highlight=False)
+    extras = ["decoding in tiles"] * plan.tiled + ["networks offloaded to the CPU"] * plan.offload
+    console.print(
+        f"windows of {settings.window} frames, overlap {settings.overlap}, chunks of {settings.chunk}"
+        + "".join(f", {extra}" for extra in extras),
+        highlight=False,
+    )
+    if plan.device == "cuda":
+        console.print("GPU memory is computed from the shapes and was not measured here.", highlight=False)

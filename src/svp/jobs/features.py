@@ -1,0 +1,75 @@
+"""What many videos share, computed once and kept in a folder: measured portraits, styles learned from clips."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from svp.errors import InputError
+from svp.jobs.request import VideoJob, file_hash, model_key
+from svp.media.hashing import sha256_text
+
+if TYPE_CHECKING:
+    from svp.diffusion.portrait import Portrait
+
+STYLE_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A portrait or a style clip, for a model.
+
+    Attributes:
+        source: picture or clip.
+        model: as in `VideoJob`.
+        path: where it is, or will be, kept.
+    """
+
+    kind: Literal["portrait", "style"]
+    source: Path
+    model: tuple[str, str | None]
+    path: Path
+
+
+def features_of(job: VideoJob, folder: Path) -> list[Feature]:
+    """What a job needs: its portrait, then the clips among its styles; named by content and model."""
+    wanted: list[tuple[Literal["portrait", "style"], Path]] = [("portrait", job.portrait)]
+    wanted += [("style", cue.path) for cue in job.cues if cue.path.suffix != STYLE_SUFFIX]
+    found = []
+    for kind, source in wanted:
+        name = f"{kind}-{sha256_text(file_hash(source) + model_key(*job.model))[:32]}"
+        suffix = ".npz" if kind == "portrait" else STYLE_SUFFIX
+        found.append(Feature(kind, source, job.model, folder / (name + suffix)))
+    return found
+
+
+def save_portrait(path: Path, portrait: Portrait) -> None:
+    """Write a measured portrait; the file appears when complete."""
+    fit = {f"fit_{name}": value for name, value in vars(portrait.fit).items()}
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    crop = np.array(list(asdict(portrait.crop).values()), np.float64)
+    np.savez(partial, image=portrait.image, landmarks=portrait.landmarks, crop=crop, **fit)
+    os.replace(partial, path)
+
+
+def load_portrait(path: Path) -> Portrait:
+    """What `save_portrait` wrote, bit for bit.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    from svp.diffusion.portrait import Portrait
+    from svp.face.crop import SquareCrop
+    from svp.face.fit import FaceFit
+
+    try:
+        with np.load(path) as arrays:
+            fit = FaceFit(**{key.removeprefix("fit_"): arrays[key] for key in arrays if key.startswith("fit_")})
+            x, y, side, size = arrays["crop"].tolist()
+            return Portrait(arrays["image"], arrays["landmarks"], fit, SquareCrop(x, y, side, int(size)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it") from error

@@ -1,0 +1,192 @@
+"""A line of a jobs file: one video, in the options of `svp generate`.
+
+{"portrait": "ada.png", "audio": "hello.wav", "style": "happy", "seed": 3, "output": "ada/hello.mp4"}
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from svp import __version__
+from svp.diffusion.model_folder import find_model
+from svp.errors import InputError
+from svp.media.hashing import sha256_file, sha256_text
+from svp.style.cues import Cue, read_cues
+
+NAMED_MOTIONS = ("natural", "still")
+
+
+class VideoRequest(BaseModel):
+    """The options of `svp generate`, with its defaults; words may be joined by - or _. Paths as they stand in the file.
+
+    Attributes:
+        output: the mp4, inside the folder of the videos; by default named after the number of the line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    portrait: str
+    audio: str
+    output: str = ""
+    style: tuple[str, ...] = ()
+    style_strength: float = 1.0
+    head_motion: str = "natural"
+    preset: Literal["mini"] | None = None
+    model: str | None = None
+    adapters: str | None = None
+    fast: Literal["exact", "balanced", "turbo"] = "exact"
+    steps: int | None = Field(default=None, ge=1, le=1000)
+    guidance_audio: float | None = None
+    guidance_style: float | None = None
+    seed: int = Field(default=0, ge=0)
+    retarget: Literal["pose", "none"] = "pose"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, values: Any) -> Any:
+        return {k.replace("-", "_"): v for k, v in values.items()} if isinstance(values, dict) else values
+
+    @field_validator("style", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return () if value is None else (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.preset is not None and self.model is not None:
+            raise ValueError("preset and model are both given; give one of the two")
+        if not self.style and (self.style_strength != 1.0 or self.guidance_style is not None):
+            raise ValueError("style_strength and guidance_style need a style")
+        if self.output:
+            path = PurePosixPath(self.output)
+            if path.is_absolute() or ".." in path.parts or path.suffix.lower() != ".mp4":
+                raise ValueError(f"output {self.output}: give a name inside the output folder that ends in .mp4")
+        return self
+
+    def sampling(self) -> dict[str, Any]:
+        """The arguments of `SVPPipeline.stream` that are no files."""
+        return {"num_inference_steps": self.steps} | self.model_dump(
+            include={"fast", "seed", "guidance_audio", "guidance_style", "retarget"}
+        )
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A request whose files were found.
+
+    Attributes:
+        line: number in the jobs file, from 1.
+        output: relative to the folder of the videos.
+        key: changes with everything that the video follows from, the content of files included.
+        model: folder or name, and file of adapters.
+        cues: the styles over time.
+    """
+
+    line: int
+    output: str
+    key: str
+    request: VideoRequest
+    portrait: Path
+    audio: Path
+    head_motion: str
+    model: tuple[str, str | None]
+    cues: tuple[Cue, ...]
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be used, and why."""
+
+    line: int
+    output: str
+    reason: str
+
+
+def read_jobs(path: Path) -> list[VideoJob | BadLine]:
+    """The jobs of a file; its paths are relative to its folder. Empty lines are passed over.
+
+    Raises:
+        InputError: the file cannot be read, or holds no line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a file with one JSON object per line") from error
+    folder = path.resolve().parent  # workers may have another current folder
+    jobs: list[VideoJob | BadLine] = []
+    taken: dict[str, int] = {}
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        name = f"{number:06d}.mp4"
+        try:
+            job = _find(VideoRequest.model_validate(_parse(text)), number, folder)
+            if (first := taken.setdefault(job.output, number)) != number:
+                raise ValueError(f"output {job.output} is that of line {first} too; name another one")
+            jobs.append(job)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            jobs.append(BadLine(number, name, f"{where}: {problem['msg']}" if where else problem["msg"]))
+        except (InputError, ValueError, OSError) as error:
+            jobs.append(BadLine(number, name, " ".join(str(error).split())))
+    if not jobs:
+        raise InputError(f"{path}: holds no job; write one JSON object per line")
+    return jobs
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"no JSON object ({error})") from error
+
+
+def _find(request: VideoRequest, line: int, folder: Path) -> VideoJob:
+    """Find the files of a request, and hash them."""
+    portrait, audio = (_file(folder / name) for name in (request.portrait, request.audio))
+    motion = request.head_motion
+    if motion not in NAMED_MOTIONS:
+        motion = str(_file(folder / motion))
+    adapters = None if request.adapters is None else str(_file(folder / request.adapters))
+    model = request.preset or "mini" if request.model is None else str(folder / request.model)
+    cues = read_cues(request.style, folder)
+    facts = [
+        __version__,
+        request.model_dump(exclude={"output", "portrait", "audio", "style", "head_motion", "model", "adapters"}),
+        [file_hash(portrait), file_hash(audio), motion if motion in NAMED_MOTIONS else file_hash(Path(motion))],
+        [[cue.seconds, file_hash(cue.path), cue.strength] for cue in cues],
+        [model_key(model, adapters)],
+    ]
+    output = str(PurePosixPath(request.output)) if request.output else f"{line:06d}.mp4"
+    key = sha256_text(json.dumps(facts, sort_keys=True))
+    return VideoJob(line, output, key, request, portrait, audio, motion, (model, adapters), tuple(cues))
+
+
+@cache
+def model_key(model: str, adapters: str | None) -> str:
+    """A hash of a model's files, and of adapters.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    folder = find_model(model)
+    files = {str(path.relative_to(folder)): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return sha256_text(json.dumps([files, None if adapters is None else file_hash(Path(adapters))]))
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; correct the path")
+    return path.resolve()
+
+
+@cache
+def file_hash(path: Path) -> str:
+    return sha256_file(path)

@@ -1,0 +1,125 @@
+"""`svp generate --jobs`: the videos of a jobs file, by workers on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from svp.jobs.features import features_of
+from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
+from svp.jobs.request import BadLine, VideoJob, read_jobs
+from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died
+from svp.workers import CORES, Workers
+
+FEATURES = ".features"
+FPS = 25
+
+
+@dataclass(frozen=True)
+class JobsReport:
+    """What a run left.
+
+    Attributes:
+        rows: one per line of the jobs file, in order.
+        kept: how many videos an earlier run had made.
+        seconds: how long this run took.
+    """
+
+    rows: tuple[VideoRow, ...]
+    kept: int
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        return all(row.status == "ok" for row in self.rows)
+
+    def __str__(self) -> str:
+        counts = Counter(row.status for row in self.rows)
+        made = counts["ok"] - self.kept
+        text = f"{counts['ok']} of {len(self.rows)} videos are there"
+        text += f", {self.kept} of them from before" if self.kept else ""
+        if made:
+            text += f"; {made} made in {self.seconds:.0f} s, {60 * made / self.seconds:.1f} a minute"
+        bad = [f"  line {row.line}: {row.status}: {row.reason}" for row in self.rows if row.status != "ok"]
+        return "\n".join([text, *bad[:20], *([f"  and {len(bad) - 20} more, see {MANIFEST}"] if len(bad) > 20 else [])])
+
+
+def generate_all(
+    jobs_file: Path, folder: Path, *, workers: int | None = None, ray: str | None = None, progress: bool = True
+) -> JobsReport:
+    """Make the videos of a jobs file, all that can be made; the others are set aside with their reason.
+
+    What an earlier run has made of the very same inputs is kept, an interrupted video is gone on with. Portraits and
+    style clips are measured first, once each, and kept in `FEATURES`.
+
+    Args:
+        jobs_file: a JSON object per line, see `request.py`.
+        folder: for the videos and their manifest.
+        workers: processes; by default as many as there are processors.
+        ray: address of a Ray cluster; its machines must see the same files under the same paths.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: the file cannot be read, or there is no such cluster.
+    """
+    begin = time.perf_counter()
+    lines = read_jobs(jobs_file)
+    store = (folder / FEATURES).resolve()
+    store.mkdir(parents=True, exist_ok=True)
+    before = read_manifest(folder)
+    settled: dict[int, VideoRow] = {}
+    todo: list[VideoJob] = []
+    for job in lines:
+        if isinstance(job, BadLine):
+            row = VideoRow(output=job.output, line=job.line, status="rejected", reason=job.reason)
+            settled[job.line] = row
+            add_row(folder, row)
+        elif (old := before.get(job.output)) and old.key == job.key and (folder / job.output).is_file():
+            settled[job.line] = old.model_copy(update={"line": job.line})
+        else:
+            todo.append(job)
+    kept = sum(row.status == "ok" for row in settled.values())
+    todo.sort(key=lambda job: (job.model[0], job.model[1] or "", job.line))  # so that a worker seldom changes its model
+    count = (workers or 0) if ray is not None else min(workers or CORES, max(1, len(todo)))
+    pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray)
+    columns = (
+        TextColumn("{task.description}"),
+        *(BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
+    )
+    with pool, Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        needed = {job.line: features_of(job, store) for job in todo}
+        missing = {f.path: f for features in needed.values() for f in features if not f.path.is_file()}
+        shown = bar.add_task("portraits and styles", total=len(missing), rate="", visible=bool(missing))
+        broken: dict[Path, str] = {}
+        for feature, reason in pool.run(list(missing.values()), make_feature, feature_died):
+            if reason:
+                broken[feature.path] = reason
+            bar.update(shown, advance=1)
+
+        def settle(row: VideoRow) -> None:
+            settled[row.line] = row
+            add_row(folder, row)
+
+        tasks = []
+        for job in todo:
+            wrong = next((broken[f.path] for f in needed[job.line] if f.path in broken), None)
+            if wrong is not None:
+                settle(VideoRow(output=job.output, line=job.line, status="failed", reason=wrong))
+            else:
+                tasks.append(VideoTask(job, folder.resolve(), tuple(needed[job.line])))
+        shown = bar.add_task("videos", total=len(tasks), rate="")
+        start, frames = time.perf_counter(), 0
+        for row in pool.run(tasks, make_video, video_died):
+            settle(row)
+            frames += row.frames
+            rate = f"{frames / FPS / (time.perf_counter() - start):.2f} s of video per second"
+            bar.update(shown, advance=1, rate=rate)
+    rows = tuple(settled[job.line] for job in lines)
+    outputs = {row.output for row in rows}
+    write_manifest(folder, [*rows, *(row for row in before.values() if row.output not in outputs)])
+    return JobsReport(rows, kept, time.perf_counter() - begin)

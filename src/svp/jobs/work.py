@@ -1,0 +1,105 @@
+"""What a worker does: load the model once, make a feature, make a video."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from svp.errors import InputError
+from svp.jobs.features import Feature, load_portrait, save_portrait
+from svp.jobs.manifest import VideoRow
+from svp.jobs.request import VideoJob
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+
+INTERNAL = "internal error: "
+DIED = f"{INTERNAL}the process that makes it died twice (out of memory?)"
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """A job, the folder of its video, and the features that are ready for it: its portrait, then its style clips."""
+
+    job: VideoJob
+    folder: Path
+    features: tuple[Feature, ...]
+
+
+@lru_cache(maxsize=1)  # jobs come sorted by model
+def loaded(model: str, adapters: str | None) -> SVPPipeline:
+    """The pipeline of this worker."""
+    from diffusers.utils import logging
+
+    from svp.diffusion.pipeline import SVPPipeline
+
+    logging.disable_progress_bar()
+    pipeline = SVPPipeline.from_pretrained(model)
+    if adapters is not None:
+        pipeline.merge_adapters(adapters)
+    return pipeline
+
+
+def make_feature(feature: Feature) -> tuple[Feature, str]:
+    """Compute and keep a feature; (it, why not)."""
+    try:
+        pipeline = loaded(*feature.model)
+        if feature.kind == "portrait":
+            save_portrait(feature.path, pipeline.portrait(feature.source))
+        else:
+            pipeline.style(feature.source).save(feature.path)
+    except Exception as error:  # one job never stops the others
+        return feature, _reason(error)
+    return feature, ""
+
+
+def feature_died(feature: Feature) -> tuple[Feature, str]:
+    return feature, DIED
+
+
+def make_video(task: VideoTask) -> VideoRow:
+    """Make a video and say what became of it."""
+    begin, job = time.perf_counter(), task.job
+    row = VideoRow(output=job.output, line=job.line, status="ok", worker=f"{os.getpid()}@{platform.node()}")
+    try:
+        frames, size = _make(task)
+    except Exception as error:  # one job never stops the others
+        return row.model_copy(update={"status": "failed", "reason": _reason(error), "took": _since(begin)})
+    return row.model_copy(update={"key": job.key, "frames": frames, "size": size, "took": _since(begin)})
+
+
+def video_died(task: VideoTask) -> VideoRow:
+    return VideoRow(output=task.job.output, line=task.job.line, status="failed", reason=DIED)
+
+
+def _make(task: VideoTask) -> tuple[int, int]:
+    """The video of `svp generate` with the same options; (frames, side in pixels)."""
+    from svp.diffusion.video import partial_folder
+    from svp.style.timeline import as_timeline
+
+    job, output = task.job, task.folder / task.job.output
+    pipeline = loaded(*job.model)
+    learned = {feature.source: feature.path for feature in task.features}
+    portrait = load_portrait(learned[job.portrait])
+    timed = [(cue.seconds, pipeline.style(learned.get(cue.path, cue.path)).scale(cue.strength)) for cue in job.cues]
+    style = as_timeline(timed).scale(job.request.style_strength) if timed else None
+    output.parent.mkdir(parents=True, exist_ok=True)
+    stream = pipeline.stream(
+        portrait, job.audio, style, job.head_motion, partial=partial_folder(output), **job.request.sampling()
+    )
+    stream.save(output)
+    return stream.n_frames, stream.size
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) else f"{INTERNAL}{type(error).__name__}: {text}"
+
+
+def _since(begin: float) -> float:
+    return round(time.perf_counter() - begin, 3)

@@ -1,0 +1,57 @@
+"""The plan of a generation: FLOP agree with torch's own counter, and memory is found to fit a limit."""
+
+import pytest
+import torch
+from tiny_pipeline import tiny_pipeline
+from torch.utils.flop_counter import FlopCounterMode
+
+from svp.diffusion.memory_plan import PROCESS, fit_memory, network_shapes, plan_generation
+from svp.errors import InputError
+from svp.presets import BASE
+
+
+def test_the_flop_of_a_window_are_those_of_a_real_one():
+    pipeline = tiny_pipeline()
+    c = pipeline.encode_conditions(
+        torch.randn(1, 4, 4, 4), torch.randn(4, 5, 1920), torch.rand(1, 3, 4, 32, 32), torch.randn(16)
+    )
+    with FlopCounterMode(display=False) as counter:
+        pipeline.predict_noise(torch.randn(1, 4, 4, 4, 4), 500, c, guidance_scale=2.0)
+    shapes = tiny_pipeline()
+    plan = plan_generation(shapes, 4, steps=1)
+    # torch's counter knows no fused attention of a CPU, which at this size is little beside convolutions
+    assert counter.get_total_flops() <= plan.parts["sampling"].flop <= 1.3 * counter.get_total_flops()
+    assert plan_generation(tiny_pipeline(), 4, steps=3).parts["sampling"].flop == 3 * plan.parts["sampling"].flop
+
+
+def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():
+    mini = network_shapes("mini")
+    short, long = (plan_generation(mini, frames, steps=4) for frames in (250, 15000))
+    assert 55 < long.flop / short.flop < 65
+    assert long.peak < 1.1 * short.peak
+    parameters = [p for part in (mini.denoiser, mini.vae, mini.style_encoder) for p in part.parameters()]
+    assert short.weights == pytest.approx(sum(p.nbytes for p in parameters), rel=0.01) and short.peak > PROCESS
+
+
+def test_what_fits_is_changed_no_more_than_it_must():
+    pipeline = tiny_pipeline()
+    own = plan_generation(tiny_pipeline(), 250, steps=4)
+    for part in (pipeline.denoiser, pipeline.vae, pipeline.style_encoder):
+        part.to("meta")
+    settings = pipeline.settings
+    same = fit_memory(pipeline, 250, own.peak, steps=4)
+    assert same.settings == settings and not same.tiled
+    less = fit_memory(pipeline, 250, own.peak - 1, steps=4)
+    assert less.settings.window == settings.window and less.settings.chunk < settings.chunk and less.peak < own.peak
+    with pytest.raises(InputError, match=r"--max-memory 0\.1: this model needs 0\.\d+ GB"):
+        fit_memory(pipeline, 250, 1e8, steps=4)
+    resident = fit_memory(pipeline, 250, 1e12, steps=4, device="cuda")
+    assert not resident.offload
+    assert fit_memory(pipeline, 250, resident.peak - 1, steps=4, device="cuda").offload
+
+
+def test_base_has_a_plan_without_weights():
+    base = network_shapes("base")
+    plan = plan_generation(base, 24, steps=25, tiled=True)
+    assert plan.weights > 9e9 and plan.settings.image_size == BASE.image_size
+    assert plan.parts["decoding"].live < 0.8e9  # whole pictures take 1.5

@@ -1,0 +1,105 @@
+"""A video that was interrupted goes on after its last complete chunk and comes out as if nothing had happened."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
+
+from svp.diffusion.pipeline import SVPPipeline
+from svp.media.audio import write_wav
+from svp.media.video import read_frames
+from svp.style.timeline import StyleTimeline
+
+OPTIONS = {"head_motion": "natural", "num_inference_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> SVPPipeline:
+    return tiny_pipeline()
+
+
+def evaluations(pipeline: SVPPipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows with every window that the networks are asked for."""
+    calls: list[int] = []
+    predict = pipeline.predict_noise
+    monkeypatch.setattr(pipeline, "predict_noise", lambda *a, **k: calls.append(1) or predict(*a, **k))
+    return calls
+
+
+@pytest.mark.parametrize(("taken", "kept"), [(1, 1), (8, 1), (9, 2), (25, 4)])  # chunks give 8, 7, 7, 7, 1 frames
+def test_it_goes_on_after_the_last_complete_chunk(pipeline, tmp_path, monkeypatch, taken, kept):
+    portrait, sound, partial = drawn_portrait(), tone(1.2), tmp_path / "video.mp4.partial"
+    two = StyleTimeline((0.0, 0.5), (random_style(pipeline, 1), random_style(pipeline, 2)))
+    whole = pipeline(portrait, sound, two, **OPTIONS).frames
+    begun = pipeline.stream(portrait, sound, two, partial=partial, **OPTIONS)
+    for _ in range(taken):
+        next(begun)
+    assert len(list(partial.glob("*.safetensors"))) == kept
+    told: list[tuple[int, int]] = []
+    calls = evaluations(pipeline, monkeypatch)
+    again = pipeline.stream(portrait, sound, two, partial=partial, callback=lambda *n: told.append(n), **OPTIONS)
+    assert np.array_equal(np.stack(list(again)), whole)
+    total = told[-1][1]
+    assert told == [(n, total) for n in range(1, total + 1)]
+    chunk = 3 * OPTIONS["num_inference_steps"]  # windows of a whole chunk, times steps
+    assert len(calls) == total - kept * chunk
+
+
+def test_another_video_and_a_damaged_chunk_are_not_gone_on_with(pipeline, tmp_path, monkeypatch):
+    portrait, sound, partial = drawn_portrait(), tone(0.9), tmp_path / "partial"
+    whole = pipeline(portrait, sound, **OPTIONS).frames
+    other = pipeline(portrait, sound, seed=1, **OPTIONS).frames
+    list(pipeline.stream(portrait, sound, partial=partial, **OPTIONS))
+    (partial / "000001.safetensors").write_bytes(b"cut")
+    calls = evaluations(pipeline, monkeypatch)
+    assert np.array_equal(np.stack(list(pipeline.stream(portrait, sound, partial=partial, **OPTIONS))), whole)
+    assert 0 < len(calls) <= 6
+    calls.clear()
+    assert np.array_equal(np.stack(list(pipeline.stream(portrait, sound, partial=partial, seed=1, **OPTIONS))), other)
+    assert len(calls) > 6
+    changed = tiny_pipeline()
+    changed.unet.conv_out.bias.data += 0.5
+    fresh = changed(portrait, sound, seed=1, **OPTIONS).frames
+    kept = changed.stream(portrait, sound, partial=partial, seed=1, **OPTIONS)
+    assert np.array_equal(np.stack(list(kept)), fresh) and not np.array_equal(fresh, other)
+
+
+RUN = """
+import sys, time, torch
+from pathlib import Path
+from tiny_pipeline import drawn_portrait, tiny_pipeline
+from svp.diffusion.pipeline import SVPPipeline
+torch.set_num_threads(1)
+output, partial, wait = Path(sys.argv[1]), Path(sys.argv[1] + ".partial"), float(sys.argv[2])
+stream = tiny_pipeline().stream(
+    drawn_portrait(), output.with_name("sound.wav"), partial=partial, num_inference_steps=2,
+    callback=lambda *_: time.sleep(wait))
+stream.save(output)
+"""
+
+
+def test_a_killed_process_leaves_no_video_but_what_the_next_one_needs(tmp_path):
+    write_wav(tmp_path / "sound.wav", tone(1.2))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])}
+
+    def start(name: str, wait: float) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", RUN, tmp_path / name, str(wait)], env=environment)
+
+    plain = start("plain.mp4", 0)
+    killed = start("video.mp4", 0.1)
+    partial, deadline = tmp_path / "video.mp4.partial", time.monotonic() + 100
+    while not (partial / "000001.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert plain.wait(100) == 0
+    assert not (tmp_path / "video.mp4").exists() and (partial / "000001.safetensors").exists()
+    assert start("video.mp4", 0).wait(100) == 0
+    read = [np.stack(list(read_frames(tmp_path / name))) for name in ("plain.mp4", "video.mp4")]
+    assert np.array_equal(*read) and len(read[0]) == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.mp4", "sound.wav", "video.mp4"]

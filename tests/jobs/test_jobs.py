@@ -1,0 +1,215 @@
+"""`svp generate --jobs`: what a line may say, what is made, kept, set aside, and survives."""
+
+import inspect
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+from tiny_pipeline import tiny_pipeline, tone
+
+from svp.cli.generate import generate
+from svp.diffusion.pipeline import SVPPipeline
+from svp.errors import InputError
+from svp.jobs.request import BadLine, VideoJob, VideoRequest, read_jobs
+from svp.jobs.run import generate_all
+from svp.media.audio import write_wav
+from svp.media.video import probe
+
+PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
+NOT_OF_A_LINE = {"context", "jobs", "workers", "ray", "plan", "max_memory", "size", "seconds", "device"}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """A folder with a tiny model, a portrait, recordings and two saved styles."""
+    folder = tmp_path_factory.mktemp("inputs")
+    pipeline = tiny_pipeline()
+    pipeline.save_pretrained(folder / "model")
+    (folder / "ada.png").write_bytes(PORTRAIT.read_bytes())
+    write_wav(folder / "short.wav", tone(0.6))
+    write_wav(folder / "long.wav", tone(3.0))
+    return folder
+
+
+def write(folder: Path, lines: list[object], name: str = "jobs.jsonl") -> Path:
+    (folder / name).write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return folder / name
+
+
+def line(**options: object) -> dict[str, object]:
+    return {"portrait": "ada.png", "audio": "short.wav", "model": "model", "steps": 2, **options}
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(text) for text in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_a_line_has_the_options_of_svp_generate_and_their_defaults():
+    options = {name: p.default for name, p in inspect.signature(generate).parameters.items()}
+    own = {name for name in options if name not in NOT_OF_A_LINE}
+    assert own == set(VideoRequest.model_fields)
+    request = VideoRequest(portrait="a", audio="b")
+    for name in own - {"portrait", "audio", "output", "style"}:
+        assert getattr(request, name) == options[name]
+
+
+def test_bad_lines_are_told_apart(inputs):
+    lines = [
+        line(**{"style-strength": 1.5, "style": ["happy@0", "sad@0.2"]}),
+        "",
+        line(nosuch=1),
+        line(portrait="nobody.png"),
+        "{",
+        line(steps=0),
+        line(style_strength=2),
+        line(output="../away.mp4"),
+        line(output="a/b.mp4"),
+        line(output="a//b.mp4"),
+        line(style="nosuch"),
+        line(model="nomodel"),
+        {"audio": "short.wav"},
+        [1],
+    ]
+    found = read_jobs(write(inputs, lines, "bad.jsonl"))
+    good = [job for job in found if isinstance(job, VideoJob)]
+    assert [(job.line, job.output) for job in good] == [(1, "000001.mp4"), (9, "a/b.mp4")]
+    assert [(cue.seconds, cue.path.is_file()) for cue in good[0].cues] == [(0, True), (0.2, True)]
+    reasons = {job.line: job.reason for job in found if isinstance(job, BadLine)}
+    expected = {3: "nosuch", 4: "nobody.png: no such file", 5: "no JSON object", 6: "steps", 7: "need a style"}
+    expected |= {8: "inside the output folder", 10: "line 9 too", 11: "no style of the gallery", 12: "no such model"}
+    expected |= {13: "portrait: Field required", 14: "dictionary"}
+    assert reasons.keys() == expected.keys()
+    for number, text in expected.items():
+        assert text in reasons[number] and "\n" not in reasons[number]
+    with pytest.raises(InputError, match="holds no job"):
+        read_jobs(write(inputs, [""], "empty.jsonl"))
+
+
+def test_keys_change_with_what_the_video_follows_from(inputs, tmp_path):
+    def key(**options: object) -> str:
+        [job] = read_jobs(write(inputs, [line(**options)], "key.jsonl"))
+        return job.key
+
+    assert key() == key(output="other.mp4") == key(style_strength=1.0)
+    others = [key(seed=1), key(audio="long.wav"), key(style="happy"), key(style="happy:2"), key(head_motion="still")]
+    assert len({key(), *others}) == 6
+
+
+def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path):
+    wall = inputs / "wall.png"
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (90, 120, 60)).save(wall)
+    lines = [line(), line(seed=1, output="deep/er.mp4"), line(portrait="wall.png"), line(nosuch=1)]
+    report = generate_all(write(inputs, lines), tmp_path, workers=2, progress=False)
+    assert not report.complete and report.kept == 0
+    assert [row.status for row in report.rows] == ["ok", "ok", "failed", "rejected"]
+    assert "no face found" in report.rows[2].reason and "wall.png" in str(report)
+    assert [row["status"] for row in rows(tmp_path)] == ["ok", "ok", "failed", "rejected"]
+    assert report.rows[0].frames == 15 and probe(tmp_path / "deep/er.mp4").width == 32
+    assert len(list((tmp_path / ".features").iterdir())) == 1  # one portrait for two videos
+    assert not list(tmp_path.glob("**/*.partial"))
+    written = {name: (tmp_path / name).stat().st_mtime_ns for name in ("000001.mp4", "deep/er.mp4")}
+
+    # the very video of the pipeline
+    stream = SVPPipeline.from_pretrained(inputs / "model").stream(
+        inputs / "ada.png", inputs / "short.wav", num_inference_steps=2
+    )
+    stream.save(tmp_path / "own.mp4")
+    assert (tmp_path / "own.mp4").read_bytes() == (tmp_path / "000001.mp4").read_bytes()
+
+    lines[1]["seed"] = 2
+    again = generate_all(write(inputs, lines[:2]), tmp_path, workers=2, progress=False)
+    assert again.complete and again.kept == 1
+    assert (tmp_path / "000001.mp4").stat().st_mtime_ns == written["000001.mp4"]
+    assert (tmp_path / "deep/er.mp4").stat().st_mtime_ns != written["deep/er.mp4"]
+
+
+def start(folder: Path, jobs: Path, *options: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "svp.cli", "generate", "--jobs", jobs, "-o", folder, *options]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(condition, seconds: float = 100) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path):
+    jobs = write(inputs, [line(audio="long.wav", seed=n, steps=6) for n in range(3)], "long.jsonl")
+    running = start(tmp_path, jobs, "--workers", 2)
+    wait_until(lambda: len(list(tmp_path.glob("*.partial/000001.safetensors"))) == 2)
+    workers = [child for child in psutil.Process(running.pid).children() if "LokyProcess" in " ".join(child.cmdline())]
+    assert len(workers) == 2
+    workers[0].send_signal(signal.SIGKILL)
+    wait_until(lambda: (tmp_path / "manifest.jsonl").exists())  # one is done
+    running.kill()
+    running.communicate()
+    psutil.wait_procs(workers, timeout=10)
+    assert not any(worker.is_running() for worker in workers)
+    first = rows(tmp_path)
+    assert first and all(row["status"] == "ok" for row in first)
+    resumed = start(tmp_path, jobs, "--workers", 2)
+    stdout, stderr = resumed.communicate(timeout=200)
+    assert resumed.returncode == 0, stderr
+    assert f"3 of 3 videos are there, {len(first)} of them from before" in stdout
+    assert [row["output"] for row in rows(tmp_path)] == ["000001.mp4", "000002.mp4", "000003.mp4"]
+    assert sorted(path.name for path in tmp_path.glob("[0-9]*")) == ["000001.mp4", "000002.mp4", "000003.mp4"]
+
+
+@pytest.fixture
+def ray_head():
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    command += ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000"]
+    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield head, f"127.0.0.1:{port}"
+    children = psutil.Process(head.pid).children(recursive=True)
+    head.terminate()
+    try:
+        head.wait(30)
+    except subprocess.TimeoutExpired:
+        head.kill()
+    for child in children:
+        if child.is_running():
+            child.kill()
+
+
+def test_a_ray_cluster_that_loses_a_worker(inputs, tmp_path, ray_head):
+    head, address = ray_head
+    jobs = write(inputs, [*(line(audio="long.wav", seed=n, steps=4) for n in range(3)), line(nosuch=1)], "ray.jsonl")
+    wait_until(lambda: any("raylet" in child.name() for child in psutil.Process(head.pid).children(recursive=True)))
+    time.sleep(3)
+    running = start(tmp_path, jobs, "--ray", address)
+    wait_until(lambda: running.poll() is not None or any(tmp_path.glob("*.partial/000000.safetensors")), 150)
+    titles = {p.pid: " ".join(p.cmdline()) for p in psutil.Process(head.pid).children(recursive=True)}
+    at_work = [pid for pid, title in titles.items() if "PoolActor.run_batch" in title]
+    assert at_work, titles
+    os.kill(at_work[0], signal.SIGKILL)
+    stdout, stderr = running.communicate(timeout=400)
+    assert running.returncode == 1, stderr
+    assert "3 of 4 videos are there" in stdout and "line 4: rejected: nosuch" in stdout
+    assert [row["status"] for row in rows(tmp_path)] == ["ok", "ok", "ok", "rejected"]
+    machines = {row["worker"] for row in rows(tmp_path)[:3]}
+    assert str(running.pid) not in {worker.split("@")[0] for worker in machines}
+
+
+def test_a_cluster_that_is_not_there_is_named(inputs, tmp_path):
+    pytest.importorskip("ray")
+    running = start(tmp_path, write(inputs, [line()], "none.jsonl"), "--ray", "127.0.0.1:1")
+    _, stderr = running.communicate(timeout=200)
+    assert running.returncode == 2 and "--ray 127.0.0.1:1: " in stderr and len(stderr.splitlines()) == 1
