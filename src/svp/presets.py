@@ -70,6 +70,7 @@ class StyleEncoderSizes(Sizes):
     heads: int
     feed_forward: int
     standardize: bool
+    dropout: float
 
 
 class VaeSizes(Sizes):
@@ -121,7 +122,7 @@ class Preset(Sizes):
         return self.model_copy(update={"expression_encoder": expression_encoder, "expression_size": size})
 
 
-STYLE_ENCODER = StyleEncoderSizes(style_size=256, layers=3, heads=8, feed_forward=1024, standardize=True)
+STYLE_ENCODER = StyleEncoderSizes(style_size=256, layers=3, heads=8, feed_forward=1024, standardize=True, dropout=0.2)
 
 MINI = Preset(
     name="mini",

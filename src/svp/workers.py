@@ -7,6 +7,7 @@ backend feeds the same on every processor.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -113,7 +114,7 @@ class Workers:
 
         if not ray.is_initialized():
             try:
-                ray.init(address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise InputError(f"--ray {address}: no cluster ({reason}); start one, `ray start --head`") from error

@@ -7,8 +7,8 @@ that the stage itself brings, small and without anything to start from, train as
 from __future__ import annotations
 
 import re
-from typing import Any
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor, nn
