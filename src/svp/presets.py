@@ -70,7 +70,6 @@ class StyleEncoderSizes(Sizes):
     heads: int
     feed_forward: int
     standardize: bool
-    dropout: float
 
 
 class VaeSizes(Sizes):
@@ -122,7 +121,7 @@ class Preset(Sizes):
         return self.model_copy(update={"expression_encoder": expression_encoder, "expression_size": size})
 
 
-STYLE_ENCODER = StyleEncoderSizes(style_size=256, layers=3, heads=8, feed_forward=1024, standardize=True, dropout=0.2)
+STYLE_ENCODER = StyleEncoderSizes(style_size=256, layers=3, heads=8, feed_forward=1024, standardize=True)
 
 MINI = Preset(
     name="mini",

@@ -47,9 +47,7 @@ def tiny_preset() -> Preset:
         "audio_projection": AudioProjectionSizes(
             alpha_dim=1920, window=5, dim=8, depth=1, heads=2, head_dim=4, tokens=2, ff_mult=2, standardize=False
         ),
-        "style_encoder": StyleEncoderSizes(
-            style_size=16, layers=1, heads=2, feed_forward=16, standardize=False, dropout=0.0
-        ),
+        "style_encoder": StyleEncoderSizes(style_size=16, layers=1, heads=2, feed_forward=16, standardize=False),
         "vae": VaeSizes(patch_size=2, block_out_channels=(8, 8, 8), layers_per_block=1, norm_num_groups=4),
     }
     return MINI.model_copy(update=changes)

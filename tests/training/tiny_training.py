@@ -35,9 +35,7 @@ TINY = MINI.model_copy(
             alpha_dim=1920, window=5, dim=8, depth=1, heads=2, head_dim=4, tokens=2, ff_mult=1, standardize=True
         ),
         "style_projection": StyleProjectionSizes(tokens=2),
-        "style_encoder": StyleEncoderSizes(
-            style_size=16, layers=1, heads=2, feed_forward=16, standardize=True, dropout=0.2
-        ),
+        "style_encoder": StyleEncoderSizes(style_size=16, layers=1, heads=2, feed_forward=16, standardize=True),
         "vae": VaeSizes(patch_size=2, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4),
     }
 )  # fmt: skip

@@ -4,7 +4,7 @@ Shapes: B clips, N frames, D channels of the style space (d_s), E expression coe
 H heads, C channels of any input.
 
 The paper leaves the transformer's details open. Here: pre-norm layers with GELU, a closing LayerNorm per branch (so
-that the distances of Eq. 6 start at a known scale), dropout where `nn.TransformerEncoderLayer` has it.
+that the distances of Eq. 6 start at a known scale), no dropout.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Attention(nn.Module):
 class EncoderLayer(nn.Module):
     """Pre-norm transformer layer: self-attention over the frames, then a feed-forward net per frame."""
 
-    def __init__(self, *, channels: int, heads: int, feed_forward: int, dropout: float) -> None:
+    def __init__(self, *, channels: int, heads: int, feed_forward: int) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(channels)
         self.attention = Attention(channels=channels, heads=heads)
@@ -113,32 +113,27 @@ class EncoderLayer(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(channels, feed_forward), nn.GELU(), nn.Linear(feed_forward, channels)
         )
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BND: Tensor, present_BN: Tensor) -> Tensor:
         normed_BND = self.norm_attention(x_BND)
-        x_BND = x_BND + self.dropout(self.attention(normed_BND, normed_BND, present_BN))
-        return x_BND + self.dropout(self.feed_forward(self.norm_feed_forward(x_BND)))
+        x_BND = x_BND + self.attention(normed_BND, normed_BND, present_BN)
+        return x_BND + self.feed_forward(self.norm_feed_forward(x_BND))
 
 
 class Branch(nn.Module):
     """One modality (B, N, C) to style features (B, N, D): linear map, positions, transformer layers, LayerNorm."""
 
-    def __init__(
-        self, *, in_channels: int, channels: int, layers: int, heads: int, feed_forward: int, dropout: float
-    ) -> None:
+    def __init__(self, *, in_channels: int, channels: int, layers: int, heads: int, feed_forward: int) -> None:
         super().__init__()
         self.proj_in = nn.Linear(in_channels, channels)
         self.layers = nn.ModuleList(
-            EncoderLayer(channels=channels, heads=heads, feed_forward=feed_forward, dropout=dropout)
-            for _ in range(layers)
+            EncoderLayer(channels=channels, heads=heads, feed_forward=feed_forward) for _ in range(layers)
         )
-        self.dropout = nn.Dropout(dropout)
         self.norm_out = nn.LayerNorm(channels)
 
     def forward(self, x_BNC: Tensor, present_BN: Tensor) -> Tensor:
         x_BND = self.proj_in(x_BNC)
-        x_BND = self.dropout(x_BND + sinusoids(x_BND.shape[1], x_BND.shape[2], x_BND.device, x_BND.dtype))
+        x_BND = x_BND + sinusoids(x_BND.shape[1], x_BND.shape[2], x_BND.device, x_BND.dtype)
         for layer in self.layers:
             x_BND = layer(x_BND, present_BN)
         return self.norm_out(x_BND)
@@ -158,7 +153,6 @@ class StyleEncoder(StrictModel):
         audio_encoder: id of the encoder of alpha, likewise.
         standardize: subtract the training data's mean and divide by its deviation, channel by channel, before the
             first layer. The moments are buffers, set once by `set_standardization`.
-        dropout: chance in training; without it the sound branch comes to know its recordings by heart.
         deterministic: the style is mu_s of Eq. 2 alone, sigma_s = 0 (the ablation of Sec. 4.4 and Fig. 4).
 
     Buffers (saved with the weights): `expression_mean`, `expression_std` (E,), `audio_mean`, `audio_std` (A,), and
@@ -184,15 +178,14 @@ class StyleEncoder(StrictModel):
         expression_encoder: str,
         audio_encoder: str,
         standardize: bool = False,
-        dropout: float = 0.0,
         deterministic: bool = False,
     ) -> None:
         super().__init__()
         if style_size % heads or style_size % 2:
             raise ValueError(f"style_size {style_size} must be even and a multiple of heads {heads}")
         sizes = {"channels": style_size, "layers": layers, "heads": heads, "feed_forward": feed_forward}
-        self.expression_branch = Branch(in_channels=expression_size, **sizes, dropout=dropout)
-        self.audio_branch = Branch(in_channels=audio_size, **sizes, dropout=dropout)
+        self.expression_branch = Branch(in_channels=expression_size, **sizes)
+        self.audio_branch = Branch(in_channels=audio_size, **sizes)
         self.cross_attention = Attention(channels=style_size, heads=heads)
         self.score = nn.Linear(style_size, 1, bias=False)  # W_s of Eq. 2 and 3
         self.register_buffer("expression_mean", torch.zeros(expression_size))
