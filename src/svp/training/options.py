@@ -148,8 +148,8 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
     # Shipped `mini`: small enough for two cores; docs/model-card.md gives the time each stage took.
     ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 3e-4, "expression_weight": 3.0},
-    # puppet corpora have few clips of an emotion: pairs keep windows of one clip, told by their sound, apart; more steps
-    # or more dropout of the modalities made validation worse
+    # puppet corpora have few clips of an emotion, and windows of one clip are told by their sound: so groups of two;
+    # more steps, or one modality dropped more often, made validation worse
     ("mini", "prior"): {
         "steps": 600, "decay_steps": 300, "batch_size": 32, "learning_rate": 2e-4, "groups": 16, "per_group": 2,
         "modality_dropout": 0.1,
