@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -114,8 +115,9 @@ class Workers:
 
         if not ray.is_initialized():
             try:
+                _require_reachable(address)
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise InputError(f"--ray {address}: no cluster ({reason}); start one, `ray start --head`") from error
             stack.callback(ray.shutdown)
@@ -182,3 +184,14 @@ def _begin(parent: int, threads: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _require_reachable(address: str) -> None:
+    """Ray would try for minutes to reach a head that is not there.
+
+    Raises:
+        OSError: nothing answers at HOST:PORT. Other addresses (`auto`, `local`) are Ray's own matter.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()

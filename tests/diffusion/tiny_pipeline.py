@@ -36,6 +36,7 @@ def tiny_preset() -> Preset:
     )
     changes = {
         "image_size": SIZE,
+        "shared_noise": 0.0,  # so that frames differ
         "window": 4,
         "overlap": 1,
         "chunk": 8,

@@ -25,7 +25,7 @@ class Records(torch.nn.Module):
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_finished_frames_enter_a_chunk_as_training_shows_them(prediction_type):
-    scheduler = build_scheduler(prediction_type)
+    scheduler = build_scheduler(prediction_type, False)
     generator = torch.Generator().manual_seed(0)
     noise, clean = (torch.randn(1, 4, FRAMES, 3, 3, generator=generator) for _ in range(2))
     seen: list[tuple[int, torch.Tensor]] = []
@@ -36,7 +36,7 @@ def test_finished_frames_enter_a_chunk_as_training_shows_them(prediction_type):
 
     sample_chunk(predict, scheduler, noise, clean[:, :, :KNOWN], num_inference_steps=25, window=FRAMES, overlap=KNOWN)
     denoiser = Records()
-    objective = DiffusionObjective(denoiser, build_scheduler(prediction_type), audio=True)
+    objective = DiffusionObjective(denoiser, build_scheduler(prediction_type, False), audio=True)
     assert len(seen) == 25
     for timestep, latents in seen:
         batch = {
