@@ -56,12 +56,13 @@ class Workers:
     def __init__(self, count: int, *, threads: int = 1, ray: str | None = None) -> None:
         self.count, self.threads, self.ray = count, threads, ray
         self._lost: tuple[type[BaseException], ...] = ()
+        self._processes: _Processes | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             if self.ray is None:
-                _closed.clear()
-                stack.callback(_end_processes)
+                self._processes = _Processes()
+                stack.callback(self._processes.end)
                 # the threads only wait: each job takes a process, or starts one
                 parallel = Parallel(
                     self.count, backend="threading", pre_dispatch="n_jobs", return_as="generator_unordered"
@@ -73,7 +74,8 @@ class Workers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        _closed.set()
+        if self._processes is not None:
+            self._processes.closed = True
         self._stack.close()
 
     def run(
@@ -88,7 +90,9 @@ class Workers:
         """
         waiting = dict(enumerate(jobs))
         for _ in range(TRIES):
-            calls = (delayed(_apart)(work, died, self.threads, *pair) for pair in list(waiting.items()))
+            calls = (
+                delayed(_apart)(self._processes, work, died, self.threads, *pair) for pair in list(waiting.items())
+            )
             try:
                 for number, result in self._parallel(calls):
                     del waiting[number]
@@ -132,42 +136,67 @@ class Workers:
             return Parallel(batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered")
 
 
-_idle: list[ProcessPoolExecutor] = []
-_busy: set[ProcessPoolExecutor] = set()
-_closed = threading.Event()
+class _Processes:
+    """Processes for one job at a time each: those that wait for one, and those at work."""
+
+    def __init__(self) -> None:
+        self.idle: list[ProcessPoolExecutor] = []
+        self.busy: set[ProcessPoolExecutor] = set()
+        self.closed = False
+
+    def take(self, threads: int) -> ProcessPoolExecutor:
+        """One that waits, or a new one."""
+        if self.idle:
+            process = self.idle.pop()
+        else:
+            process = ProcessPoolExecutor(1, timeout=None, initializer=partial(_begin, os.getpid(), threads))
+        self.busy.add(process)
+        return process
+
+    def give_back(self, process: ProcessPoolExecutor) -> None:
+        """It waits again, or goes if all have ended meanwhile."""
+        self.busy.discard(process)
+        if self.closed:
+            process.shutdown(wait=False, kill_workers=True)
+        else:
+            self.idle.append(process)
+
+    def end(self) -> None:
+        """Also those that are at work."""
+        self.closed = True
+        for process in (*self.idle, *self.busy):
+            process.shutdown(wait=False, kill_workers=True)
+        self.idle.clear()
+
+
+_of_this_worker = _Processes()  # on a cluster, where a worker of Ray starts its own
 
 
 def _apart(
-    work: Callable[[Job], Result], died: Callable[[Job], Result], threads: int, number: int, job: Job
+    processes: _Processes | None,
+    work: Callable[[Job], Result],
+    died: Callable[[Job], Result],
+    threads: int,
+    number: int,
+    job: Job,
 ) -> tuple[int, Result]:
     """Do a job in a process of its own, which stays for the next one."""
+    own = _of_this_worker if processes is None else processes
     for _ in range(TRIES):
-        process = _idle.pop() if _idle else None
-        if process is None:
-            begin = partial(_begin, os.getpid(), threads)
-            process = ProcessPoolExecutor(1, timeout=None, initializer=begin)
-        _busy.add(process)
+        process = own.take(threads)
         try:
             result = process.submit(work, job).result()
         except BrokenProcessPool:
-            if _closed.is_set():  # ended by ourselves
+            own.busy.discard(process)
+            if own.closed:  # ended by ourselves
                 raise
             continue
         except BaseException:
-            _idle.append(process)
+            own.give_back(process)
             raise
-        finally:
-            _busy.discard(process)
-        _idle.append(process)
+        own.give_back(process)
         return number, result
     return number, died(job)
-
-
-def _end_processes() -> None:
-    """Also those that are at work."""
-    for process in (*_idle, *_busy):
-        process.shutdown(wait=False, kill_workers=True)
-    _idle.clear()
 
 
 def _begin(parent: int, threads: int) -> None:
