@@ -11,7 +11,7 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.dry_run import StepMeter, without_memory
-from svp.diffusion.pipeline import DECODE_PIXELS
+from svp.diffusion.pipeline import decoded_at_once
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.vae import latent_stride
 from svp.diffusion.windows import plan_windows
@@ -35,7 +35,7 @@ def parts(
     latents = torch.randn(1, preset.latent_channels, frames, side, side)
     given = denoiser.encode(reference, audio, points, style)
     decoded = latents[0].transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    together = max(1, DECODE_PIXELS // size**2)
+    together = decoded_at_once(size)
     deep: dict[tuple[int, ...], torch.Tensor] = {}
 
     def evaluate(conditions: Conditions, kept: bool) -> Callable[[], object]:

@@ -3,11 +3,11 @@ product's in the same run, time per part, peak memory. `base` has random weights
 """
 
 import multiprocessing
-from pathlib import Path
 
 import torch
 
 from benchmarks.cost import CONDITIONAL, UNCONDITIONAL, count_flop, parts
+from benchmarks.memory import peak_memory
 from benchmarks.timing import seconds
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.pipeline import SVPPipeline
@@ -50,12 +50,6 @@ def measure(name: str) -> None:
                 print(f"      {part}: {1000 * taken:.0f} ms, {counted[part] / 1e9:.3g} GFLOP, "
                       f"{rate / 1e9:.0f} GFLOP/s, {rate / limit:.2f} of the product's")  # fmt: skip
     print(f"    peak memory {peak_memory() / 1e9:.2f} GB")
-
-
-def peak_memory() -> int:
-    """Bytes of this process that were resident at the most; Linux tells."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def run() -> None:

@@ -37,7 +37,11 @@ def generate(name: str, size: int, frames: int, window: int) -> float:
             partial=partial_folder(video),
         )  # fmt: skip
         stream.save(video)
-    # getrusage knows the peak of the process that started this one too
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Bytes of this process that were resident at the most; Linux tells, getrusage knows its parent's peak too."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 

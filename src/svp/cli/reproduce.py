@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from svp.cli.paths import need_output_folder
+from svp.cli.paths import CORES, need_output_folder
 
 Name = Literal["table3", "figure5"]
 Split = Literal["unseen", "test", "val", "train", "all"]
@@ -49,6 +46,7 @@ def reproduce(
         call += ["--model", each]
     call += ["--measured"] * measured
     call += ["--split", split, "--seed", str(seed), "-o", str(output)]
+    from svp.bar import transient_bar
     from svp.datasets.measured import SeenDataset, measure_expressions
     from svp.datasets.prepared import PreparedDataset
     from svp.reproduce.models import load_models
@@ -58,13 +56,8 @@ def reproduce(
     models = load_models(model)
     dataset = PreparedDataset(data)
     if measured:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("measure expressions", total=None)
-            seen = measure_expressions(
-                dataset,
-                workers=os.cpu_count() or 1,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+        with transient_bar("measure expressions") as told:
+            seen = measure_expressions(dataset, workers=CORES, progress=told)
         dataset = SeenDataset(data, seen)
     said = write(dataset, models, output, selection=split, seed=seed, command=shlex.join(call))
     typer.echo(f"{output / name}.md: {said}")

@@ -1,4 +1,4 @@
-"""One training step on tensors without memory: how many bytes would live at the peak, how many FLOP it takes.
+"""Networks on tensors without memory: how many bytes would live at the peak, how many FLOP they take.
 
 Works on real tensors as well, which is how the test knows that the numbers are right.
 """

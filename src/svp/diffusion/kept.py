@@ -37,9 +37,6 @@ class KeptLatents:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
             _write_whole(folder / INDEX, lambda path: path.write_text(json.dumps({"fingerprint": fingerprint})))
-        self.chunks = 0
-        while self._path(self.chunks).is_file():
-            self.chunks += 1
 
     def read(self, chunk: int) -> Tensor | None:
         """The latents (1, C, n, h, w) of a chunk; None where there are none, or they are damaged."""

@@ -21,7 +21,7 @@ from torch import nn
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.dry_run import StepMeter, without_memory
-from svp.diffusion.pipeline import DECODE_PIXELS, SVPPipeline
+from svp.diffusion.pipeline import SVPPipeline, decoded_at_once
 from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
@@ -132,7 +132,7 @@ def plan_generation(
         "portrait": 1.0,
         "conditions": sum(map(len, chunks)) / min(frames, settings.chunk),
         "sampling": float(evaluations),
-        "decoding": frames / _together(settings),
+        "decoding": frames / decoded_at_once(settings.image_size),
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
     weights = sum(network_bytes(pipeline).values())
@@ -202,11 +202,6 @@ def _networks(pipeline: SVPPipeline) -> dict[str, nn.Module]:
     return {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
 
 
-def _together(settings: PipelineSettings) -> int:
-    """How many pictures are decoded at once."""
-    return max(1, DECODE_PIXELS // settings.image_size**2)
-
-
 def _measure(
     pipeline: SVPPipeline,
     settings: PipelineSettings,
@@ -246,7 +241,7 @@ def _measure(
             with part("sampling", latents):
                 noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
                 pipeline.predict_noise(noisy, torch.tensor(500.0), given, guidance_scale=2.0 if guided else 1.0)
-            count = _together(settings)
+            count = decoded_at_once(settings.image_size)
             with part("decoding", latents):
                 side = min(size, TILE) // latent_stride(pipeline.vae) if tiled else reference.shape[-1]
                 pipeline.vae.decode(torch.zeros(count, reference.shape[1], side, side))

@@ -52,6 +52,11 @@ from svp.style.timeline import StyleTimeline
 DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
 
 
+def decoded_at_once(image_size: int) -> int:
+    """How many pictures of so many pixels a side are decoded together."""
+    return max(1, DECODE_PIXELS // image_size**2)
+
+
 class SVPPipeline(DiffusionPipeline):
     """A diffusers pipeline; `save_pretrained` and `from_pretrained` work on folders with one part per sub-folder.
 
@@ -266,7 +271,7 @@ class SVPPipeline(DiffusionPipeline):
             bf16: decode in bfloat16.
         """
         device, dtype = place_of(self.vae)
-        for part in latents.split(max(1, DECODE_PIXELS // self.settings.image_size**2)):
+        for part in latents.split(decoded_at_once(self.settings.image_size)):
             scaled = part / self.vae.config["scaling_factor"]
             scaled = scaled.to(device, dtype, memory_format=torch.channels_last)  # quickest on a CPU
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):

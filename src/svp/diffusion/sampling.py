@@ -99,7 +99,7 @@ def sample_video(
     chunks = plan_chunks(n_frames, chunk, window, overlap)
     finished = torch.zeros(1, latent_shape[0], 0, *latent_shape[1:], device=device)
     for number, part in enumerate(chunks):
-        new = None if kept is None or number >= kept.chunks else kept.read(number)
+        new = None if kept is None else kept.read(number)
         if new is not None:
             new = new.to(device)
             if progress is not None:

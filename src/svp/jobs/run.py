@@ -14,10 +14,10 @@ from svp.jobs.features import features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
 from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died
+from svp.media.video import FPS
 from svp.workers import CORES, Workers
 
 FEATURES = ".features"
-FPS = 25
 
 
 @dataclass(frozen=True)

@@ -110,23 +110,19 @@ COMMON = {
     "sample_every": 1000, "precision": "auto",
 }  # fmt: skip
 
+DIFFUSION: tuple[StageName, ...] = ("appearance", "motion", "style", "turbo")
+
 # Options that only some stages read; given for another they are an error, not ignored.
 ONLY_FOR: dict[str, tuple[StageName, ...]] = {
-    "batch_size": ("vae", "appearance", "motion", "style", "turbo"),
-    "accumulate": (
-        "vae",
-        "appearance",
-        "motion",
-        "style",
-        "turbo",
-    ),  # contrastive batches stay whole
-    "sample_every": ("vae", "appearance", "motion", "style", "turbo"),
+    "batch_size": ("vae", *DIFFUSION),
+    "accumulate": ("vae", *DIFFUSION),  # contrastive batches stay whole
+    "sample_every": ("vae", *DIFFUSION),
     "frames": ("motion", "style", "turbo"),
-    "drop_each": ("appearance", "motion", "style", "turbo"),
-    "drop_all": ("appearance", "motion", "style", "turbo"),
-    "reference_distance": ("appearance", "motion", "style", "turbo"),
+    "drop_each": DIFFUSION,
+    "drop_all": DIFFUSION,
+    "reference_distance": DIFFUSION,
     "reference_elsewhere": ("appearance", "motion"),
-    "expression_weight": ("vae", "appearance", "motion", "style", "turbo"),
+    "expression_weight": ("vae", *DIFFUSION),
     "min_snr_gamma": ("appearance", "motion", "style"),
     "few_steps": ("appearance", "motion", "style"),
     "train_spatial": ("motion", "style"),
@@ -138,11 +134,11 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "modality_dropout": ("prior",),
     "deterministic": ("prior", "style"),
     "lora": ("appearance", "motion", "style"),
-    "latents": ("appearance", "motion", "style", "turbo"),
+    "latents": DIFFUSION,
     "turbo_steps": ("turbo",),
     "teacher_steps": ("turbo",),
     "kl_weight": ("vae",),
-    "gradient_checkpointing": ("appearance", "motion", "style", "turbo"),
+    "gradient_checkpointing": DIFFUSION,
 }
 
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {

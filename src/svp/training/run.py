@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from svp.bar import transient_bar
 from svp.datasets.latents import LatentCache, UnencodedLatents, cache_latents
 from svp.datasets.manifest import NEUTRAL, Split
 from svp.datasets.measured import MeasuredExpressions, measure_expressions
@@ -36,6 +34,7 @@ from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
 from svp.training.preview import ClipPreview, PicturePreview
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, visited_timesteps
 from svp.training.stages import STAGES, STYLED, Stage
+from svp.workers import CORES
 
 ADAPTERS_NAME = "adapters.safetensors"
 VALIDATION_TIMESTEPS = (100, 300, 500, 700, 900)
@@ -211,22 +210,14 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
 
 def cached_latents(pipeline: SVPPipeline, dataset: PreparedDataset) -> Path:
     """The dataset's latents, with a bar while they are made: that takes minutes the first time."""
-    with _bar("encode latents") as told:
+    with transient_bar("encode latents") as told:
         return cache_latents(dataset, pipeline.vae, progress=told)
 
 
 def _measured(dataset: PreparedDataset) -> MeasuredExpressions:
     """What is seen of a dataset of puppets, with a bar while it is measured: that takes minutes the first time."""
-    with _bar("measure expressions") as told:
-        return measure_expressions(dataset, workers=os.cpu_count() or 1, progress=told)
-
-
-@contextmanager
-def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that goes when its work is done; it is told (done, total)."""
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with transient_bar("measure expressions") as told:
+        return measure_expressions(dataset, workers=CORES, progress=told)
 
 
 def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
