@@ -1,9 +1,9 @@
 """Put a trained model into the package: weights rounded to half precision, training record kept.
 
-usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G]
+usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G] [--steps N]
 
-The guidance scales become the model's own, used when a call names none; without the options they stay as they are. The
-style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
+Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
+are. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
 """
 
 import argparse
@@ -27,11 +27,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--guidance-audio", type=float)
     parser.add_argument("--guidance-style", type=float)
+    parser.add_argument("--steps", type=int)
     options = parser.parse_args()
     source, out = model_folder(options.source), options.out
     pipeline = SVPPipeline.from_pretrained(source)
-    scales = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
-    given = {name: scale for name, scale in scales.items() if scale is not None}
+    own = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
+    own["num_inference_steps"] = options.steps
+    given = {name: value for name, value in own.items() if value is not None}
     pipeline.register_to_config(settings=pipeline.settings.model_copy(update=given).model_dump())
     networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     for network in networks:
