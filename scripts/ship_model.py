@@ -3,7 +3,8 @@
 usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G] [--steps N]
 
 Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
-are. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
+are. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model
+fit it.
 """
 
 import argparse
