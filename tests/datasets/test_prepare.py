@@ -26,7 +26,7 @@ from svp.speech.alpha import load_audio_encoder
 
 SIZE = 96
 TALKING = "data/clips/lrs3_spectre/OzA6jRYjVQs_00004.mp4"  # 27 frames
-SILENT = "data/clips/styletalk_silent/furious_talk2_clip1.mp4"  # 2 s at 30 fps
+SILENT = "data/clips/styletalk_silent/furious_talk2_clip2.mp4"  # 2 s at 30 fps
 OPTIONS: dict[str, Any] = {"size": SIZE, "audio_encoder": "log-mel", "progress": False}
 
 
