@@ -7,11 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+sys.path.append(str(Path(__file__).parents[1] / "media"))
+from make_media import encode_video, turn
+
 from svp.media.image import read_image
 from svp.media.video import VideoWriter
 
-sys.path.append(str(Path(__file__).parents[1] / "media"))
-
+__all__ = ["PORTRAITS", "encode_video", "portrait", "swaying", "tone", "turn", "write_clip", "write_portrait_clip"]
 PORTRAITS = Path(__file__).resolve().parents[2] / "samples" / "portraits"
 
 

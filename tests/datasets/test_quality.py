@@ -6,8 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from make_media import encode_video, turn
-from portrait_clips import PORTRAITS, portrait, swaying, write_clip, write_portrait_clip
+from portrait_clips import PORTRAITS, encode_video, portrait, swaying, turn, write_clip, write_portrait_clip
 
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepare import prepare_folder
@@ -51,7 +50,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (root / "empty.mp4").write_bytes(b"")
     (root / "text.mp4").write_text("not a video\n" * 100)
     dataset = tmp_path_factory.mktemp("prepared") / "set"
-    prepare_folder(root, dataset, require_sound=False, **OPTIONS)
+    prepare_folder(root, dataset, require_sound=False, min_face=20, **OPTIONS)
     return root, dataset
 
 
@@ -66,9 +65,9 @@ def rows_of(dataset: Path) -> dict[str, ClipRow]:
         ("faceless", "a face is found in 0 of 12 frames"),
         ("one_frame", "has only 1 frame; clips of at least 0.4 s"),
         ("blurred", "its face is blurred (sharpness 0.0"),
-        ("far", "pixels large, less than 9; use a larger picture"),
+        ("far", "its face is 15 pixels large, less than 20; use a larger picture"),
         ("truncated", "truncated"),
-        ("broken", "not a readable media file"),
+        ("broken", "has no picture"),
         ("empty", "the file is empty"),
         ("text", "not a"),
     ],
@@ -138,7 +137,7 @@ def test_a_moved_bar_moves_verdicts_and_reads_only_what_it_lets_in(
         prepare, "extract_clips", lambda source, *rest: read.append(source.name) or extract(source, *rest)
     )
     strict = prepare_folder(root, dataset, require_sound=True, min_face=60, **OPTIONS)
-    assert not read and strict.changed == ("min_face 9.4 -> 60", "require_sound False -> True")
+    assert not read and strict.changed == ("min_face 9.4 -> 60.0", "require_sound False -> True")
     assert [row.clip_id for row in strict.accepted] == ["good"] and strict.kept == 4
     assert not (dataset / "clips" / "silent.mp4").exists()
     assert "has no sound" in rows_of(dataset)["silent"].reason
