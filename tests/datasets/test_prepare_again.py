@@ -29,7 +29,7 @@ TABLE = "file,identity,emotion,intensity\na.mp4,ann,neutral,0\nb.mp4,ann,happy,2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("source")
     write_portrait_clip(root / "a.mp4", "ada", 11)
-    write_portrait_clip(root / "b.mp4", "ada", 25)
+    write_portrait_clip(root / "b.mp4", "ada", 16)
     write_portrait_clip(root / "c.mp4", "edgar", 12, sound=False)
     (root / "d.mp4").write_text("not a video\n" * 99)
     (root / "clips.csv").write_text(TABLE)
@@ -64,8 +64,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder: Path, prepare
         process.start()
         return process
 
-    begin = time.monotonic()
-    start(tmp_path / "timed").join()
+    for name in ("warm", "timed"):  # the first one waits for the imports
+        begin = time.monotonic()
+        start(tmp_path / name).join()
     length = time.monotonic() - begin
     done: dict[str, int] = {}
     while kills < KILLS:
@@ -157,7 +158,7 @@ def test_report_sheets_and_speech(folder: Path, prepared: Path, tmp_path: Path) 
     assert ["identity", "neutral", "happy"] in table and ["ann", "0", "1"] in table and ["bob", "0", "0"] in table
     with (prepared / "speech.csv").open() as file:
         lines = {(line["identity"], line["emotion"]): line for line in csv.DictReader(file)}
-    assert lines["ann", "happy"]["speech_seconds"] == "1.00" and lines["bob", "happy"]["speech_seconds"] == "0.00"
+    assert lines["ann", "happy"]["speech_seconds"] == "0.64" and lines["bob", "happy"]["speech_seconds"] == "0.00"
     assert lines["bob", "happy"]["seconds"] == "0.48" and len(lines) == 3
     sheets = {path.name: read_image(path) for path in (prepared / "sheets").iterdir()}
     assert set(sheets) == {"ann.png", "bob.png"}
