@@ -168,7 +168,7 @@ def _write_part(
     if reason := options.verdict(row):
         return row.rejected(reason)
     try:
-        track = require_track(track, path, min_share=1 - options.max_missing)
+        track = require_track(track, path, min_share=0)  # how many may be missing is in the verdict
         pictures = iter(pictures)
         head = next(pictures)
         crops = clip_crops(track, options.size, FPS, head.shape[:2])

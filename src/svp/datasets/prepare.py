@@ -16,7 +16,7 @@ from svp.datasets.mead import FRONT, mead_sources
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.quality import least_face
 from svp.datasets.report import PrepareReport, write_speech
-from svp.datasets.sheet import write_sheets
+from svp.datasets.sheet import sheet_path, write_sheets
 from svp.datasets.source_job import Layout, SourceJob, options_key, prepare_source, source_died
 from svp.datasets.sources import ClipSource, base_id, folder_sources
 from svp.datasets.splits import PAPER_TEST, assign_splits, paper_splits
@@ -227,11 +227,12 @@ def _jobs(
         base = base_id(row.clip_id)
         if base in ids:
             present[base].append(row)
-        elif row.source in names:  # its file gives clips with other names now
+            continue
+        stale = row.status == "ok" and (row.recipe.split("-")[0], row.audio_encoder) != (key, writer.audio_encoder)
+        if stale or row.source in names:  # in the second case its file gives clips with other names now
             writer.remove(row.clip_id)
-        elif row.status == "ok" and (row.recipe.split("-")[0], row.audio_encoder) != (key, writer.audio_encoder):
-            writer.remove(row.clip_id)
-            dropped += 1
+            sheet_path(writer.root, row.identity).unlink(missing_ok=True)
+            dropped += row.source not in names
     splits = _splits(layout, sources, {row.identity: row.split for row in done.values()}, choices)
     jobs = [
         SourceJob(source, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options)

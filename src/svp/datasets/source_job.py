@@ -98,7 +98,11 @@ def prepare_source(job: SourceJob) -> SourceDone:
     if source.problem or not source.path.is_file():
         reason = source.problem or "no such file; correct its name in clips.csv"
         return SourceDone(_settle(job, [job.row("").rejected(reason)]), False, job.size)
-    base = job.row(_digest(source))
+    try:
+        base = job.row(_digest(source))
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror}); change its permissions or copy it again"
+        return SourceDone(_settle(job, [job.row("").rejected(reason)]), False, job.size)
     rows = _current(job, base)
     stale_sound = rows is not None and any(
         row.status == "ok" and row.audio_encoder != job.writer.audio_encoder for row in rows
