@@ -62,12 +62,12 @@ def prepare(
     ] = None,
     min_sharpness: Annotated[
         float | None,
-        typer.Option(min=0, show_default="0.01", help="Reject blurred faces; usual clips have 0.03 to 0.7."),
+        typer.Option(min=0, show_default="0.01", help="Reject blurred faces; usual clips have 0.02 to 0.7."),
     ] = None,
     cut_change: Annotated[
         float | None,
         typer.Option(
-            min=0, show_default="12", help="Grey levels by which a picture changes at a cut; no clip goes across one."
+            min=0, show_default="15", help="Grey levels by which a picture changes at a cut; no clip goes across one."
         ),
     ] = None,
     correct_offset: Annotated[bool, typer.Option(help="Estimate the delay of sound and lips and take it out.")] = False,

@@ -48,7 +48,7 @@ def prepare_folder(
     max_others: float = 0.1,
     min_face: float | None = None,
     min_sharpness: float = 0.01,
-    cut_change: float = 12.0,
+    cut_change: float = 15.0,
     correct_offset: bool = False,
     require_sound: bool | None = None,
     val_fraction: float | None = None,

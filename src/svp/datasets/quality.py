@@ -56,7 +56,7 @@ def face_extent(landmarks_L3: np.ndarray) -> tuple[np.ndarray, float]:
 def sharpness(image: np.ndarray, landmarks_L3: np.ndarray) -> float:
     """How much fine detail the face has, at FACE_PIXELS and whatever the light: a pure number.
 
-    It is the variance of the Laplacian over that of the grey values. Clips of eight data sets have 0.03 to 0.7; a
+    It is the variance of the Laplacian over that of the grey values. Clips of eight data sets have 0.02 to 0.7; a
     Gaussian blur of 1, 2 and 4 pixels there leaves 0.015 to 0.1, 0.004 to 0.025 and 0.001 to 0.007.
 
     Args:

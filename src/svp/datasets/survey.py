@@ -23,8 +23,9 @@ THUMBNAIL = (32, 18)  # pixels of the pictures whose change tells a cut
 # A cut changes the picture this many times as much as the frames beside it do. Jump cuts measured 2.6 and more, the
 # fastest turns of a head 2.5 and less.
 ALONE = 2.5
-LEAP = 0.5  # of its side: a face that moves so far from one frame to the next is another one, or another shot
+LEAP = 0.5  # of its side: a face that moves so far from one frame to the next is in another shot, or lost and found
 RESIZED = 1.5  # so is one that becomes so much larger or smaller
+WITH_LEAP = 3.0  # a picture whose face leaps need change by a third only: two shots of one studio
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Surveyor:
             changes.append(self._change(region))
             leaps.append(self._leap(found))
         track = np.stack(tracks) if tracks else np.zeros((0, N_LANDMARKS, 3), np.float32)
-        cuts = [int(k) for k in np.flatnonzero(cuts_of(np.array(changes), self.cut_change) | np.array(leaps, bool))]
+        bars = np.where(np.array(leaps, bool), self.cut_change / WITH_LEAP, self.cut_change)
+        cuts = np.flatnonzero(cuts_of(np.array(changes), bars)).tolist()
         self._shots += bool(cuts and cuts[0] == 0)
         first = self._shots - 1
         cuts = [cut for cut in cuts if cut]
@@ -143,7 +145,7 @@ class Surveyor:
         self._finder.close()
 
 
-def cuts_of(change_N: np.ndarray, cut_change: float) -> np.ndarray:
-    """Where the picture changes by more than `cut_change` and far more than just before and after, (N,) bool."""
+def cuts_of(change_N: np.ndarray, bar_N: np.ndarray) -> np.ndarray:
+    """Where the picture changes by more than a bar and far more than just before and after, (N,) bool."""
     beside_N = np.maximum(np.pad(change_N, (1, 0))[:-1], np.pad(change_N, (0, 1))[1:])
-    return (change_N > cut_change) & (change_N > ALONE * beside_N)
+    return (change_N > bar_N) & (change_N > ALONE * beside_N)
