@@ -6,7 +6,20 @@ import sys
 
 import torch
 
-from benchmarks import conditions, evaluation, faces, fast, jobs, limits, memory, puppets, reader, seams, speech
+from benchmarks import (
+    conditions,
+    evaluation,
+    faces,
+    fast,
+    jobs,
+    limits,
+    memory,
+    prepare,
+    puppets,
+    reader,
+    seams,
+    speech,
+)
 
 ALL = {
     "conditions": conditions.run,
@@ -16,6 +29,7 @@ ALL = {
     "jobs": jobs.run,
     "limits": limits.run,
     "memory": memory.run,
+    "prepare": prepare.run,
     "puppets": puppets.run,
     "reader": reader.run,
     "seams": seams.run,

@@ -31,13 +31,17 @@ CORES = os.cpu_count() or 1
 
 
 def run_jobs(
-    jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, died: Callable[[Job], Result]
+    jobs: Sequence[Job],
+    work: Callable[[Job], Result],
+    workers: int,
+    died: Callable[[Job], Result],
+    ray: str | None = None,
 ) -> Iterator[Result]:
-    """Results as they come, in any order; see `Workers.run`. One worker works in this very process."""
-    if workers == 1:
+    """Results as they come, in any order; see `Workers`. One worker without a cluster works in this very process."""
+    if workers == 1 and ray is None:
         yield from map(work, jobs)
         return
-    with Workers(workers) as pool:
+    with Workers(workers, ray=ray) as pool:
         yield from pool.run(jobs, work, died)
 
 

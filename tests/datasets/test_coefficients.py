@@ -161,8 +161,9 @@ def test_only_what_changed_is_made_again(tmp_path: Path, monkeypatch: pytest.Mon
     write_wav(source / "a.wav", tone(2.0))  # a sound that was found later belongs to its track
     report = prepare_coefficients(source, root, **OPTIONS)
     assert report.kept == 1 and [row.has_sound for row in report.accepted] == [True, False]
-    with pytest.raises(InputError, match=r"fps=25\.0, not fps=30\.0"):
-        prepare_coefficients(source, root, fps=30, **OPTIONS)
+    other = prepare_coefficients(source, root, fps=30, **OPTIONS)
+    assert other.kept == 0 and other.changed == ("fps 25.0 -> 30.0",)
+    assert [row.fps_in for row in other.accepted] == [30.0, 30.0]
     with pytest.raises(InputError, match="is already a prepared dataset"):
         prepare_coefficients(source, root, resume=False, **OPTIONS)
 

@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from svp.datasets import prepare
+from svp.datasets import prepare, source_job
 from svp.datasets.audio_offset import estimate_audio_offset
 from svp.datasets.extract import ExtractOptions, extract_clips
 from svp.datasets.prepare import PrepareReport, prepare_folder
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
-from svp.datasets.sources import assign_splits, folder_sources
+from svp.datasets.sources import folder_sources
+from svp.datasets.splits import assign_splits
 from svp.errors import InputError
 from svp.face.landmarks import LandmarkDetector, track_landmarks
 from svp.face.mouth import lip_gap
@@ -25,7 +26,7 @@ from svp.speech.alpha import load_audio_encoder
 
 SIZE = 96
 TALKING = "data/clips/lrs3_spectre/OzA6jRYjVQs_00004.mp4"  # 27 frames
-SILENT = "data/clips/styletalk_silent/furious_talk2_clip1.mp4"  # 2 s at 30 fps
+SILENT = "data/clips/styletalk_silent/furious_talk2_clip2.mp4"  # 2 s at 30 fps
 OPTIONS: dict[str, Any] = {"size": SIZE, "audio_encoder": "log-mel", "progress": False}
 
 
@@ -159,8 +160,8 @@ def test_a_killed_run_continues_to_the_same_dataset(
     same_files(root, prepared[0])
     with pytest.raises(InputError, match="is already a prepared dataset"):
         prepare_folder(folder, root, resume=False, **OPTIONS)
-    with pytest.raises(InputError, match=r"max_seconds=10\.0, not max_seconds=4"):
-        prepare_folder(folder, root, max_seconds=4, **OPTIONS)
+    with pytest.raises(InputError, match="seed=0, not seed=1"):
+        prepare_folder(folder, root, seed=1, **OPTIONS)
 
 
 def test_parts_labels_and_a_moved_sound(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,15 +211,23 @@ def test_a_job_survives_the_way_to_a_worker(tmp_path: Path) -> None:
         max_seconds=10,
         min_seconds=0.4,
         max_missing=0.1,
+        max_others=0.1,
+        min_face=0,
+        min_sharpness=0,
+        cut_change=12,
         correct_offset=False,
         require_sound=False,
     )
     writer = DatasetWriter(tmp_path / "set", {}, "arkit-52", "log-mel", SIZE)
-    layout = prepare._Layout("folder", folder_sources, extract_clips, "arkit-52", SIZE)
-    job = pickle.loads(pickle.dumps(prepare._Job(source, layout, "val", (), writer, options)))
-    rows, unchanged = prepare._prepare_source(job)
-    assert not unchanged and [(row.clip_id, row.split, row.status) for row in rows] == [("text", "val", "rejected")]
-    assert prepare._died(job)[0] == [rows[0].rejected("internal error: the process that reads it dies")]
+    layout = source_job.Layout("folder", folder_sources, extract_clips, "arkit-52", SIZE)
+    job = pickle.loads(pickle.dumps(source_job.SourceJob(source, layout, "val", (), writer, options)))
+    rows, kept, size = source_job.prepare_source(job)
+    assert (
+        not kept
+        and size == 11
+        and [(row.clip_id, row.split, row.status) for row in rows] == [("text", "val", "rejected")]
+    )
+    assert source_job.source_died(job).rows == [rows[0].rejected("internal error: the process that reads it dies")]
 
 
 def test_offset_of_a_shifted_real_clip(shared: Path) -> None:

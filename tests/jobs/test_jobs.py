@@ -4,10 +4,8 @@ import inspect
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
 from tiny_pipeline import tiny_pipeline, tone
 
+from ray_head import wait_until
 from svp.cli.generate import generate
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
@@ -139,13 +138,6 @@ def start(folder: Path, jobs: Path, *options: object) -> subprocess.Popen:
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_until(condition, seconds: float = 100) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path):
     jobs = write(inputs, [line(audio="long.wav", seed=n, steps=6) for n in range(3)], "long.jsonl")
     running = start(tmp_path, jobs, "--workers", 2)
@@ -168,32 +160,9 @@ def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tm
     assert sorted(path.name for path in tmp_path.glob("[0-9]*")) == ["000001.mp4", "000002.mp4", "000003.mp4"]
 
 
-@pytest.fixture
-def ray_head():
-    pytest.importorskip("ray")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-    command += ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000"]
-    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield head, f"127.0.0.1:{port}"
-    children = psutil.Process(head.pid).children(recursive=True)
-    head.terminate()
-    try:
-        head.wait(30)
-    except subprocess.TimeoutExpired:
-        head.kill()
-    for child in children:
-        if child.is_running():
-            child.kill()
-
-
 def test_a_ray_cluster_that_loses_a_worker(inputs, tmp_path, ray_head):
     head, address = ray_head
     jobs = write(inputs, [*(line(audio="long.wav", seed=n, steps=4) for n in range(3)), line(nosuch=1)], "ray.jsonl")
-    wait_until(lambda: any("raylet" in child.name() for child in psutil.Process(head.pid).children(recursive=True)))
-    time.sleep(3)
     running = start(tmp_path, jobs, "--ray", address)
     wait_until(lambda: running.poll() is not None or any(tmp_path.glob("*.partial/000000.safetensors")), 150)
     titles = {p.pid: " ".join(p.cmdline()) for p in psutil.Process(head.pid).children(recursive=True)}

@@ -10,9 +10,10 @@ from typing import NoReturn
 
 import typer
 
-from svp.cli.datasets import motions, prepare, puppet, sheet
+from svp.cli.datasets import motions, puppet, sheet
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
+from svp.cli.prepare import prepare
 from svp.cli.reproduce import reproduce
 from svp.cli.style import style_app
 from svp.cli.train import train

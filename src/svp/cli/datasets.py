@@ -1,71 +1,13 @@
-"""The commands that make and show data: `svp prepare`, `puppet`, `sheet`, `motions`."""
+"""The commands that make and show data beside `svp prepare`: `puppet`, `sheet`, `motions`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
 from svp.cli.paths import CORES, need_output
-from svp.errors import InputError
-
-Layout = Literal["folder", "coefficients"]
-
-
-def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder of clips; an optional clips.csv names identity and emotion.")],
-    dataset: Annotated[Path, typer.Argument(help="Folder of the prepared dataset.")],
-    layout: Annotated[
-        Layout, typer.Option(help="What SOURCE holds: videos, or .mat files of 3DMM coefficients for stage prior.")
-    ] = "folder",
-    size: Annotated[
-        int | None,
-        typer.Option(min=32, show_default="128", help="Side of the crops in pixels: 128 for mini, 512 for base."),
-    ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(min=1, show_default="25", help="Frame rate of the coefficients, which .mat files do not say."),
-    ] = None,
-    audio_features: Annotated[
-        str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
-    ] = "whisper-tiny.en/normed",
-    max_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Longer clips are cut into parts of at most this.")
-    ] = 10.0,
-    correct_offset: Annotated[bool, typer.Option(help="Estimate the delay of sound and lips and take it out.")] = False,
-    require_sound: Annotated[bool, typer.Option(help="Reject clips without sound instead of keeping them.")] = False,
-    val: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for validation.")] = 0.1,
-    test: Annotated[float, typer.Option(min=0, max=1, help="Share of identities for testing.")] = 0.1,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
-    resume: Annotated[bool, typer.Option(help="Go on with a dataset that was begun.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
-) -> None:
-    """Prepare clips for training and evaluation: crops, landmarks, expressions, sound features.
-
-    Example: svp prepare my_clips data/mine --size 128
-    """
-    videos_only = {"--size": size is not None, "--correct-offset": correct_offset}
-    for flag, given in videos_only.items() if layout == "coefficients" else [("--fps", fps is not None)]:
-        if given:
-            raise InputError(f"{flag}: layout {layout} does not use it; leave it out")
-    from svp.datasets.prepare import prepare_coefficients, prepare_folder
-
-    common: dict[str, Any] = {
-        "audio_encoder": audio_features,
-        "workers": workers,
-        "resume": resume,
-        "max_seconds": max_seconds,
-        "require_sound": require_sound,
-        "val_fraction": val,
-        "test_fraction": test,
-        "seed": seed,
-    }
-    if layout == "coefficients":
-        report = prepare_coefficients(source, dataset, fps=fps or 25.0, **common)
-    else:
-        report = prepare_folder(source, dataset, size=size or 128, correct_offset=correct_offset, **common)
-    typer.echo(str(report))
 
 
 def puppet(

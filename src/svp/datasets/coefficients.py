@@ -14,16 +14,14 @@ import numpy as np
 from pydantic import Field
 
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.extract import alpha_of, part_row, parts_of, reason_of, require_length, sound_of
+from svp.datasets.extract import alpha_of, audio_of, part_row, parts_of, sound_of
 from svp.datasets.manifest import NEUTRAL, ClipRow
 from svp.datasets.options import Options
 from svp.datasets.prepared import DatasetWriter
+from svp.datasets.quality import length_verdict, sound_verdict
 from svp.datasets.sources import ClipSource, folder_sources
-from svp.errors import InputError
 from svp.face.deep3d import read_expression
-from svp.media.audio import read_audio_or_none
 from svp.media.video import FPS
-from svp.speech.alpha import is_silent
 
 SUFFIXES = frozenset([".mat"])
 SOUND_SUFFIXES = (".wav", ".m4a", ".mp4")  # the first that is there
@@ -41,13 +39,18 @@ class CoefficientOptions(Options):
         audio_encoder, max_seconds, min_seconds, require_sound: as in extract.ExtractOptions.
     """
 
-    correct_offset: ClassVar[bool] = False  # there are no lips to measure it by
+    files: ClassVar[tuple[str, ...]] = ("fps", "max_seconds")  # what the files follow from
 
     fps: float = Field(ge=1, le=1000)
     audio_encoder: str
     max_seconds: float = Field(gt=0)
     min_seconds: float = Field(gt=0)
     require_sound: bool
+
+    def verdict(self, row: ClipRow) -> str:
+        """Why a clip is rejected, or nothing."""
+        zero = "its expression is zero throughout; measure the clip again" if row.missing == 1 else ""
+        return length_verdict(row, self.min_seconds) or sound_verdict(row, self.require_sound) or zero
 
 
 def coefficient_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
@@ -68,11 +71,7 @@ def extract_coefficients(
 ) -> list[ClipRow]:
     """Write the files of the clips of one track; arguments, result and errors as in `extract.extract_clips`."""
     expression_NE = at_frame_times(read_expression(source.path), options.fps)
-    audio = None if source.sound is None else read_audio_or_none(source.sound)
-    if is_silent(audio):
-        audio = None
-        if options.require_sound:
-            raise InputError(f"{source.path}: has no sound; put one of the same name beside it, or do not require it")
+    audio = audio_of(source, None)
     offset = source.audio_offset or 0.0
     base = base.model_copy(update={"fps_in": options.fps, "audio_offset": offset if audio is not None else 0.0})
     spans = parts_of(len(expression_NE), options.max_seconds)
@@ -80,10 +79,7 @@ def extract_coefficients(
     try:
         for number, (start, stop) in enumerate(spans):
             row = part_row(base, None if len(spans) == 1 else number, start, stop)
-            try:
-                row = _write_part(source.path, row, expression_NE[start:stop], audio, writer, options)
-            except InputError as error:
-                row = row.rejected(reason_of(error, source.path))
+            row = _write_part(row, expression_NE[start:stop], sound_of(audio, row), writer, options)
             rows.append(row)
     except BaseException:
         for row in rows:
@@ -103,19 +99,20 @@ def at_frame_times(values_NE: np.ndarray, fps: float) -> np.ndarray:
 
 
 def _write_part(
-    path: Path,
     row: ClipRow,
     expression_NE: np.ndarray,
     audio: np.ndarray | None,
     writer: DatasetWriter,
     options: CoefficientOptions,
 ) -> ClipRow:
-    require_length(row, path, options.min_seconds)
-    if not expression_NE.any():
-        raise InputError(f"{path}: its expression is zero throughout; measure the clip again")
-    sound = sound_of(audio, row)
-    features = {"expression": expression_NE, "audio": alpha_of(sound, row.frames, options.audio_encoder)}
-    return writer.write_files(row, None, sound, features)
+    """The row of a part, with its files if it is accepted."""
+    missing = float(not expression_NE.any())
+    scores = {"missing": missing, "has_sound": audio is not None, "audio_encoder": writer.audio_encoder}
+    row = row.model_copy(update=scores)
+    if reason := options.verdict(row):
+        return row.rejected(reason)
+    features = {"expression": expression_NE, "audio": alpha_of(audio, row.frames, options.audio_encoder)}
+    return writer.write_files(row, None, audio, features)
 
 
 def _mead_labels(stem: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from svp.datasets.emotions import EMOTIONS
 from svp.datasets.manifest import MAX_ID, NEUTRAL, SOUND_SIGN, UNKNOWN, ClipRow, Split
 from svp.datasets.options import Options
 from svp.datasets.sounds import Sound, split_motions, split_sounds
-from svp.datasets.sources import assign_splits, safe_ids
+from svp.datasets.sources import safe_ids
+from svp.datasets.splits import assign_splits
 from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS

@@ -1,16 +1,18 @@
-"""One source video becomes clips of a prepared dataset: face track, parts, crop, features.
+"""One source video becomes clips of a prepared dataset: face track, shots and their parts, crop, features.
 
-The source is decoded twice side by side, once for the landmarks and once for the pictures, because the crop of a clip
-follows from all of its landmarks: so no picture is held, and memory does not grow with the length of the source.
+The source is decoded twice side by side, once for what is seen in it and once for the pictures, because the crop of a
+clip follows from all of its landmarks: so no picture is held (ten seconds of 1080p are 1.6 GB), and memory does not
+grow with the length of the source.
 
 Shapes: N frames of a part of the source.
 """
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -19,19 +21,23 @@ from svp.datasets.audio_offset import estimate_audio_offset
 from svp.datasets.manifest import ClipRow
 from svp.datasets.options import Options
 from svp.datasets.prepared import DatasetWriter
+from svp.datasets.quality import face_verdict, length_verdict, sound_verdict
 from svp.datasets.sources import ClipSource
+from svp.datasets.survey import Survey, Surveyor
 from svp.errors import InputError
 from svp.face.crop import clip_crops
 from svp.face.fit import fit_clip
 from svp.face.head_kps import head_kps
-from svp.face.landmarks import LandmarkDetector, require_track, track_landmarks
+from svp.face.landmarks import require_track
 from svp.face.model import FaceModel
 from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio_or_none
-from svp.media.video import FPS, probe, read_frames
+from svp.media.video import FPS, VideoInfo, probe, read_frames
 from svp.speech.alpha import ALPHA_SIZE, AudioEncoder, is_silent, load_audio_encoder
 
 SECTION_FRAMES = 15_000  # ten minutes: what is tracked before it is cut, 90 MB of landmarks
+LEAST_BOX = 32  # pixels: less is no region to look for a face in
+MAX_OFFSET = 5.0  # seconds that sound may be moved by
 
 
 class ExtractOptions(Options):
@@ -40,20 +46,37 @@ class ExtractOptions(Options):
     Attributes:
         size: side of the square clips in pixels.
         audio_encoder: what `svp.speech.alpha.load_audio_encoder` takes.
-        max_seconds: a longer source is cut into equal parts no longer than this.
+        max_seconds: a longer shot is cut into equal parts no longer than this.
         min_seconds: a shorter clip is rejected.
         max_missing: share of frames without a face up to which the gaps are interpolated; beyond, the clip is rejected.
+        max_others: share of frames with another large face beyond which a clip is rejected.
+        min_face: larger side in pixels of the smallest face that is taken.
+        min_sharpness: least `quality.sharpness` of a face that is taken.
+        cut_change: mean change of the picture, in grey levels of 255, from which on it may be a cut between shots.
         correct_offset: measure by how much the sound is early or late and move it, where `clips.csv` does not say.
         require_sound: reject clips without sound; otherwise their `audio` feature is zero.
     """
+
+    files: ClassVar[tuple[str, ...]] = ("size", "max_seconds", "cut_change", "correct_offset")  # what files follow from
 
     size: int = Field(ge=16, le=4096)
     audio_encoder: str
     max_seconds: float = Field(gt=0)
     min_seconds: float = Field(gt=0)
     max_missing: float = Field(ge=0, lt=1)
+    max_others: float = Field(ge=0, le=1)
+    min_face: float = Field(ge=0)
+    min_sharpness: float = Field(ge=0)
+    cut_change: float = Field(gt=0, le=255)
     correct_offset: bool
     require_sound: bool
+
+    def verdict(self, row: ClipRow) -> str:
+        """Why a measured clip is rejected, or nothing."""
+        bars = self.model_dump(include={"max_missing", "max_others", "min_face", "min_sharpness"})
+        return (
+            length_verdict(row, self.min_seconds) or sound_verdict(row, self.require_sound) or face_verdict(row, **bars)
+        )
 
 
 def extract_clips(source: ClipSource, base: ClipRow, writer: DatasetWriter, options: ExtractOptions) -> list[ClipRow]:
@@ -63,46 +86,67 @@ def extract_clips(source: ClipSource, base: ClipRow, writer: DatasetWriter, opti
         base: the row with what is known of the source; one per part is derived from it.
 
     Returns:
-        A row per part, accepted or rejected.
+        A row per part of a shot, accepted or rejected.
 
     Raises:
         InputError: the source cannot be used at all.
     """
     info = probe(source.path)
-    audio = read_audio_or_none(source.path) if info.has_audio else None
-    if is_silent(audio):
-        audio = None
-        if options.require_sound:
-            raise InputError(f"{source.path}: has no sound; give a clip with sound, or do not require it")
+    box = _box_of(source, info)
+    audio = audio_of(source, source.path if info.has_audio else None)
     offset = source.audio_offset or 0.0
     measure = options.correct_offset and source.audio_offset is None and audio is not None
 
-    base = base.model_copy(update={"fps_in": info.fps})
+    base = base.model_copy(update={"fps_in": info.fps, "start": source.start})
     rows: list[ClipRow] = []
-    pictures = read_frames(source.path)
+    pictures = read_frames(source.path, start=source.start, seconds=source.seconds)
     try:
-        for first, track in _sections(source.path, max(SECTION_FRAMES, round(options.max_seconds * FPS))):
+        for first, survey in _sections(source, box, options):
             if measure and first == 0 and audio is not None:
-                estimate = estimate_audio_offset(lip_gap(track), audio, FPS)
+                heard = audio[round(source.start * SAMPLE_RATE) :]
+                estimate = estimate_audio_offset(lip_gap(survey.track), heard, FPS)
                 offset = estimate.seconds if estimate.certain else 0.0
             base = base.model_copy(update={"audio_offset": offset if audio is not None else 0.0})
-            spans = parts_of(len(track), options.max_seconds)
+            shots = itertools.pairwise([0, *survey.cuts, len(survey)])
+            spans = [(a + x, a + y) for a, b in shots for x, y in parts_of(b - a, options.max_seconds)]
             whole = len(spans) == 1 and first == 0
             for start, stop in spans:
                 row = part_row(base, None if whole else len(rows), first + start, first + stop)
-                sound = sound_of(audio, row)
+                row = survey.scored(row, start, stop)
                 shown = itertools.islice(pictures, stop - start)
-                try:
-                    row = _write_part(source.path, row, track[start:stop], shown, sound, writer, options)
-                except InputError as error:
-                    row = row.rejected(reason_of(error, source.path))
-                rows.append(row)
+                track = survey.track[start:stop]
+                rows.append(_write_part(source.path, row, track, shown, sound_of(audio, row), writer, options))
                 _skip(shown)
     except BaseException:
         for row in rows:
             writer.remove(row.clip_id)
         raise
     return [row.model_copy(update={"parts": len(rows)}) for row in rows]
+
+
+def audio_of(source: ClipSource, own: Path | None) -> np.ndarray | None:
+    """Sound of a source from its file's beginning on, None if there is none or only silence.
+
+    Args:
+        own: the file that holds it where no other does; None if that has no sound.
+    """
+    path = source.sound or own
+    if path is None:
+        return None
+    stop = None if source.seconds is None else source.start + source.seconds + MAX_OFFSET
+    audio = read_audio_or_none(path, stop=stop)
+    return None if is_silent(audio) else audio
+
+
+def refresh_alpha(source: ClipSource, rows: Sequence[ClipRow], writer: DatasetWriter, encoder: str) -> list[ClipRow]:
+    """Replace the `audio` feature of accepted clips of a source by another encoder's; the rest of their files stays."""
+    own = source.path if rows[0].has_video and any(row.has_sound for row in rows) else None
+    audio = audio_of(source, own)
+    name = shared_audio_encoder(encoder).id
+    for row in rows:
+        if row.status == "ok" and row.audio_encoder != name:
+            writer.replace_feature(row, "audio", alpha_of(sound_of(audio, row), row.frames, encoder))
+    return [row.model_copy(update={"audio_encoder": name if row.status == "ok" else ""}) for row in rows]
 
 
 def reason_of(error: InputError, path: Path) -> str:
@@ -119,31 +163,59 @@ def _write_part(
     writer: DatasetWriter,
     options: ExtractOptions,
 ) -> ClipRow:
-    require_length(row, path, options.min_seconds)
-    track = require_track(track, path, min_share=1 - options.max_missing)
-    pictures = iter(pictures)
-    head = next(pictures)
-    crops = clip_crops(track, options.size, FPS, head.shape[:2])
-    landmarks = np.stack([crop.points(points) for crop, points in zip(crops, track, strict=True)])
-    features: Mapping[str, np.ndarray] = {
-        "expression": fit_clip(landmarks, FaceModel.load()).expression,
-        "audio": alpha_of(audio, row.frames, options.audio_encoder),
-        "landmarks": landmarks,
-        "head_kps": head_kps(landmarks),
-    }
-    cropped = (crop.apply(picture) for crop, picture in zip(crops, itertools.chain([head], pictures), strict=True))
-    return writer.write_files(row, cropped, audio, features)
+    """The row of a part, with its files if it is accepted."""
+    row = row.model_copy(update={"has_sound": audio is not None, "audio_encoder": writer.audio_encoder})
+    if reason := options.verdict(row):
+        return row.rejected(reason)
+    try:
+        track = require_track(track, path, min_share=0)  # how many may be missing is in the verdict
+        pictures = iter(pictures)
+        head = next(pictures)
+        crops = clip_crops(track, options.size, FPS, head.shape[:2])
+        landmarks = np.stack([crop.points(points) for crop, points in zip(crops, track, strict=True)])
+        features: Mapping[str, np.ndarray] = {
+            "expression": fit_clip(landmarks, FaceModel.load()).expression,
+            "audio": alpha_of(audio, row.frames, options.audio_encoder),
+            "landmarks": landmarks,
+            "head_kps": head_kps(landmarks),
+        }
+        cropped = (crop.apply(picture) for crop, picture in zip(crops, itertools.chain([head], pictures), strict=True))
+        return writer.write_files(row, cropped, audio, features)
+    except InputError as error:
+        return row.rejected(reason_of(error, path))
 
 
-def _sections(path: Path, length: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(first frame, landmarks (N,478,3) with NaN where no face was found) of successive stretches of a video."""
-    frames = read_frames(path)
-    with LandmarkDetector() as detector:
+def _sections(
+    source: ClipSource, box: tuple[int, int, int, int] | None, options: ExtractOptions
+) -> Iterator[tuple[int, Survey]]:
+    """(first frame, what is seen) of successive stretches of a source."""
+    frames = read_frames(source.path, start=source.start, seconds=source.seconds)
+    length = max(SECTION_FRAMES, round(options.max_seconds * FPS))
+    with Surveyor(options.cut_change, box) as surveyor:
         for first in itertools.count(0, length):
-            track = track_landmarks(itertools.islice(frames, length), detector)
-            if not len(track):
+            survey = surveyor.survey(itertools.islice(frames, length))
+            if not len(survey):
                 return
-            yield first, track
+            yield first, survey
+
+
+def _box_of(source: ClipSource, info: VideoInfo) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of the box of a source in pixels of its video; None without one.
+
+    Raises:
+        InputError: it lies outside.
+    """
+    if source.box is None:
+        return None
+    scale = info.height / (source.box_height or info.height)
+    x, y, width, height = (round(value * scale) for value in source.box)
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, info.width), min(y + height, info.height)
+    if min(right - left, bottom - top) < LEAST_BOX:
+        raise InputError(
+            f"{source.path}: its crop box {source.box} lies outside the {info.width} x {info.height} picture; "
+            "get the video in the size that the lists name"
+        )
+    return left, top, right, bottom
 
 
 def parts_of(frames: int, max_seconds: float) -> list[tuple[int, int]]:
@@ -160,20 +232,9 @@ def part_row(base: ClipRow, number: int | None, start: int, stop: int) -> ClipRo
             "clip_id": base.clip_id if number is None else f"{base.clip_id}-p{number:03d}",
             "frames": stop - start,
             "seconds": (stop - start) / FPS,
-            "start": start / FPS,
+            "start": base.start + start / FPS,
         }
     )
-
-
-def require_length(row: ClipRow, path: Path, min_seconds: float) -> None:
-    """Whether a clip is long enough.
-
-    Raises:
-        InputError: if not.
-    """
-    if row.seconds < min_seconds:
-        noun = "frame" if row.frames == 1 else "frames"
-        raise InputError(f"{path}: has only {row.frames} {noun}; clips of at least {min_seconds} s are taken")
 
 
 def sound_of(audio: np.ndarray | None, row: ClipRow) -> np.ndarray | None:

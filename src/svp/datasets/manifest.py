@@ -40,9 +40,18 @@ SCHEMA = pa.schema(
         pa.field("audio_offset", pa.float64(), nullable=False),
         pa.field("voice", pa.string(), nullable=False),
         pa.field("has_video", pa.bool_(), nullable=False),
+        pa.field("shot", pa.int32(), nullable=False),
+        pa.field("missing", pa.float64(), nullable=False),
+        pa.field("others", pa.float64(), nullable=False),
+        pa.field("face_size", pa.float64(), nullable=False),
+        pa.field("sharpness", pa.float64(), nullable=False),
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("audio_encoder", pa.string(), nullable=False),
     ]
 )
-ADDED = frozenset(["voice", "has_video"])  # columns that manifests written before them lack
+ADDED = frozenset(  # columns that manifests written before them lack
+    ["voice", "has_video", "shot", "missing", "others", "face_size", "sharpness", "recipe", "audio_encoder"]
+)
 
 
 class ClipRow(BaseModel):
@@ -67,6 +76,13 @@ class ClipRow(BaseModel):
         audio_offset: seconds by which the sound was moved later (negative: earlier) to meet the mouth.
         voice: who is heard, where that is known apart from who is seen; else empty.
         has_video: False when the source is a track of coefficients: the clip has no pictures and no landmarks.
+        shot: which shot of the source the clip is of, from 0; no clip goes across a cut.
+        missing: share of its frames in which no face was found; they are interpolated.
+        others: share of its frames in which another large face is seen.
+        face_size: larger side of the face in pixels of the source, median over the frames; 0 when not measured.
+        sharpness: of the face at one size (see quality.sharpness), median over the frames; 0 when not measured.
+        recipe: hash of the options that the clip's files follow from; a clip with another one is made anew.
+        audio_encoder: what the `audio` feature of an accepted clip was made with; empty in datasets of puppets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -89,6 +105,13 @@ class ClipRow(BaseModel):
     audio_offset: float = 0.0
     voice: str = ""
     has_video: bool = True
+    shot: int = Field(default=0, ge=0)
+    missing: float = Field(default=0.0, ge=0.0, le=1.0)
+    others: float = Field(default=0.0, ge=0.0, le=1.0)
+    face_size: float = Field(default=0.0, ge=0.0)
+    sharpness: float = Field(default=0.0, ge=0.0)
+    recipe: str = ""
+    audio_encoder: str = ""
 
     @model_validator(mode="after")
     def _status_and_reason_agree(self) -> "ClipRow":
@@ -103,7 +126,8 @@ class ClipRow(BaseModel):
 
     def rejected(self, reason: str) -> "ClipRow":
         """This row with status `rejected` and its reason on one line."""
-        return self.model_copy(update={"status": "rejected", "reason": " ".join(reason.split()) or "unknown"})
+        update = {"status": "rejected", "reason": " ".join(reason.split()) or "unknown", "audio_encoder": ""}
+        return self.model_copy(update=update)
 
 
 def write_manifest(path: Path, rows: Sequence[ClipRow]) -> None:

@@ -1,91 +1,34 @@
 """`svp prepare`: a folder of clips becomes a prepared dataset; what cannot be used is set aside with its reason."""
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from svp.bar import bytes_bar
 from svp.datasets.coefficients import CoefficientOptions, coefficient_sources, extract_coefficients
-from svp.datasets.extract import ExtractOptions, extract_clips, reason_of, shared_audio_encoder
+from svp.datasets.description import DATASET_NAME
+from svp.datasets.extract import ExtractOptions, extract_clips, shared_audio_encoder
+from svp.datasets.hdtf import hdtf_sources
 from svp.datasets.manifest import ClipRow, Split
-from svp.datasets.prepared import DATASET_NAME, DatasetWriter
-from svp.datasets.sources import ClipSource, assign_splits, folder_sources
+from svp.datasets.mead import FRONT, mead_sources
+from svp.datasets.prepared import DatasetWriter, PreparedDataset
+from svp.datasets.quality import least_face
+from svp.datasets.report import PrepareReport, write_speech
+from svp.datasets.sheet import sheet_path, write_sheets
+from svp.datasets.source_job import Layout, SourceJob, options_key, prepare_source, source_died
+from svp.datasets.sources import ClipSource, base_id, folder_sources
+from svp.datasets.splits import PAPER_TEST, assign_splits, paper_splits
 from svp.errors import InputError
 from svp.face.deep3d import ENCODER_ID
 from svp.face.model import FaceModel
-from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS
 from svp.workers import run_jobs
 
-INTERNAL = "internal error: "  # such a clip is tried again by the next run
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """What a run left in the dataset.
-
-    Attributes:
-        accepted: rows of the clips that can be used.
-        rejected: rows of those that cannot.
-        kept: number of source files that an earlier run had done.
-    """
-
-    accepted: tuple[ClipRow, ...]
-    rejected: tuple[ClipRow, ...]
-    kept: int
-
-    def __str__(self) -> str:
-        frames = sum(row.frames for row in self.accepted)
-        identities = len({row.identity for row in self.accepted})
-        lines = [
-            f"{len(self.accepted)} clips of {identities} identities accepted, {frames} frames, {frames / FPS:.0f} s"
-        ]
-        if self.kept:
-            lines.append(f"{self.kept} source files were done before")
-        if self.rejected:
-            lines.append(f"{len(self.rejected)} rejected:")
-        reasons: defaultdict[str, list[str]] = defaultdict(list)
-        for row in self.rejected:
-            reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row.source)
-        for reason, names in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
-            lines.append(f"  {len(names):5d}  {reason} (such as {min(names)})")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """A kind of source.
-
-    Attributes:
-        name: as on the command line.
-        find: the sources of a folder, without those in a second folder.
-        extract: makes the clips of a source; see `extract.extract_clips`.
-        expression_encoder: what measures their expressions.
-        size: side of their pictures in pixels, 0 if they have none.
-    """
-
-    name: str
-    find: Callable[[Path, Path], list[ClipSource]]
-    extract: Callable[[ClipSource, ClipRow, DatasetWriter, Any], list[ClipRow]]
-    expression_encoder: str
-    size: int
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One source file, everything a worker needs to know about it."""
-
-    source: ClipSource
-    layout: _Layout
-    split: Split
-    present: tuple[ClipRow, ...]  # rows that the dataset has of it
-    writer: DatasetWriter
-    options: ExtractOptions | CoefficientOptions
+VideoLayout = Literal["folder", "mead", "hdtf"]
+Options = ExtractOptions | CoefficientOptions
+OF_DATASET = frozenset(["size", "expression_encoder", "audio_encoder"])  # what may change beside the options
 
 
 def prepare_folder(
@@ -94,48 +37,82 @@ def prepare_folder(
     *,
     size: int,
     audio_encoder: str,
+    layout: VideoLayout = "folder",
+    view: str | None = None,
     workers: int = 1,
+    ray: str | None = None,
     resume: bool = True,
     max_seconds: float = 10.0,
     min_seconds: float = 0.4,
     max_missing: float = 0.1,
+    max_others: float = 0.1,
+    min_face: float | None = None,
+    min_sharpness: float = 0.01,
+    cut_change: float = 15.0,
     correct_offset: bool = False,
-    require_sound: bool = False,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.1,
+    require_sound: bool | None = None,
+    val_fraction: float | None = None,
+    test_fraction: float | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> PrepareReport:
-    """Prepare the clips of a folder (see `sources.folder_sources` for what is taken and how it is labelled).
+    """Prepare the video clips of a folder.
 
     A source that is unreadable, empty, faceless or too short is set aside; the others go on. A run killed at any moment
-    and started again gives the same dataset, and so does any number of workers.
+    and started again gives the same dataset, and so does any number of workers. Of a dataset that exists, a changed
+    option makes anew what follows from it and nothing else: the sound features, the clips, or the verdict alone.
 
     Args:
-        source: folder with video files, optionally with `clips.csv`.
+        source: folder with video files; see `layout`.
         dataset: where the prepared dataset is or will be.
-        size, audio_encoder, max_seconds, min_seconds, max_missing, correct_offset, require_sound: ExtractOptions.
-        workers: processes.
+        size, audio_encoder, max_seconds, min_seconds, max_missing, max_others, min_sharpness, cut_change,
+            correct_offset: ExtractOptions.
+        layout: how the folder is made up and labelled: `sources.folder_sources`, `mead.mead_sources`,
+            `hdtf.hdtf_sources`.
+        view: of MEAD's cameras; front by default.
+        workers: processes; on a cluster 0 takes all processors.
+        ray: address of a Ray cluster to work on; its machines must see the same files under the same paths.
         resume: go on with a dataset that exists; without it, one that exists is an error.
-        val_fraction, test_fraction: shares of the identities; no identity is in two splits.
+        min_face: ExtractOptions; by default a quarter of the face's side in the crop.
+        require_sound: ExtractOptions; by default as data sets of speech want it, and not for a folder.
+        val_fraction, test_fraction: shares of the identities; no identity is in two splits. By default a tenth each of
+            a folder; of MEAD and HDTF none for validation, and as many as in the paper for the test.
         seed: of the draw of identities.
         progress: show a bar on stderr.
 
     Raises:
         InputError: the source, an option or the dataset's folder cannot be used.
     """
+    if layout not in get_args(VideoLayout):
+        raise InputError(f"layout {layout!r}: no such layout of videos; choose from {', '.join(get_args(VideoLayout))}")
+    if view is not None and layout != "mead":
+        raise InputError(f"--view {view}: only MEAD has views; leave it out with layout {layout}")
+    is_folder = layout == "folder"
     options = ExtractOptions.checked(
         size=size,
         audio_encoder=audio_encoder,
         max_seconds=max_seconds,
         min_seconds=min_seconds,
         max_missing=max_missing,
+        max_others=max_others,
+        min_face=least_face(size) if min_face is None else min_face,
+        min_sharpness=min_sharpness,
+        cut_change=cut_change,
         correct_offset=correct_offset,
-        require_sound=require_sound,
+        require_sound=not is_folder if require_sound is None else require_sound,
     )
-    layout = _Layout("folder", folder_sources, extract_clips, FaceModel.load().encoder_id, size)
-    choices = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    return _prepare(layout, Path(source), Path(dataset), options, choices, workers, resume, progress)
+    choices: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    if is_folder:
+        choices = {"val_fraction": 0.1, "test_fraction": 0.1} | {k: v for k, v in choices.items() if v is not None}
+    find: dict[str, Callable[[Path, Path], list[ClipSource]]] = {
+        "folder": folder_sources,
+        "mead": partial(mead_sources, view=view or FRONT),
+        "hdtf": hdtf_sources,
+    }
+    if layout == "mead":
+        choices["view"] = view or FRONT
+    made = Layout(layout, find[layout], extract_clips, FaceModel.load().encoder_id, size)
+    return _prepare(made, Path(source), Path(dataset), options, choices, (workers, ray), resume, progress)
 
 
 def prepare_coefficients(
@@ -145,6 +122,7 @@ def prepare_coefficients(
     audio_encoder: str,
     fps: float = 25.0,
     workers: int = 1,
+    ray: str | None = None,
     resume: bool = True,
     max_seconds: float = 10.0,
     min_seconds: float = 0.4,
@@ -159,7 +137,7 @@ def prepare_coefficients(
     Args:
         source: folder with .mat files (see `coefficients.coefficient_sources` for names, labels and sound).
         fps, audio_encoder, max_seconds, min_seconds, require_sound: CoefficientOptions.
-        dataset, workers, resume, val_fraction, test_fraction, seed, progress: as in `prepare_folder`.
+        dataset, workers, ray, resume, val_fraction, test_fraction, seed, progress: as in `prepare_folder`.
 
     Raises:
         InputError: the source, an option or the dataset's folder cannot be used.
@@ -171,24 +149,25 @@ def prepare_coefficients(
         min_seconds=min_seconds,
         require_sound=require_sound,
     )
-    layout = _Layout("coefficients", coefficient_sources, extract_coefficients, ENCODER_ID, 0)
+    layout = Layout("coefficients", coefficient_sources, extract_coefficients, ENCODER_ID, 0)
     choices = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    return _prepare(layout, Path(source), Path(dataset), options, choices, workers, resume, progress)
+    return _prepare(layout, Path(source), Path(dataset), options, choices, (workers, ray), resume, progress)
 
 
 def _prepare(
-    layout: _Layout,
+    layout: Layout,
     source: Path,
     dataset: Path,
-    options: ExtractOptions | CoefficientOptions,
-    choices: dict[str, Any],
-    workers: int,
+    options: Options,
+    choices: Mapping[str, Any],
+    where: tuple[int, str | None],
     resume: bool,
     progress: bool,
 ) -> PrepareReport:
-    """Prepare a folder; `choices` are the arguments of `assign_splits`."""
-    val_fraction, test_fraction = choices["val_fraction"], choices["test_fraction"]
-    if workers < 1:
+    """Prepare a folder; `choices` say who is in the dataset and in which split, `where` are workers and cluster."""
+    val_fraction, test_fraction = choices["val_fraction"] or 0, choices["test_fraction"] or 0
+    workers, ray = where
+    if workers < (1 if ray is None else 0):
         raise InputError(f"workers {workers}: at least one process is needed; give 1 or more")
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction > 1:
         raise InputError(
@@ -196,127 +175,83 @@ def _prepare(
         )
     if not resume and (dataset / DATASET_NAME).exists():
         raise InputError(f"{dataset}: is already a prepared dataset; resume it or name another folder")
+    if ray is not None:
+        source, dataset = source.absolute(), dataset.absolute()
     sources = layout.find(source, dataset)
+    own = options.model_dump(exclude={"size", "audio_encoder"})
     writer = DatasetWriter(
         dataset,
-        {"layout": layout.name, **options.model_dump(exclude={"size", "audio_encoder"}), **choices},
+        {"layout": layout.name, **own, **choices},
         layout.expression_encoder,
         shared_audio_encoder(options.audio_encoder).id,
         layout.size,
+        variable=OF_DATASET | own.keys(),
     )
-    done = writer.done()
-    kept: dict[str, Split] = {row.identity: row.split for row in done.values()}
-    splits = assign_splits([clip.identity for clip in sources], kept, **choices)
-    jobs = _jobs(layout, sources, splits, writer, options)
+    jobs, dropped = _jobs(layout, sources, choices, writer, options)
     n_kept = 0
-    columns = (
-        TextColumn("preparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("", total=len(jobs))
-        counts: Counter[str] = Counter()
-        for rows, unchanged in run_jobs(jobs, _prepare_source, workers, _died):
-            n_kept += unchanged
-            counts.update(row.status for row in rows)
-            bar.update(task, advance=1, description=f"{counts['ok']} clips, {counts['rejected']} rejected")
-    everything = writer.finish()
+    with bytes_bar("preparing", sum(job.size for job in jobs), shown=progress) as told:
+        for done in run_jobs(jobs, prepare_source, workers, source_died, ray=ray):
+            n_kept += done.kept
+            accepted = [row for row in done.rows if row.status == "ok"]
+            made = 0.0 if done.kept else sum(row.frames for row in accepted) / FPS
+            told(done.size, made, {"clips": len(accepted), "rejected": len(done.rows) - len(accepted)})
+    rows = writer.finish()
+    accepted = [row for row in rows if row.status == "ok"]
+    write_speech(dataset, accepted)
+    if layout.size:
+        write_sheets(PreparedDataset(dataset))
     return PrepareReport(
-        tuple(row for row in everything if row.status == "ok"),
-        tuple(row for row in everything if row.status == "rejected"),
+        tuple(accepted),
+        tuple(row for row in rows if row.status == "rejected"),
         n_kept,
+        dropped,
+        writer.changed,
+        names_splits=layout.name in PAPER_TEST,
     )
 
 
 def _jobs(
-    layout: _Layout,
-    sources: Sequence[ClipSource],
-    splits: dict[str, Split],
-    writer: DatasetWriter,
-    options: ExtractOptions | CoefficientOptions,
-) -> list[_Job]:
-    """One job per source, large files first, so that no worker is left alone with one at the end."""
-    present = defaultdict(list)
-    for row in writer.done().values():
-        present[row.source].append(row)
-    jobs = [_Job(clip, layout, splits[clip.identity], tuple(present[clip.name]), writer, options) for clip in sources]
-    jobs.sort(key=lambda job: (-job.source.path.stat().st_size if job.source.path.is_file() else 0, job.source.name))
-    return jobs
+    layout: Layout, sources: Sequence[ClipSource], choices: Mapping[str, Any], writer: DatasetWriter, options: Options
+) -> tuple[list[SourceJob], int]:
+    """One job per source, large files first, so that no worker is left alone with one at the end.
+
+    Clips of sources that are gone stay, unless their options are no longer those of the dataset: the second result is
+    how many had to leave.
+    """
+    ids, names = {source.clip_id for source in sources}, {source.name for source in sources}
+    done = writer.done()
+    key = options_key(options, layout)
+    present: defaultdict[str, list[ClipRow]] = defaultdict(list)
+    dropped = 0
+    for row in done.values():
+        base = base_id(row.clip_id)
+        if base in ids:
+            present[base].append(row)
+            continue
+        stale = row.status == "ok" and (row.recipe.split("-")[0], row.audio_encoder) != (key, writer.audio_encoder)
+        if stale or row.source in names:  # in the second case its file gives clips with other names now
+            writer.remove(row.clip_id)
+            sheet_path(writer.root, row.identity).unlink(missing_ok=True)
+            dropped += row.source not in names
+    splits = _splits(layout, sources, {row.identity: row.split for row in done.values()}, choices)
+    jobs = [
+        SourceJob(source, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options)
+        for source in sources
+    ]
+    jobs.sort(key=lambda job: (-job.size, job.source.name, job.source.clip_id))
+    return jobs, dropped
 
 
-def _died(job: _Job) -> tuple[list[ClipRow], bool]:
-    """The result of a source that kills the process that reads it: rejected."""
-    base = _base_row(job, _digest(job.source))
-    return _settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False
-
-
-def _prepare_source(job: _Job) -> tuple[list[ClipRow], bool]:
-    """Prepare one source unless the dataset has it already; (its rows, whether nothing had to be done)."""
-    source = job.source
-    if not source.path.is_file():
-        base = _base_row(job, "")
-        return _settle(job, [base.rejected("no such file; correct its name in clips.csv")]), False
-    base = _base_row(job, _digest(source))
-    if _is_current(job, base.sha256):
-        labels = base.model_dump(include={"identity", "emotion", "intensity", "split"})
-        rows = [row.model_copy(update=labels) for row in job.present]
-        for row, old in zip(rows, job.present, strict=True):
-            if row != old:
-                job.writer.commit(row)
-        return rows, True
-    try:
-        rows = job.layout.extract(source, base, job.writer, job.options)
-    except InputError as error:
-        rows = [base.rejected(reason_of(error, source.path))]
-    except Exception as error:  # one clip never stops the rest; the next run tries it again
-        rows = [base.rejected(f"{INTERNAL}{type(error).__name__}: {error}")]
-    return _settle(job, rows), False
-
-
-def _settle(job: _Job, rows: list[ClipRow]) -> list[ClipRow]:
-    """Commit the rows of a source and forget clips that it no longer gives."""
-    for clip_id in {row.clip_id for row in job.present} - {row.clip_id for row in rows}:
-        job.writer.remove(clip_id)
-    for row in rows:
-        if row.status == "ok":
-            job.writer.commit(row)
-        else:
-            job.writer.reject(row)
-    return rows
-
-
-def _base_row(job: _Job, digest: str) -> ClipRow:
-    source = job.source
-    return ClipRow(
-        clip_id=source.clip_id,
-        source=source.name,
-        sha256=digest,
-        identity=source.identity,
-        emotion=source.emotion,
-        intensity=source.intensity,
-        split=job.split,
-        has_video=job.layout.size > 0,
-    )
-
-
-def _digest(source: ClipSource) -> str:
-    """SHA-256 of a source, and of the sound beside it."""
-    digest = sha256_file(source.path)
-    return digest if source.sound is None else sha256_text(digest + sha256_file(source.sound))
-
-
-def _is_current(job: _Job, digest: str) -> bool:
-    """Whether all clips of this very file are there, with the sound where it is wanted."""
-    wanted = job.source.audio_offset
-    if wanted is None and not job.options.correct_offset:
-        wanted = 0.0
-    return len(job.present) > 0 and all(
-        row.sha256 == digest
-        and row.parts == len(job.present)
-        and not row.reason.startswith(INTERNAL)
-        and (wanted is None or row.audio_offset == wanted or not row.has_sound)
-        for row in job.present
-    )
+def _splits(
+    layout: Layout, sources: Sequence[ClipSource], kept: Mapping[str, Split], choices: Mapping[str, Any]
+) -> dict[str, Split]:
+    """Split of each identity: by shares, or as the paper splits MEAD and HDTF where no share for the test is given."""
+    val_fraction, test_fraction, seed = (choices[name] for name in ("val_fraction", "test_fraction", "seed"))
+    if test_fraction is not None:
+        everyone = [source.identity for source in sources]
+        return assign_splits(everyone, kept, val_fraction=val_fraction or 0, test_fraction=test_fraction, seed=seed)
+    videos = Counter(dict.fromkeys((source.identity for source in sources), 1))
+    if layout.name == "hdtf":
+        videos = Counter(identity for identity, _ in {(source.identity, source.name) for source in sources})
+    count = PAPER_TEST[layout.name]
+    return paper_splits(videos, kept, count=count, val_fraction=val_fraction or 0, seed=seed)

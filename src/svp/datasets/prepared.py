@@ -8,7 +8,8 @@
                                         (N,8,2) f32 in crop pixels; encoder ids in the header. Puppets also
                                         have phones (N,) i16, numbers in phones.PHONES, -1 unknown. A clip
                                         without pictures (has_video) lacks its mp4, landmarks and head_kps
-    latents/<vae>/<clip_id>.safetensors once training has cached them (latents.py)
+    latents/<vae>/<clip_id>.safetensors once training or `svp prepare --latents` has cached them (latents.py)
+    sheets/<identity>.png, speech.csv   of recorded clips: what `svp prepare` shows of them (sheet.py, report.py)
     rows/<clip_id>.json                 only while a preparation runs: the row of a clip that is done
 
 Landmarks are float32 because float16 is a quarter of a pixel coarse beyond pixel 256.
@@ -24,17 +25,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from svp.datasets.clip import SAMPLES_PER_FRAME, Clip, clip_files
+from svp.datasets.description import (
+    DATASET_NAME,
+    FORMAT_VERSION,
+    changes,
+    fixed,
+    read_description,
+    require_equal,
+    write_json,
+)
 from svp.datasets.manifest import MANIFEST_NAME, ClipRow, Split, read_manifest, write_manifest
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, write_wav
 from svp.media.video import FPS, VideoWriter
 from svp.versions import installed_versions
 
-FORMAT_VERSION = 1
-DATASET_NAME = "dataset.json"
 ROWS_NAME = "rows"
 KEY_EVERY = 12  # frames: of 100, one is read in 5 ms in place of 16, for a third more on the disk
 FEATURES: dict[str, tuple[str, tuple[int | None, ...]]] = {  # dtype on disk, shape after the frames (None: any)
@@ -65,6 +73,11 @@ class DatasetWriter:
         audio_encoder: id of the encoder of `audio`.
         size: side of the square clips in pixels; 0 for clips without pictures.
         crf: H.264 quality of the clips; small pictures need a low one.
+        variable: names of options, and of the fields of dataset.json, that may be other ones than the dataset's: who
+            writes then makes the clips anew that follow from them.
+
+    Attributes:
+        changed: what is other than in the dataset that is continued, as `size 128 -> 512`.
 
     Raises:
         InputError: the folder cannot be written, or holds something else or a dataset made with other options.
@@ -79,8 +92,11 @@ class DatasetWriter:
         size: int,
         *,
         crf: int = 12,
+        variable: frozenset[str] = frozenset(),
     ) -> None:
         self.root = Path(root)
+        self.audio_encoder = audio_encoder
+        self.changed: tuple[str, ...] = ()
         self.size = size
         self.crf = crf
         self.encoders = {"expression_encoder": expression_encoder, "audio_encoder": audio_encoder}
@@ -93,20 +109,24 @@ class DatasetWriter:
             "options": json.loads(json.dumps(dict(options))),
         }
         try:
-            self._open(description)
+            self._open(description, variable)
         except OSError as error:
             raise InputError(f"{self.root}: cannot be written ({error.strerror}); name another folder") from error
 
-    def _open(self, description: Mapping[str, Any]) -> None:
+    def _open(self, description: Mapping[str, Any], variable: frozenset[str]) -> None:
         """Make the folder, or see that it is this dataset."""
         if (self.root / DATASET_NAME).exists():
-            _require_equal(self.root, read_description(self.root), description)
+            present = read_description(self.root)
+            require_equal(self.root, fixed(present, variable), fixed(description, variable))
+            self.changed = changes(present, description)
         elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise InputError(f"{self.root}: exists and is no prepared dataset; name an empty or new folder")
         for folder in ("clips", "features", _PARTIAL):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
-        if not (self.root / DATASET_NAME).exists():
-            _write_json(self.root / DATASET_NAME, {**description, "versions": installed_versions(VERSIONS_OF)})
+        if self.changed:
+            self._open_rows()  # from here on nobody reads it before it is finished
+        if self.changed or not (self.root / DATASET_NAME).exists():
+            write_json(self.root / DATASET_NAME, {**description, "versions": installed_versions(VERSIONS_OF)})
         self._open_rows()
 
     def _open_rows(self) -> None:
@@ -118,7 +138,7 @@ class DatasetWriter:
         unpacked.mkdir()
         if (self.root / MANIFEST_NAME).is_file():
             for row in read_manifest(self.root / MANIFEST_NAME):
-                _write_json(unpacked / f"{row.clip_id}.json", row.model_dump())
+                write_json(unpacked / f"{row.clip_id}.json", row.model_dump())
         os.replace(unpacked, self._rows)
 
     @property
@@ -175,11 +195,21 @@ class DatasetWriter:
         if frames is not None:
             self._write_video(partial["video"], row, frames, samples if audio is not None else None)
         write_wav(partial["sound"], samples)
-        header = {"clip_id": row.clip_id, "format_version": str(FORMAT_VERSION), "fps": str(FPS), **self.encoders}
-        partial["features"].write_bytes(_safetensors(arrays, header))
+        partial["features"].write_bytes(_safetensors(arrays, self._header(row)))
         for name, file in files.items():
             os.replace(partial[name], self.root / file)
         return row.model_copy(update={"seconds": row.frames / FPS, "has_sound": audio is not None})
+
+    def replace_feature(self, row: ClipRow, name: str, values: np.ndarray) -> None:
+        """Write another array (N, ...) for one feature of a clip; everything else in its files stays."""
+        path = self.root / clip_files(row.clip_id)["features"]
+        arrays = _checked_features(row, {**load(path.read_bytes()), name: values})
+        partial = self.root / _PARTIAL / path.name
+        partial.write_bytes(_safetensors(arrays, self._header(row)))
+        os.replace(partial, path)
+
+    def _header(self, row: ClipRow) -> dict[str, str]:
+        return {"clip_id": row.clip_id, "format_version": str(FORMAT_VERSION), "fps": str(FPS), **self.encoders}
 
     def _write_video(self, path: Path, row: ClipRow, frames: Iterable[np.ndarray], sound: np.ndarray | None) -> None:
         count = 0
@@ -194,7 +224,7 @@ class DatasetWriter:
 
     def commit(self, row: ClipRow) -> None:
         """Write or replace the row of a clip whose files are there, or of a rejected one."""
-        _write_json(self._rows / f"{row.clip_id}.json", row.model_dump())
+        write_json(self._rows / f"{row.clip_id}.json", row.model_dump())
 
     def reject(self, row: ClipRow) -> None:
         """Set a clip aside: only its row, with status `rejected` and the reason, is kept."""
@@ -221,6 +251,10 @@ class DatasetWriter:
     def finish(self) -> list[ClipRow]:
         """Write the manifest and clear what only a running preparation needs; returns its rows, sorted by clip id."""
         rows = sorted(self.done().values(), key=lambda row: row.clip_id)
+        known = {file for row in rows for file in clip_files(row.clip_id).values()}
+        for path in (*(self.root / "clips").iterdir(), *(self.root / "features").iterdir()):
+            if path.relative_to(self.root).as_posix() not in known:
+                path.unlink()  # a killed run left it without a row
         write_manifest(self.root / MANIFEST_NAME, rows)
         shutil.rmtree(self.root / _PARTIAL)
         (self.root / _PARTIAL).mkdir()
@@ -303,28 +337,6 @@ class PreparedDataset:
         return Clip(self.root, self._accepted[clip_id])
 
 
-def read_description(root: Path) -> dict[str, Any]:
-    """dataset.json of a prepared dataset.
-
-    Raises:
-        InputError: missing, unreadable or of another format version.
-    """
-    path = root / DATASET_NAME
-    if not path.is_file():
-        raise InputError(f"{root}: no prepared dataset (no {DATASET_NAME}); make one with `svp prepare`")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); prepare the dataset again") from error
-    version = description.get("format_version") if isinstance(description, dict) else None
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path}: format version {version}, this SVP reads {FORMAT_VERSION}; prepare it again")
-    missing = {"size", "expression_encoder", "audio_encoder", "options"} - set(description)
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; prepare the dataset again")
-    return description
-
-
 def _checked_features(row: ClipRow, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     absent = OPTIONAL if row.has_video else OPTIONAL | FROM_PICTURES
     missing = set(FEATURES) - absent - set(features)
@@ -354,24 +366,3 @@ def _safetensors(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) ->
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
-
-
-def _require_equal(root: Path, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for key, value in wanted.items():
-        if present.get(key) != value:
-            was, now = _first_difference(present.get(key), value)
-            raise InputError(f"{root}: was made with {key} {was}, not {now}; continue with the same or write elsewhere")
-
-
-def _first_difference(was: Any, now: Any) -> tuple[str, str]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in sorted(set(was) | set(now)):
-            if was.get(key) != now.get(key):
-                return f"{key}={was.get(key)!r}", f"{key}={now.get(key)!r}"
-    return repr(was), repr(now)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, path)

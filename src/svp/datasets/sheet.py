@@ -1,6 +1,9 @@
-"""`svp sheet`: a picture of what a prepared dataset holds, a row per identity and a column per emotion."""
+"""Pictures of what a prepared dataset holds: identities by emotions, or the clips of one identity."""
 
-from collections import Counter
+import hashlib
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 
@@ -9,9 +12,11 @@ from svp.datasets.manifest import NEUTRAL, ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.face.model import ARKIT_UNITS
-from svp.media.image import contact_sheet
+from svp.media.image import contact_sheet, write_png
 
 CELL = 128  # pixels of a frame on the sheet
+OF_IDENTITY = 8  # clips shown of each emotion of one identity
+SHEETS = "sheets"
 BLINK_COSTS = 3.0  # a frame with shut eyes tells less
 
 
@@ -54,6 +59,42 @@ def dataset_sheet(dataset: PreparedDataset, rows: int = 20, clips: int = 1) -> n
     split = {row.identity: row.split for row in accepted}
     labels = [f"{name} ({split[name]})" for name in names]
     return contact_sheet(cells, labels, [emotion for emotion, _ in columns], cell=CELL)
+
+
+def identity_sheet(dataset: PreparedDataset, identity: str) -> np.ndarray:
+    """Frames of the clips of one identity, (height, width, 3) uint8 RGB: a row per emotion, evenly chosen clips.
+
+    Raises:
+        InputError: the identity has no accepted clip, or one without pictures.
+    """
+    rows: defaultdict[str, list[ClipRow]] = defaultdict(list)
+    for row in dataset.accepted():
+        if row.identity == identity:
+            rows[row.emotion].append(row)
+    if not rows:
+        raise InputError(f"{dataset.root}: no accepted clip of {identity!r}; see its manifest for who is in it")
+    emotions = sorted(rows, key=lambda emotion: (emotion != NEUTRAL, emotion))
+    cells = []
+    for emotion in emotions:
+        clips = sorted(rows[emotion], key=lambda row: (row.intensity, row.clip_id))
+        chosen = np.unique(np.linspace(0, len(clips) - 1, min(OF_IDENTITY, len(clips))).round().astype(int))
+        cells.append([_telling_frame(dataset.clip(clips[k].clip_id)) for k in chosen])
+    return contact_sheet(cells, emotions, cell=CELL)
+
+
+def sheet_path(root: Path, identity: str) -> Path:
+    """Where the sheet of an identity lies in a dataset; a short hash tells names apart that are no file names."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", identity).strip("._")[:100]
+    if name != identity:
+        name = f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}".lstrip("-")
+    return root / SHEETS / f"{name}.png"
+
+
+def write_sheets(dataset: PreparedDataset) -> None:
+    """Write the sheets of all identities with accepted clips that have none yet."""
+    for identity in sorted({row.identity for row in dataset.accepted()}):
+        if not (path := sheet_path(dataset.root, identity)).is_file():
+            write_png(path, identity_sheet(dataset, identity))
 
 
 def _telling_frame(clip: Clip) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""Which clips a folder holds, who and what they show, and to which split each identity belongs."""
+"""Which clips a folder holds, and who and what they show."""
 
 import csv
 import hashlib
-import math
 import os
 import re
 from collections import Counter
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from svp.datasets.manifest import UNKNOWN, Split
+from svp.datasets.manifest import UNKNOWN
 from svp.errors import InputError
 
 CLIPS_CSV = "clips.csv"
@@ -19,8 +18,6 @@ VIDEO_SUFFIXES = frozenset(
     (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
 )
 PART_PATTERN = r"-p\d{3,}$"  # how the id of a part of a long clip ends
-
-_ROUNDING = 1e-9  # 1 - 0.1 - 0.1 is a little less or more than 0.8
 
 
 class ClipSource(BaseModel):
@@ -33,6 +30,11 @@ class ClipSource(BaseModel):
         identity, emotion, intensity: as in manifest.ClipRow.
         audio_offset: seconds by which its sound is moved later (negative: earlier); None when nobody said.
         sound: another file that holds its sound; None when it is in the file itself, or there is none.
+        start: second of the file at which it begins.
+        seconds: its length; None reads to the end of the file.
+        box: (x, y, width, height) of the picture in which its face is looked for; None for the whole picture.
+        box_height: height of the picture whose pixels `box` counts; 0 for the file's own.
+        problem: why it cannot be used, where that is known without looking into the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -45,6 +47,11 @@ class ClipSource(BaseModel):
     intensity: int = Field(default=0, ge=0, le=3)
     audio_offset: float | None = Field(default=None, ge=-5, le=5)
     sound: Path | None = None
+    start: float = Field(default=0.0, ge=0)
+    seconds: float | None = Field(default=None, gt=0)
+    box: tuple[int, int, int, int] | None = None
+    box_height: int = Field(default=0, ge=0)
+    problem: str = ""
 
 
 def folder_sources(
@@ -96,35 +103,6 @@ def folder_sources(
     return sources
 
 
-def assign_splits(
-    identities: Iterable[str], kept: Mapping[str, Split], *, val_fraction: float, test_fraction: float, seed: int
-) -> dict[str, Split]:
-    """Split of each identity: a seeded draw without replacement, so none is in two splits.
-
-    Identities that already have a split keep it, so that a dataset that grows never moves a training face into the
-    test; the new ones fill up what the fractions ask for. Rounding goes in favour of training: of few identities it
-    keeps at least its share rounded down, and one in any case, unless the fractions leave it nothing.
-    """
-    splits = dict(kept)
-    everyone = sorted(set(identities) | set(kept))
-    drawn = sorted(
-        (identity for identity in everyone if identity not in kept),
-        key=lambda identity: hashlib.sha256(f"{seed}/{identity}".encode()).digest(),
-    )
-    share = 1 - val_fraction - test_fraction
-    trained = max(1, math.floor(share * len(everyone) + _ROUNDING)) if share > _ROUNDING else 0
-    room = len(everyone) - trained - sum(split != "train" for split in kept.values())
-    wanted: tuple[tuple[Split, float], ...] = (("test", test_fraction), ("val", val_fraction))
-    for split, fraction in wanted:
-        free = math.floor(fraction * len(everyone) + 0.5) - list(kept.values()).count(split)
-        free = max(min(free, room), 0)
-        taken, drawn = drawn[:free], drawn[free:]
-        room -= free
-        splits.update(dict.fromkeys(taken, split))
-    splits.update(dict.fromkeys(drawn, "train"))
-    return splits
-
-
 def safe_ids(names: Iterable[str]) -> dict[str, str]:
     """A unique id of at most 160 characters per file name (a path with forward slashes) that is safe as a file name.
 
@@ -141,6 +119,11 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
             clip_id = f"{clip_id[:150]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
         ids[name] = clip_id
     return ids
+
+
+def base_id(clip_id: str) -> str:
+    """The id of the source that a clip or part of a clip was made of."""
+    return re.sub(PART_PATTERN, "", clip_id)
 
 
 def _names(folder: Path, exclude: Path | None, suffixes: frozenset[str]) -> list[str]:

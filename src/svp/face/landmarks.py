@@ -1,8 +1,8 @@
 """478 face landmarks per picture or video frame, irises included.
 
 The detector is MediaPipe's face mesh (Apache-2.0, its models are inside the wheel); of the package only
-`person.py` imports it too. Pixel coordinates are continuous: the centre of the first pixel is (0.5, 0.5). z grows away
-from the viewer, in pixels too.
+`finder.py` and `person.py` import it too. Pixel coordinates are continuous: the centre of the first pixel is
+(0.5, 0.5). z grows away from the viewer, in pixels too.
 """
 
 import contextlib

@@ -53,14 +53,18 @@ def _no_sound(path: str | PathLike[str]) -> InputError:
     return InputError(f"{path}: has no sound; give a file with an audio track")
 
 
-def read_audio_or_none(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.ndarray | None:
-    """As `read_audio`, but None for a readable file without an audio track."""
+def read_audio_or_none(
+    path: str | PathLike[str], sample_rate: int = SAMPLE_RATE, stop: float | None = None
+) -> np.ndarray | None:
+    """As `read_audio`, but None for a readable file without an audio track; hardly more is read than up to `stop`."""
     blocks = sound_blocks(path, sample_rate)
     if blocks is None:
         return None
     sound = array("f")  # grows without a second copy
     for block in blocks:
         sound.frombytes(block.tobytes())
+        if stop is not None and len(sound) >= stop * sample_rate:
+            break
     return np.frombuffer(sound, np.float32) if sound else np.zeros(0, np.float32)
 
 

@@ -1,0 +1,115 @@
+"""What a preparation left: accepted clips, rejected ones by reason, seconds of speech of everybody in every emotion."""
+
+import csv
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from svp.datasets.manifest import NEUTRAL, ClipRow, Split
+from svp.media.video import FPS
+
+SPEECH_CSV = "speech.csv"
+SHOWN = 20  # identities in the printed table; all are in SPEECH_CSV
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a run left in the dataset.
+
+    Attributes:
+        accepted: rows of the clips that can be used.
+        rejected: rows of those that cannot.
+        kept: number of sources that an earlier run had done.
+        dropped: number of clips that left because their options changed and their source is not there.
+        changed: options that are other than in the run before, as `size 128 -> 512`.
+        names_splits: whether the splits are named, identity by identity.
+    """
+
+    accepted: tuple[ClipRow, ...]
+    rejected: tuple[ClipRow, ...]
+    kept: int
+    dropped: int = 0
+    changed: tuple[str, ...] = ()
+    names_splits: bool = False
+
+    def __str__(self) -> str:
+        frames = sum(row.frames for row in self.accepted)
+        identities = len({row.identity for row in self.accepted})
+        lines = [
+            f"{len(self.accepted)} clips of {identities} identities accepted, {frames} frames, {frames / FPS:.0f} s"
+        ]
+        if self.changed:
+            lines.append(f"changed since the run before: {', '.join(self.changed)}")
+        if self.kept:
+            lines.append(f"{self.kept} source files were done before")
+        if self.dropped:
+            lines.append(f"{self.dropped} clips left the dataset: made with other options, and their source is gone")
+        return "\n".join([*lines, *self._reasons(), *self._speech(), *self._splits()])
+
+    def _reasons(self) -> list[str]:
+        reasons: defaultdict[str, list[str]] = defaultdict(list)
+        for row in self.rejected:
+            reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row.source)
+        ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+        lines = [f"  {len(names):5d}  {reason} (such as {min(names)})" for reason, names in ordered]
+        return [f"{len(self.rejected)} rejected:", *lines] if lines else []
+
+    def _speech(self) -> list[str]:
+        """A table of the seconds with sound, identities by emotions."""
+        seconds = speech_seconds(self.accepted)
+        emotions = sorted({emotion for _, emotion in seconds}, key=lambda emotion: (emotion != NEUTRAL, emotion))
+        people = sorted({identity for identity, _ in seconds})
+        if not people:
+            return []
+        width = max(len("identity"), *(len(name) for name in people[:SHOWN]))
+        columns = [max(len(emotion), 7) for emotion in emotions]
+
+        def line(name: str, values: list[str]) -> str:
+            cells = (f"{value:>{size}}" for value, size in zip(values, columns, strict=True))
+            return f"  {name:<{width}}  {'  '.join(cells)}"
+
+        lines = ["seconds of speech:", line("identity", emotions)]
+        for name in people[:SHOWN]:
+            lines.append(line(name, [f"{seconds.get((name, emotion), 0):.0f}" for emotion in emotions]))
+        if len(people) > SHOWN:
+            lines.append(f"  and {len(people) - SHOWN} more, see {SPEECH_CSV}")
+            total = [sum(value for key, value in seconds.items() if key[1] == emotion) for emotion in emotions]
+            lines.append(line("all", [f"{value:.0f}" for value in total]))
+        return lines
+
+    def _splits(self) -> list[str]:
+        names: dict[Split, set[str]] = {"train": set(), "val": set(), "test": set()}
+        for row in (*self.accepted, *self.rejected):
+            names[row.split].add(row.identity)
+        if not self.names_splits:
+            return []
+        held = [f"{split}: {' '.join(sorted(names[split])) or 'nobody'}" for split in ("test", "val")]
+        return [*held, f"train: the other {len(names['train'])} identities"]
+
+
+def speech_seconds(rows: Sequence[ClipRow]) -> dict[tuple[str, str], float]:
+    """Seconds of clips with sound by (identity, emotion)."""
+    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for row in rows:
+        seconds[row.identity, row.emotion] += row.seconds if row.has_sound else 0.0
+    return dict(seconds)
+
+
+def write_speech(root: Path, rows: Sequence[ClipRow]) -> None:
+    """Write SPEECH_CSV of the accepted rows: a line per identity and emotion, at once."""
+    groups: defaultdict[tuple[str, str, str], list[ClipRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.identity, row.emotion, row.split].append(row)
+    heard = speech_seconds(rows)
+    path = root / SPEECH_CSV
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["identity", "emotion", "split", "clips", "seconds", "speech_seconds"])
+        for (identity, emotion, split), clips in sorted(groups.items()):
+            seconds = sum(row.seconds for row in clips)
+            table.writerow([identity, emotion, split, len(clips), f"{seconds:.2f}", f"{heard[identity, emotion]:.2f}"])
+    os.replace(partial, path)
