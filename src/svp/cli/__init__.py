@@ -16,6 +16,7 @@ from svp.cli.generate import generate
 from svp.cli.reproduce import reproduce
 from svp.cli.style import style_app
 from svp.cli.train import train
+from svp.cli.weights import import_
 from svp.errors import InputError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(style_app, name="style")
 
 

@@ -28,6 +28,7 @@ SEGMENT_SECONDS = 30
 SEGMENT_SAMPLES = SEGMENT_SECONDS * SAMPLE_RATE
 SEGMENT_POSITIONS = SEGMENT_SECONDS * POSITION_RATE
 _WEIGHTS = "model.safetensors"
+FOLDER_NAME = "audio_encoder"  # of a model folder that brings its own
 # Segments are independent; a batch fills a GPU, on a CPU it only costs memory.
 _BATCH = {"cpu": 1}
 _BATCH_ACCELERATOR = 16
@@ -126,7 +127,8 @@ def load_whisper(name_or_path: str) -> WhisperEncoder:
     Weights already on this machine are used without touching the network.
 
     Args:
-        name_or_path: a folder with `config.json` and `model.safetensors`, or a hub id; `openai/` may be left out.
+        name_or_path: a folder with `config.json` and `model.safetensors`, one that `svp import whisper` wrote, or a hub
+            id; `openai/` may be left out.
 
     Returns:
         The encoder in float32, evaluation mode, without gradients.
@@ -165,6 +167,8 @@ def _find(name: str) -> Path:
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:
+    if (folder / FOLDER_NAME).is_dir():
+        folder = folder / FOLDER_NAME
     if not (folder / "config.json").is_file() or not (folder / _WEIGHTS).is_file():
         raise InputError(
             f"{folder}: needs config.json and {_WEIGHTS}; save the model with transformers' save_pretrained"

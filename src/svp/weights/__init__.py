@@ -1,4 +1,4 @@
-"""Weights that others published: networks under the published names, read strictly."""
+"""Weights that others published: where they come from, what they may be used for, how their files are read safely."""
 
 from svp.weights.deep3d import load_deep3d
 from svp.weights.i3d import load_i3d

@@ -1,105 +1,148 @@
-"""Published weights: read without running what a file may carry, and put into a network name by name."""
+"""Checkpoints of other projects: read without running what they contain, compared name by name.
+
+Tensors stay in their file until they are used (memory map), so a checkpoint of any size takes little memory. Only
+pickles of the format before torch 1.6 are read whole.
+"""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from svp.errors import InputError
 
-MODEL_NAMES: Final = ("model.safetensors", "model.pt")  # of the file in an imported folder
-COUNTER: Final = "num_batches_tracked"  # of batch norms, unused in evaluation; old files lack it
-SHOWN: Final = 3  # names per list of an error
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".model")
+WRAPPERS = ("state_dict", "model_state_dict", "net_recon")  # keys under which training programs keep the weights
+SHOWN = 6  # names per kind of difference in a message
+AGAIN = "download the file again"
 
-Network = TypeVar("Network", bound=nn.Module)
 
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or a pickled state dict by name, on the CPU, in the file's types.
 
-def weights_file(path: Path) -> Path:
-    """The file itself, or that in an imported folder.
+    A `state_dict` or `model_state_dict` around them and `module.` before every name are taken off; entries of a pickle
+    that are no tensors are left out.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is no such file, it cannot be read, a pickle holds more than plain values and tensors, or
+            there is no tensor in it.
     """
-    candidates = [path / name for name in MODEL_NAMES] if path.is_dir() else [path]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"{path}: no such weights; name the published file, or the folder that `svp import` wrote")
+    values = _read_safetensors(path) if is_safetensors(path) else read_pickle(path)
+    for wrapper in WRAPPERS:
+        if isinstance(values, Mapping) and isinstance(values.get(wrapper), Mapping):
+            values = values[wrapper]
+    tensors = named_tensors(values)
+    if not tensors:
+        raise InputError(f"{path}: holds no tensors by name; give the published file of weights")
+    return without_prefix(tensors, "module.")
 
 
-def read_tensors(path: Path, entry: str = "", prefix: str = "") -> dict[str, Tensor]:
-    """Tensors by name, floating ones in float32, of a safetensors or PyTorch file; a pickle that does more is refused.
-
-    Args:
-        entry: of the file's dictionary, which holds the tensors; a file without it holds nothing else.
-        prefix: of the names that are wanted, which loses it; a file where no name begins so has it taken off already.
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is laid out as safetensors, whatever it is called: 8 bytes of length, then a JSON object.
 
     Raises:
-        InputError: the file cannot be read, or holds something else.
+        InputError: if it cannot be read.
     """
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: cannot be read as plain weights ({reason}); download it again") from error
-    if isinstance(found, Mapping) and entry in found:
-        found = found[entry]
-    if not isinstance(found, Mapping) or not found:
-        raise InputError(f"{path}: holds no weights by name; give the published file")
-    if any(str(name).startswith(prefix) for name in found):
-        found = {name: value for name, value in found.items() if str(name).startswith(prefix)}
-    tensors = {str(name).removeprefix(prefix): value for name, value in found.items()}
-    others = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
-    if others:
-        raise InputError(f"{path}: {_listed(others)} is no tensor; give the published file")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
 
 
-def _unpickled(path: Path) -> object:
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def filled(build: Callable[[], Network], tensors: Mapping[str, Tensor], path: Path) -> Network:
-    """A network with these weights, in evaluation mode and without gradients; every name and shape must fit.
-
-    Args:
-        build: makes the network; its own numbers are never drawn.
-        path: what the weights are called in the error.
+def read_pickle(path: Path) -> Any:
+    """What a file of `torch.save` holds; nothing in it is run.
 
     Raises:
-        InputError: tensors are missing, unexpected or of another shape.
+        InputError: if it cannot be read, or holds anything but plain values and tensors.
     """
-    with torch.device("meta"):
-        network = build()
-    wanted = network.state_dict()
-    given = dict(tensors)
-    for name in wanted:
-        if name.endswith(COUNTER):
-            given.setdefault(name, torch.zeros((), dtype=torch.long))
-    shapes = [
-        f"{name} {tuple(given[name].shape)} for {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in given and given[name].shape != tensor.shape
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused, it is no pickle of plain weights and could run code; "
+            "give a .safetensors file, or one from its publisher"
+        ) from error
+    except Exception as error:  # a damaged file breaks torch's reader in many ways
+        raise InputError(f"{path}: no readable checkpoint ({_first_line(error)}); {AGAIN}") from error
+
+
+def named_tensors(values: Any) -> dict[str, Tensor]:
+    """The entries of a dictionary that are tensors; empty if it is no dictionary."""
+    if not isinstance(values, Mapping):
+        return {}
+    return {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The same tensors, without a prefix that all names have; unchanged if one has not."""
+    if not all(name.startswith(prefix) for name in tensors):
+        return dict(tensors)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def check_shapes(source: Path, got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Whether a checkpoint has exactly the tensors of a network.
+
+    Args:
+        source: named in the message.
+        got, wanted: shapes by name.
+
+    Raises:
+        InputError: listing the tensors that are missing, unexpected or of another shape.
+    """
+    misshapen = [
+        f"{name} {_size(got[name])} instead of {_size(shape)}"
+        for name, shape in wanted.items()
+        if name in got and tuple(got[name]) != tuple(shape)
     ]
-    problems = {
-        "missing": [name for name in wanted if name not in given],
-        "unexpected": [name for name in given if name not in wanted],
-        "of another shape": shapes,
+    differences = {
+        "missing": [name for name in wanted if name not in got],
+        "unexpected": [name for name in got if name not in wanted],
+        "of another shape": misshapen,
     }
-    told = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
-    if told:
-        raise InputError(f"{path}: is not the published {build.__name__} ({told}); give the file named in its source")
-    network.load_state_dict(given, assign=True)
-    return network.eval().requires_grad_(False)
+    found = [_listing(what, names) for what, names in differences.items() if names]
+    if found:
+        raise InputError(f"{source}: not the published network: {'; '.join(found)}; give its own file")
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(str, names[:SHOWN])) + more
+def find_checkpoint(folder: Path, stems: Iterable[str]) -> Path | None:
+    """The file of a folder that is called by one of the stems with a known suffix; None if there is none.
+
+    Earlier stems and safetensors go first.
+    """
+    candidates = (folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged or cut short ({_first_line(error)}); {AGAIN}") from error
+
+
+def _listing(what: str, names: list[str]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{rest}"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "()"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svp.weights.checkpoint import filled, read_tensors, weights_file
+from svp.weights.network import load_network, weights_file
 
 SIZE: Final = 224  # pixels
 HEADS: Final = (80, 64, 80, 3, 27, 2, 1)  # the translation comes from two of them
@@ -87,5 +87,4 @@ def load_deep3d(path: str | PathLike[str]) -> Deep3DRegressor:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    file = weights_file(Path(path))
-    return filled(Deep3DRegressor, read_tensors(file, "net_recon", "face_3drecon."), file)
+    return load_network(Deep3DRegressor, weights_file(Path(path)), prefix="face_3drecon.")

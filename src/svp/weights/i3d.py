@@ -5,7 +5,6 @@ Shapes: B clips of T frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svp.weights.checkpoint import filled, read_tensors, weights_file
+from svp.weights.network import load_network, weights_file
 from svp.weights.scripted import ScriptedFeatures, is_torchscript
 
 CLASSES: Final = 400
@@ -117,7 +116,7 @@ class I3D(nn.Module):
         return x.mean(dim=(2, 3, 4))
 
 
-def load_i3d(path: str | PathLike[str], batch_norm_eps: float = BATCH_NORM_EPS) -> Callable[[Tensor], Tensor]:
+def load_i3d(path: str | PathLike[str], batch_norm_eps: float = BATCH_NORM_EPS) -> I3D | ScriptedFeatures:
     """I3D from `i3d_torchscript.pt`, from a plain PyTorch file, or from an imported folder.
 
     Args:
@@ -132,9 +131,4 @@ def load_i3d(path: str | PathLike[str], batch_norm_eps: float = BATCH_NORM_EPS) 
     file = weights_file(Path(path))
     if is_torchscript(file):
         return ScriptedFeatures(file, CLASSES, {"rescale": False, "resize": False, "return_features": True})
-
-    def build() -> I3D:
-        return I3D(batch_norm_eps)
-
-    build.__name__ = I3D.__name__
-    return filled(build, read_tensors(file), file)
+    return load_network(partial(I3D, batch_norm_eps), file)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from svp.errors import InputError
-from svp.weights.checkpoint import weights_file
+from svp.weights.network import weights_file
 from svp.weights.scripted import ScriptedFeatures, is_torchscript
 
 FEATURES: Final = 2048  # of the last pooling layer

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from svp.weights.checkpoint import filled, read_tensors, weights_file
+from svp.weights.network import load_network, weights_file
 
 COEFFICIENTS: Final = 64
 WIDTH: Final = 256
@@ -82,5 +82,4 @@ def load_styletalk(path: str | PathLike[str]) -> StyleTalkEncoder:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    file = weights_file(Path(path))
-    return filled(StyleTalkEncoder, read_tensors(file, "model_state_dict", "style_encoder."), file)
+    return load_network(StyleTalkEncoder, weights_file(Path(path)), prefix="style_encoder.")

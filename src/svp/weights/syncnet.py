@@ -11,7 +11,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from svp.weights.checkpoint import filled, read_tensors, weights_file
+from svp.weights.network import load_network, weights_file
 
 FEATURES: Final = 1024
 
@@ -63,8 +63,7 @@ def load_syncnet(path: str | PathLike[str]) -> SyncNet:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    file = weights_file(Path(path))
-    return filled(SyncNet, read_tensors(file), file)
+    return load_network(SyncNet, weights_file(Path(path)))
 
 
 def _conv2d(given: int, out: int, kernel: int | tuple[int, int], padding: int) -> list[nn.Module]:
