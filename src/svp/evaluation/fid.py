@@ -43,8 +43,8 @@ def measured_features(video: VideoFacts) -> np.ndarray:
 FID = SetMetric(
     About(
         "fid", "FID", "", "lower", "inception",
-        "Frechet distance (Heusel et al. 2017) of the 2048 Inception features of every frame at 25 fps; covariances over "
-        "N - 1, in float64, as torchmetrics; pictures are resized to 299 by the network file itself, as TensorFlow did",
+        "Frechet distance (Heusel et al. 2017) of Inception's 2048 features of every frame at 25 fps; covariances over "
+        "N - 1, in float64, as torchmetrics; the network file itself resizes the pictures to 299, as TensorFlow did",
         "Grows with fewer frames and does not compare between sets of different sizes; fewer than 2048 frames have a "
         "singular covariance. Frames of one clip are alike: what counts are clips. Says nothing of motion, sound or "
         "whether the right person is shown. Resolution and compression move it.",

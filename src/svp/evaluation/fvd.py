@@ -20,9 +20,7 @@ from svp.evaluation.frechet import frechet_distance
 from svp.evaluation.metric import About, SetMetric
 from svp.weights.network import device_of
 
-WINDOW: Final = (
-    16  # frames; the next window begins after it, so that short clips give several and none is counted twice
-)
+WINDOW: Final = 16  # frames; the next window begins where it ends: no frame counts twice
 SIZE: Final = 224  # pixels
 
 

@@ -69,9 +69,9 @@ STYLE_SIM = Metric(
         "style_sim", "StyleSim", "", "higher", "styletalk",
         "cosine of StyleTalk's style codes of video and truth (Sec. 4.2), from Deep3DFaceRecon's 64 expression "
         f"coefficients of the first {MAX_FRAMES} frames at 25 fps, aligned by five of our landmarks",
-        "The paper names neither length nor frame rate; StyleTalk's own samples have 30 fps. The standard points of the "
-        "alignment are not checked against the Basel Face Model's file: compare within a report. Codes of unlike styles "
-        "may have a high cosine too: look at the row of another system, not at 1.",
+        "The paper names neither length nor frame rate; StyleTalk's own samples have 30 fps. The standard points of "
+        "the alignment are not checked against the Basel Face Model's file: compare within a report. Codes of unlike "
+        "styles may have a high cosine too: look at the rows of other systems, not at 1.",
     ),
     measure,
 )  # fmt: skip

@@ -59,8 +59,8 @@ def sync_score(frames: Iterable[np.ndarray], audio: np.ndarray, network: SyncNet
     """Offset and confidence of a clip.
 
     Args:
-        frames: (N, 224, 224, 3) uint8 BGR at 25 fps, cropped as syncnet_python crops; or such frames one by one, of which
-            a few are held at a time.
+        frames: (N, 224, 224, 3) uint8 BGR at 25 fps, cropped as syncnet_python crops; or such frames one by
+            one, of which a few are held at a time.
         audio: (samples,) int16 at 16 kHz.
         network: SyncNet with its weights.
 

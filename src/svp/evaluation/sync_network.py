@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from svp.evaluation.facts import Unmeasurable, VideoFacts
 from svp.evaluation.metric import About, Metric, Pair
-from svp.evaluation.sync import MAX_SHIFT, WINDOW, SyncNetwork, sync_score
+from svp.evaluation.sync import MAX_SHIFT, SAMPLES_PER_FRAME, WINDOW, SyncNetwork, sync_score
 from svp.evaluation.sync_crop import face_boxes, syncnet_crop
+from svp.media.audio import read_audio
+from svp.media.video import FPS, read_frames
 
 # With fewer windows than shifts to one side some shifts compare with nothing but the zeros beyond the sound.
 LEAST_FRAMES: Final = MAX_SHIFT + 1 + WINDOW
@@ -25,28 +28,31 @@ CARE: Final = (
 )
 
 
-def measure_sync(
-    frames: Iterable[np.ndarray], sound: np.ndarray, video: VideoFacts, network: SyncNetwork
-) -> np.ndarray:
-    """Offset, least distance and confidence (3,).
-
-    Args:
-        frames: (H, W, 3) uint8 RGB at 25 fps, read one by one.
-        sound: (samples,) in [-1, 1] at 16 kHz.
+def measure_sync(video: VideoFacts, path: Path, network: SyncNetwork) -> np.ndarray:
+    """Offset, least distance and confidence (3,) of a video whose face and loudness are known.
 
     Raises:
         Unmeasurable: there is no face or no sound, or the video is too short.
     """
     boxes = face_boxes(video.seen_face.landmarks)
-    length = min(len(video), len(video.heard))
+    if isinstance(video.loudness, str):
+        raise Unmeasurable(video.loudness)
+    sound = to_int16(read_audio(path))
+    length = min(len(video), len(sound) // SAMPLES_PER_FRAME)
     if length < LEAST_FRAMES:
-        raise Unmeasurable(f"{length} frames; SyncNet's shifts need {LEAST_FRAMES}")
-    pcm = np.clip(np.rint(sound.astype(np.float64) * INT16), -INT16, INT16 - 1).astype(np.int16)
-    score = sync_score((syncnet_crop(*pair) for pair in zip(frames, boxes, strict=False)), pcm, network)
+        raise Unmeasurable(f"{length} frames with sound; SyncNet's shifts need {LEAST_FRAMES}")
+    crops = (syncnet_crop(frame, box) for frame, box in zip(read_frames(path, FPS), boxes, strict=False))
+    score = sync_score(crops, sound, network)
     return np.array([score.offset, score.min_distance, score.confidence])
 
 
-def _figure(pair: Pair, place: int) -> float:
+def to_int16(sound: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as int16, as ffmpeg writes them."""
+    return np.asarray(np.rint(sound.astype(np.float64) * INT16).clip(-INT16, INT16 - 1), np.int16)
+
+
+def figure(pair: Pair, place: int) -> float:
+    """Offset, distance or confidence by its place in what was measured."""
     return float(pair.video.measured_by("syncnet")[place])
 
 
@@ -56,7 +62,7 @@ SYNC_OFFSET = Metric(
         f"{RULES}; the shift of the least mean distance, positive where the sound leads",
         f"A whole number. Means little where the confidence is low. {CARE}",
     ),
-    lambda pair: _figure(pair, 0),
+    partial(figure, place=0),
 )  # fmt: skip
 SYNC_DISTANCE = Metric(
     About(
@@ -64,7 +70,7 @@ SYNC_DISTANCE = Metric(
         f"{RULES}; the mean distance at the best shift (Wav2Lip's LSE-D)",
         f"Small for faces that hardly move too. {CARE}",
     ),
-    lambda pair: _figure(pair, 1),
+    partial(figure, place=1),
 )  # fmt: skip
 SYNC_CONFIDENCE = Metric(
     About(
@@ -72,5 +78,5 @@ SYNC_CONFIDENCE = Metric(
         f"{RULES}; the median over the shifts minus the least mean distance (Wav2Lip's LSE-C)",
         f"Higher than the truth's is not better: mouths that are moved too clearly score so. {CARE}",
     ),
-    lambda pair: _figure(pair, 2),
+    partial(figure, place=2),
 )  # fmt: skip
