@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published import FakeI3D, FakeInception, publish, publish_scripted, weights
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from golden_rule import digest
+from published_weights import FakeI3D, FakeInception, publish, publish_scripted, weights
 from svp import weights as published
 from svp.errors import InputError
 from svp.evaluation.sync import sync_score

@@ -80,9 +80,7 @@ def reference_checks(weights: Path | None, example: Path | None, cifar: Path | N
 
 def check_syncnet(weights: Path | None, example: Path | None) -> list[ReferenceCheck]:
     """SyncNet's offset, distance and confidence of the clip that its authors print them of."""
-    missing = _missing(
-        weights, "syncnet", example, "syncnet_python's data/example.avi (its download_model.sh fetches it)"
-    )
+    missing = _missing(weights, "syncnet", example, "data/example.avi of syncnet_python (see its download_model.sh)")
     if missing or weights is None or example is None:
         return [ReferenceCheck(title, *figure, missing=missing) for title, figure in SYNCNET.items()]
     frames = (np.ascontiguousarray(frame[..., ::-1]) for frame in read_frames(example, fps=None))
@@ -107,7 +105,7 @@ def check_fid(weights: Path | None, cifar: Path | None) -> ReferenceCheck:
     """FID of CIFAR-10's first training pictures against its test pictures."""
     title = f"FID of CIFAR-10, first {FID_PICTURES} training pictures against the test set"
     wanted = (
-        f"a folder with {CIFAR_TRAIN} and {CIFAR_TEST} of CIFAR-10's binary version (cs.toronto.edu/~kriz/cifar.html)"
+        f"{CIFAR_TRAIN} and {CIFAR_TEST} of CIFAR-10's binary version (https://www.cs.toronto.edu/~kriz/cifar.html)"
     )
     missing = _missing(weights, "inception", cifar, wanted)
     if missing or weights is None or cifar is None:
