@@ -20,7 +20,6 @@ from svp.weights.network import load_network, weights_file
 
 SIZE: Final = 224  # pixels
 HEADS: Final = (80, 64, 80, 3, 27, 2, 1)  # the translation comes from two of them
-BLOCKS: Final = (3, 4, 6, 3)
 EXPANSION: Final = 4
 
 
@@ -45,20 +44,22 @@ class Bottleneck(nn.Module):
         return F.relu(inner + (x if self.downsample is None else self.downsample(x)))
 
 
+def _layer(given: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    """Blocks of which the first one shrinks the picture."""
+    rest = (Bottleneck(EXPANSION * width, width, 1) for _ in range(blocks - 1))
+    return nn.Sequential(Bottleneck(given, width, stride), *rest)
+
+
 class ResNet50(nn.Module):
     """Without its classifier."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
-        given = 64
-        for level, count in enumerate(BLOCKS):
-            width = 64 * 2**level
-            blocks = []
-            for k in range(count):
-                blocks.append(Bottleneck(given, width, 2 if level > 0 and k == 0 else 1))
-                given = EXPANSION * width
-            self.add_module(f"layer{level + 1}", nn.Sequential(*blocks))
+        self.layer1 = _layer(64, 64, 3, stride=1)
+        self.layer2 = _layer(256, 128, 4, stride=2)
+        self.layer3 = _layer(512, 256, 6, stride=2)
+        self.layer4 = _layer(1024, 512, 3, stride=2)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 2048, 1, 1)."""

@@ -24,6 +24,8 @@ ABSENT: Final = -1e5  # added to the logit of a frame that is not there
 class PositionTable(nn.Module):
     """A stored table, added once before the first layer."""
 
+    pos_table: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("pos_table", torch.zeros(1, MAX_FRAMES, WIDTH))

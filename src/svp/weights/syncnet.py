@@ -11,7 +11,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from svp.weights.network import load_network, weights_file
+from svp.weights.network import device_of, load_network, weights_file
 
 FEATURES: Final = 1024
 
@@ -48,13 +48,11 @@ class SyncNet(nn.Module):
 
     def lip(self, clips: Tensor) -> Tensor:
         """Features (B, 1024) of pictures (B, 3, 5, 224, 224), BGR in [0, 255]."""
-        given = clips.to(self.netfclip[0].weight.device)
-        return self.netfclip(self.netcnnlip(given).flatten(1))
+        return self.netfclip(self.netcnnlip(clips.to(device_of(self))).flatten(1))
 
     def sound(self, coefficients: Tensor) -> Tensor:
         """Features (B, 1024) of MFCC (B, 1, 13, 20), see `evaluation.mfcc`."""
-        given = coefficients.to(self.netfcaud[0].weight.device)
-        return self.netfcaud(self.netcnnaud(given).flatten(1))
+        return self.netfcaud(self.netcnnaud(coefficients.to(device_of(self))).flatten(1))
 
 
 def load_syncnet(path: str | PathLike[str]) -> SyncNet:
