@@ -12,8 +12,11 @@ from svp.cli.paths import need_output_folder
 from svp.errors import InputError
 from svp.weights.registry import find_weight
 
-Kind = Literal["whisper"]
-IMPORTERS: dict[Kind, str] = {  # the function (source, output) that reads it, imported when it is asked for
+Kind = Literal["sd15", "animatediff", "v-express", "whisper"]
+IMPORTERS: dict[Kind, str] = {  # module and function (source, output) -> parts; imported when asked for
+    "sd15": "svp.diffusion.model_import:import_sd15",
+    "animatediff": "svp.diffusion.model_import:import_animatediff",
+    "v-express": "svp.diffusion.model_import:import_v_express",
     "whisper": "svp.speech.whisper_import:import_whisper",
 }
 
@@ -36,5 +39,5 @@ def import_(
     need_output_folder(output)
     typer.echo(weight.notice(), err=True)
     module, function = IMPORTERS[kind].split(":")
-    getattr(import_module(module), function)(source, output)
-    typer.echo(f"{output}: has {kind}")
+    parts = getattr(import_module(module), function)(source, output)
+    typer.echo(f"{output}: {', '.join(parts)} from {weight.title}")
