@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from svp.diffusion.build import BUILDERS, build_scheduler, build_settings
 from svp.diffusion.fresh import fresh_tensor
 from svp.diffusion.model_folder import INDEX, TRAINING_RECORD
-from svp.diffusion.motion_module import FramePositions, MotionModule
+from svp.diffusion.motion_module import MotionModule, sinusoid_table
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
@@ -26,7 +27,7 @@ from svp.presets import BASE, Preset, UNetSizes
 from svp.speech.layout import WAV2VEC2
 from svp.speech.wav2vec2_import import import_wav2vec2
 from svp.weights.animatediff import TABLE, read_motion_modules, split_motion
-from svp.weights.checkpoint import check_shapes, read_checkpoint, shapes
+from svp.weights.checkpoint import Shapes, check_shapes, read_checkpoint, shapes
 from svp.weights.provenance import ImportedFile, owners, record_imports
 from svp.weights.sd15 import StableDiffusion, read_config, read_sd15
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config
@@ -239,6 +240,7 @@ def _preset(sizes: UNetSizes) -> Preset:
     )
 
 
+@lru_cache(maxsize=len(BUILDERS))  # building takes seconds
 def _shapes_of(name: str, preset: Preset) -> nn.Module:
     with torch.device("meta"):
         return BUILDERS[name](preset)
@@ -254,20 +256,23 @@ def _checked_motion(source: Path, motion: Mapping[str, Tensor]) -> dict[str, Ten
     wanted: dict[str, tuple[int, ...]] = {}
     for name, tensor in motion.items():
         if name.endswith(".temporal_transformer.norm.weight"):
-            with torch.device("meta"):
-                module = MotionModule(
-                    channels=len(tensor), heads=1, max_frames=1, norm_groups=1, norm_across_frames=False
-                )
             path = name.removesuffix("temporal_transformer.norm.weight")
-            wanted |= {path + own: shape for own, shape in shapes(module.state_dict()).items()}
+            wanted |= {path + own: shape for own, shape in _motion_shapes(len(tensor)).items()}
         if name.endswith(TABLE):
             _check_table(source, name, tensor)
     check_shapes(source, {n: s for n, s in shapes(motion).items() if not n.endswith(TABLE)}, wanted)
     return dict(motion)
 
 
+@lru_cache(maxsize=8)
+def _motion_shapes(channels: int) -> Shapes:
+    with torch.device("meta"):
+        module = MotionModule(channels=channels, heads=1, max_frames=1, norm_groups=1, norm_across_frames=False)
+    return shapes(module.state_dict())
+
+
 def _check_table(source: Path, name: str, table: Tensor) -> None:
-    own = FramePositions(channels=table.shape[-1], max_frames=table.shape[-2]).pe
+    own = sinusoid_table(table.shape[-1], table.shape[-2])
     tolerance = 1e-4 if table.dtype == torch.float32 else 1e-3  # computed in float32, stored in half
     if table.shape != own.shape or (table.float() - own).abs().max() > tolerance:
         raise InputError(f"{source}: {name} is not AnimateDiff's table of sinusoids; give mm_sd_v15_v2.ckpt")
