@@ -1,6 +1,9 @@
 """Published networks of metrics: golden numbers of the original code, names and shapes, and strict loading."""
 
+import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from published_weights import FakeI3D, FakeInception, publish, publish_scripted,
 from svp import weights as published
 from svp.errors import InputError
 from svp.evaluation.sync import sync_score
+from svp.weights.provenance import imported_files
 
 LOADERS: dict[str, Callable] = {
     "styletalk": published.load_styletalk,
@@ -171,3 +175,21 @@ def test_clips_that_i3d_cannot_take_are_refused(folder: Path) -> None:
     for shape in ((1, 3, 8, 224, 224), (1, 3, 16, 112, 112), (3, 16, 224, 224)):
         with pytest.raises(ValueError, match="at least 9"):
             network(torch.zeros(shape))
+
+
+def test_the_command_shows_the_licence_and_keeps_it_with_the_hash(tmp_path: Path) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "svp.cli", "import", *map(str, arguments), "-o", str(tmp_path / "weights")]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    path = publish("styletalk", tmp_path)
+    done = run("styletalk", path)
+    assert done.returncode == 0 and "MIT" in done.stderr, done.stderr
+    [record] = imported_files(tmp_path / "weights")
+    assert (record.kind, record.file, record.parts) == ("styletalk", path.name, ("styletalk",))
+    assert record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    held = published.load_styletalk(tmp_path / "weights" / "styletalk").state_dict()
+    assert all(torch.equal(held[name], tensor) for name, tensor in published.load_styletalk(path).state_dict().items())
+    refused = run("syncnet", path)
+    assert refused.returncode == 2 and "styletalk_checkpoint.pth: not the published network" in refused.stderr
+    assert "Traceback" not in refused.stderr and not (tmp_path / "weights" / "syncnet").exists()

@@ -12,8 +12,13 @@ from svp.cli.paths import need_output_folder
 from svp.errors import InputError
 from svp.weights.registry import find_weight
 
-Kind = Literal["whisper", "inception", "i3d", "syncnet", "styletalk", "deep3d"]
-IMPORTERS: dict[Kind, str] = {  # the function (source, output) that reads it, imported when it is asked for
+Kind = Literal[
+    "sd15", "animatediff", "v-express", "whisper", "inception", "i3d", "syncnet", "styletalk", "deep3d"
+]  # fmt: skip
+IMPORTERS: dict[Kind, str] = {  # module and function (source, output) -> parts; imported when asked for
+    "sd15": "svp.diffusion.model_import:import_sd15",
+    "animatediff": "svp.diffusion.model_import:import_animatediff",
+    "v-express": "svp.diffusion.model_import:import_v_express",
     "whisper": "svp.speech.whisper_import:import_whisper",
     "inception": "svp.weights.metric_import:import_inception",
     "i3d": "svp.weights.metric_import:import_i3d",
@@ -27,10 +32,12 @@ def import_(
     kind: Annotated[Kind, typer.Argument(help="What SOURCE holds.")],
     source: Annotated[Path, typer.Argument(help="The published file or folder.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The model folder; what is there already stays and is added to.")
+        Path, typer.Option("-o", "--output", help="The folder; what is there already stays and is added to.")
     ],
 ) -> None:
-    """Turn published weights into a model folder. Each import adds a part; the licences are kept with the model.
+    """Turn published weights into a model folder, or one for `svp evaluate --weights`. Licences are kept with them.
+
+    Each import adds a part.
 
     Example: svp import sd15 stable-diffusion-v1-5 -o models/base
     """
@@ -41,5 +48,5 @@ def import_(
     need_output_folder(output)
     typer.echo(weight.notice(), err=True)
     module, function = IMPORTERS[kind].split(":")
-    getattr(import_module(module), function)(source, output)
-    typer.echo(f"{output}: has {kind}")
+    parts = getattr(import_module(module), function)(source, output)
+    typer.echo(f"{output}: {', '.join(parts)} from {weight.title}")

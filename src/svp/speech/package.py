@@ -54,10 +54,14 @@ def cache_dir() -> Path:
     ).expanduser()
 
 
+def own_folder(repository: str) -> Path:
+    """Where a model of the hub is looked for on this machine, besides the hub's own cache."""
+    return cache_dir() / repository.removeprefix("openai/").removeprefix("facebook/")
+
+
 def by_hand(repository: str) -> str:
     """The remedy where a model can be fetched from nowhere: `load_whisper` looks into this folder first."""
-    folder = cache_dir() / repository.removeprefix("openai/")
-    return f"put config.json and model.safetensors of the hub's {repository} into {folder}"
+    return f"put config.json and model.safetensors of the hub's {repository} into {own_folder(repository)}"
 
 
 def whisper_from_package() -> Path:

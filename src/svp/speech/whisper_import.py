@@ -15,8 +15,8 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
+from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
-from svp.speech.whisper import FOLDER_NAME
 from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes
 from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.storage import write_weights
@@ -47,12 +47,15 @@ CONFIG_NAMES = {  # OpenAI's name of a size: transformers' name
 FF_MULT = 4  # Whisper's feed-forward layers are that many times wider than the rest
 
 
-def import_whisper(source: Path, output: Path) -> None:
+def import_whisper(source: Path, output: Path) -> tuple[str, ...]:
     """Put the encoder into `output`, as `audio_encoder/config.json` and `audio_encoder/model.safetensors`.
 
     Args:
         source: a folder of the model hub, OpenAI's `tiny.pt` or `tiny.en.pt`, or a CTranslate2 `model.bin`.
         output: a model folder, or a new one.
+
+    Returns:
+        The parts that were added.
 
     Raises:
         InputError: if it is none of these, or not Whisper's network.
@@ -68,10 +71,11 @@ def import_whisper(source: Path, output: Path) -> None:
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{source}: no sizes of a Whisper model ({error}); give the published file") from error
     check_shapes(files[0], shapes(tensors), shapes(encoder.state_dict()))
-    folder = output / FOLDER_NAME
+    folder = output / AUDIO_ENCODER
     write_weights(folder / "model.safetensors", {PREFIX + name: tensor for name, tensor in tensors.items()})
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     record_imports(output, [ImportedFile.of(KIND, path, path.name, PARTS) for path in files])
+    return PARTS
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[Path]]:

@@ -21,6 +21,7 @@ from svp.errors import InputError
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".model")
 WRAPPERS = ("state_dict", "model_state_dict", "net_recon")  # keys under which training programs keep the weights
 SHOWN = 6  # names per kind of difference in a message
+Shapes = Mapping[str, tuple[int, ...]]
 AGAIN = "download the file again"
 
 
@@ -93,7 +94,7 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def check_shapes(source: Path, got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(source: Path, got: Shapes, wanted: Shapes) -> None:
     """Whether a checkpoint has exactly the tensors of a network.
 
     Args:

@@ -22,12 +22,15 @@ from svp.weights.styletalk import load_styletalk
 from svp.weights.syncnet import load_syncnet
 
 
-def import_network(kind: str, load: Callable[[Path], nn.Module], source: Path, output: Path) -> None:
+def import_network(kind: str, load: Callable[[Path], nn.Module], source: Path, output: Path) -> tuple[str, ...]:
     """Write a published network to `output/kind/`: the tensors as safetensors, TorchScript as it is.
 
     Args:
         load: reads the published file and refuses others.
         source: that file, or a folder that holds it under its published name.
+
+    Returns:
+        The parts that were added: the kind.
 
     Raises:
         InputError: the source is something else.
@@ -41,15 +44,17 @@ def import_network(kind: str, load: Callable[[Path], nn.Module], source: Path, o
         file = found[0]
     network, folder = load(file), output / kind
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in (folder / SAFETENSORS, folder / TORCHSCRIPT):
-        stale.unlink(missing_ok=True)
+    record = ImportedFile.of(kind, file, file.name, (kind,))
     if isinstance(network, ScriptedFeatures):
         partial_copy = folder / f"{TORCHSCRIPT}.partial"
         shutil.copyfile(file, partial_copy)
         partial_copy.replace(folder / TORCHSCRIPT)
+        (folder / SAFETENSORS).unlink(missing_ok=True)
     else:
         write_weights(folder / SAFETENSORS, network.state_dict())
-    record_imports(output, [ImportedFile.of(kind, file, file.name, (kind,))])
+        (folder / TORCHSCRIPT).unlink(missing_ok=True)
+    record_imports(output, [record])
+    return record.parts
 
 
 import_deep3d = partial(import_network, "deep3d", load_deep3d)

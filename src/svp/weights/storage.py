@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -20,12 +20,13 @@ NAMES = {
 ALIGNMENT = 8
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_weights(path: Path, tensors: Mapping[str, Tensor], fresh: Callable[[str], Tensor] | None = None) -> None:
     """Write a safetensors file; it appears when it is complete.
 
     Args:
         path: ends in `.safetensors`.
-        tensors: by name, on the CPU; floats of any precision become float32. They may still lie in a file.
+        tensors: by name; floats of any precision become float32. They may still lie in a file.
+        fresh: gives the values of a tensor on the meta device, by its name, when it is written.
     """
     wide_first = sorted(tensors.items(), key=lambda entry: -_stored(entry[1]).itemsize)  # so all lie aligned
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
@@ -41,7 +42,9 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for _, tensor in wide_first:
+        for name, tensor in wide_first:
+            if tensor.is_meta and fresh is not None:
+                tensor = fresh(name)
             file.write(tensor.detach().to(_stored(tensor)).contiguous().numpy().data)
     partial.replace(path)
 
