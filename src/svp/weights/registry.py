@@ -79,8 +79,8 @@ WEIGHTS: dict[str, Weight] = {
             kind="inception",
             title="Inception-v3 of 2015 in TorchScript",
             source="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
-            licence="Apache-2.0 (TensorFlow Models)",
-            use="any use",
+            licence="Apache-2.0 (the network, of TensorFlow Models); NVIDIA Source Code License (its TorchScript)",
+            use="research and evaluation only, as NVIDIA's licence",
             files=("inception-2015-12-05.pt",),
         ),
         Weight(
