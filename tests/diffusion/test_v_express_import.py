@@ -13,6 +13,7 @@ from svp.diffusion.model_import import import_sd15, import_v_express
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import BASE
+from svp.training.model_folder import began_at_random, stages_done
 from svp.weights.provenance import licences, owners
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes
 
@@ -182,7 +183,10 @@ def test_the_vae_is_added_in_any_order(folder, model, tmp_path):
 def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):
     output = tmp_path / "trained"
     import_v_express(folder, output)
-    (output / "training.json").write_text("[]")
+    assert stages_done(output) == ["appearance", "motion"] and not began_at_random(output)
+    import_v_express(folder, output)  # again: nothing was trained yet
+    records = json.loads((output / "training.json").read_text())
+    (output / "training.json").write_text(json.dumps([*records, {"stage": "prior"}]))
     with pytest.raises(InputError, match="would be lost; import into a new folder"):
         import_v_express(folder, output)
     assert import_sd15(diffusers_folder(tmp_path / "sd15"), output) == ("vae",)
