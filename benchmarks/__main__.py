@@ -6,13 +6,27 @@ import sys
 
 import torch
 
-from benchmarks import conditions, evaluation, faces, fast, jobs, limits, memory, puppets, reader, seams, speech
+from benchmarks import (
+    conditions,
+    evaluation,
+    faces,
+    fast,
+    imports,
+    jobs,
+    limits,
+    memory,
+    puppets,
+    reader,
+    seams,
+    speech,
+)
 
 ALL = {
     "conditions": conditions.run,
     "evaluation": evaluation.run,
     "faces": faces.run,
     "fast": fast.run,
+    "imports": imports.run,
     "jobs": jobs.run,
     "limits": limits.run,
     "memory": memory.run,
@@ -21,7 +35,7 @@ ALL = {
     "seams": seams.run,
     "speech": speech.run,
 }
-LONG = ("memory",)  # ten minutes of video, and 13 GB: only when named
+LONG = ("memory", "imports")  # ten minutes of video, and 13 GB; 6 GB of disk: only when named
 
 
 def main() -> None:

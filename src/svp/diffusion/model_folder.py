@@ -78,11 +78,12 @@ def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
 
 
 def keep_imports(source: Path, target: Path) -> None:
-    """Copy what a model folder holds beside its networks: the record of imports, an encoder of sound."""
+    """Copy what a model folder holds beside its networks: records of imports and training, an encoder of sound."""
     if source.resolve() == target.resolve():
         return
-    if (source / RECORD_NAME).is_file():
-        shutil.copyfile(source / RECORD_NAME, target / RECORD_NAME)
+    for name in (RECORD_NAME, TRAINING_RECORD):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
     if (source / AUDIO_ENCODER).is_dir():
         shutil.copytree(source / AUDIO_ENCODER, target / AUDIO_ENCODER, dirs_exist_ok=True)
 

@@ -40,6 +40,8 @@ SPATIAL, MOTION = "unet.spatial", "unet.motion"  # parts of the UNet by their or
 STYLE_LAYERS, MOTION_LAYERS = "_style.", "motion_modules."
 V_EXPRESS_SETTINGS = {"head_kps": "v-express", "reference_scale": 0.95, "audio_scale": 3.0}  # as it generates
 
+V_EXPRESS_STAGES = ("appearance", "motion")  # its own training did what these do
+
 
 def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
     """Stable Diffusion's VAE and, unless V-Express is there already, its UNet as denoising UNet and ReferenceNet.
@@ -121,6 +123,8 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
     for name, part in (("reference_net", "reference_net"), ("audio_projection",) * 2, ("v_kps_guider", "guider")):
         _add_part(found.files[name], output, part, preset, found.read(name))
     _complete(output, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
+    stages = [{"stage": stage, "imported": V_EXPRESS} for stage in V_EXPRESS_STAGES]
+    (output / TRAINING_RECORD).write_text(json.dumps(stages, indent=2) + "\n")
     files = {path.name: (path, parts[name]) for name, path in found.files.items()}
     if found.config_file is not None:
         files[found.config_file.name] = (found.config_file, (SPATIAL,))
@@ -282,7 +286,9 @@ def _refuse_trained(output: Path, parts: Iterable[str]) -> None:
     """Only what a folder lacks may be added to a model that was not made by imports alone."""
     foreign = (output / INDEX).is_file() and not owners(output)
     there = [part for part in parts if (output / part.split(".")[0]).is_dir()]
-    if there and (foreign or (output / TRAINING_RECORD).is_file()):
+    record = output / TRAINING_RECORD
+    stages = json.loads(record.read_text()) if record.is_file() else []
+    if there and (foreign or any("imported" not in stage for stage in stages)):
         raise InputError(f"{output}: its {', '.join(there)} would be lost; import into a new folder")
 
 

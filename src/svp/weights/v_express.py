@@ -37,14 +37,14 @@ class VExpress:
     wav2vec2: Path | None
 
     def denoising_unet(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Spatial tensors and motion modules; those of the motion file go before those of the UNet's own file.
+        """Spatial tensors and motion modules; where there is a motion file, its modules alone count.
 
         Raises:
             InputError: if a file cannot be read, or neither has motion modules.
         """
         spatial, motion = split_motion(read_checkpoint(self.files["denoising_unet"]))
         if "motion_module" in self.files:
-            motion |= read_motion_modules(self.files["motion_module"])
+            motion = read_motion_modules(self.files["motion_module"])
         if not motion:
             raise InputError(f"{self.files['denoising_unet']}: has no motion modules; put motion_module.bin beside it")
         return spatial, motion
