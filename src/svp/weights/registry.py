@@ -87,8 +87,8 @@ WEIGHTS: dict[str, Weight] = {
             kind="i3d",
             title="I3D of Kinetics-400",
             source="https://github.com/universome/fvd-comparison",
-            licence="Apache-2.0",
-            use="any use",
+            licence="Apache-2.0 (the network, of kinetics-i3d); its TorchScript has no licence file",
+            use="any use of the plain PyTorch file; nothing is stated for the TorchScript",
             files=("i3d_torchscript.pt", "i3d_pretrained_400.pt"),
         ),
         Weight(
