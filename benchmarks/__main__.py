@@ -11,6 +11,7 @@ from benchmarks import (
     evaluation,
     faces,
     fast,
+    imports,
     jobs,
     limits,
     memory,
@@ -26,6 +27,7 @@ ALL = {
     "evaluation": evaluation.run,
     "faces": faces.run,
     "fast": fast.run,
+    "imports": imports.run,
     "jobs": jobs.run,
     "limits": limits.run,
     "memory": memory.run,
@@ -35,7 +37,7 @@ ALL = {
     "seams": seams.run,
     "speech": speech.run,
 }
-LONG = ("memory",)  # ten minutes of video, and 13 GB: only when named
+LONG = ("memory", "imports")  # ten minutes of video, and 13 GB; 6 GB of disk: only when named
 
 
 def main() -> None:

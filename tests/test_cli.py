@@ -24,7 +24,17 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *((), ("generate",), ("prepare",), ("motions",), ("puppet",), ("sheet",), ("train",), ("evaluate",)),
+        *(
+            (),
+            ("generate",),
+            ("prepare",),
+            ("motions",),
+            ("puppet",),
+            ("sheet",),
+            ("train",),
+            ("evaluate",),
+            ("import",),
+        ),
         *(("style", name) for name in ("extract", "mix", "scale", "sample")),
     ],
 )
@@ -198,3 +208,15 @@ def test_train_names_a_missing_dataset(tmp_path):
     result = svp("train", "vae", "--data", tmp_path / "none", "--out", tmp_path / "run")
     assert result.returncode == 2
     assert "svp prepare" in result.stderr
+
+
+def test_import_shows_the_licence_and_names_what_is_wrong(tmp_path):
+    source = tmp_path / "guider.bin"
+    source.write_bytes(b"no weights")
+    result = svp("import", "animatediff", source, "-o", tmp_path / "model")
+    licence, error = result.stderr.splitlines()
+    assert result.returncode == 2 and "Apache-2.0" in licence and str(source) in error
+    result = svp("import", "sd15", tmp_path / "absent", "-o", tmp_path / "model")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "v1-5-pruned-emaonly.safetensors" in result.stderr
+    assert svp("import", "sd16", source, "-o", tmp_path / "model").returncode == 2

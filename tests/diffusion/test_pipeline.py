@@ -362,7 +362,7 @@ def test_broken_models_are_named(pipeline: SVPPipeline, tmp_path) -> None:
 def test_the_audio_encoder_must_be_the_models(pipeline: SVPPipeline, monkeypatch) -> None:
     parts = {**pipeline.components, "style_encoder": None}
     settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny/raw"})
-    monkeypatch.setattr("svp.diffusion.pipeline.load_audio_encoder", lambda _: load_audio_encoder("log-mel"))
+    monkeypatch.setattr("svp.speech.alpha.load_audio_encoder", lambda _: load_audio_encoder("log-mel"))
     with pytest.raises(InputError, match="whisper-tiny/raw: this is log-mel"):
         _ = SVPPipeline(**parts, settings=settings).audio_encoder
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import sqrtm
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from svp.evaluation.frechet import frechet_distance
 
@@ -24,6 +26,29 @@ def test_it_is_that_of_the_definition() -> None:
 def test_a_copy_has_none_and_a_shift_its_square() -> None:
     assert frechet_distance(A, A[::-1]) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(A, A + 2) == pytest.approx(12 * 4, rel=1e-9)
+
+
+def test_it_is_that_of_torchmetrics() -> None:
+    class Means(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.adaptive_avg_pool2d(images.double(), 2).flatten(1)
+
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randint(0, 200, (60, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    fake = torch.randint(60, 256, (40, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    theirs = FrechetInceptionDistance(feature=Means(), input_img_size=(3, 8, 8)).set_dtype(torch.float64)
+    theirs.update(real, real=True)
+    theirs.update(fake, real=False)
+    ours = frechet_distance(*(Means()(images).numpy() for images in (fake, real)))
+    assert ours == pytest.approx(float(theirs.compute()), rel=1e-9)
+
+
+def test_few_vectors_of_many_numbers_are_compared_exactly() -> None:
+    few, others = RNG.normal(size=(5, 40)), RNG.normal(size=(7, 40))
+    wide, padded = np.zeros((5, 40)), np.zeros((5, 40))
+    wide[:, :3], padded[:, :3] = few[:, :3], others[:5, :3]
+    assert frechet_distance(wide, padded) == pytest.approx(frechet_distance(few[:, :3], others[:5, :3]), rel=1e-9)
+    assert frechet_distance(few, few) == pytest.approx(0, abs=1e-12)
 
 
 def test_stored_numbers_are_met(shared: Path) -> None:

@@ -76,5 +76,5 @@ def test_windows_of_picture_and_sound_belong_to_the_same_moments() -> None:
 
 def test_what_is_too_short_is_said() -> None:
     frames = np.zeros((5, 224, 224, 3), np.uint8)
-    with pytest.raises(InputError, match="5 frames"):
+    with pytest.raises(InputError, match="needs 6 frames"):
         sync_score(frames, np.zeros(16_000, np.int16), MeanNetwork())

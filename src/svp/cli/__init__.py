@@ -17,6 +17,7 @@ from svp.cli.prepare import prepare
 from svp.cli.reproduce import reproduce
 from svp.cli.style import style_app
 from svp.cli.train import train
+from svp.cli.weights import import_
 from svp.errors import InputError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(style_app, name="style")
 
 

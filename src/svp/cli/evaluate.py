@@ -24,6 +24,9 @@ def evaluate(
         Preset | None, typer.Option(help="The shipped model whose style encoder is used; mini by default.")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of imported networks (FID, FVD, SyncNet, StyleSim); see `svp import`.")
+    ] = None,
     cache: Annotated[bool, typer.Option(help="Keep measurements of videos for the next run.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = CORES,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
@@ -45,6 +48,8 @@ def evaluate(
         systems[name] = Path(folder)
     for place in (*systems.values(), reference):  # before torch is imported
         need_folder(place)
+    if weights is not None and not weights.is_dir():
+        raise InputError(f"{weights}: no such folder; give --weights one that `svp import` wrote")
     from svp.diffusion.model_folder import find_model
     from svp.evaluation.evaluate import evaluate as run
     from svp.evaluation.markdown import write_markdown
@@ -52,11 +57,13 @@ def evaluate(
     from svp.evaluation.registry import choose
     from svp.speech.package import cache_dir
 
+    networks = cache_dir() / "weights" if weights is None else weights
     report = run(
         systems,
         reference,
-        choose([name.strip() for name in metrics.split(",") if name.strip()]),
+        choose([name.strip() for name in metrics.split(",") if name.strip()], networks),
         style_encoder=find_model(model_name(model, preset)) / "style_encoder",
+        weights=networks,
         workers=workers,
         seed=seed,
         cache=cache_dir() / "evaluation" if cache else None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import typer
+
 from svp.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,10 +23,14 @@ def model_name(model: Path | None, preset: str | None) -> str:
 
 
 def load_pipeline(name: str) -> SVPPipeline:
-    """The model to use, without diffusers' own bar: loading is short."""
+    """The model to use, without diffusers' own bar: loading is short. The terms of foreign weights in it are shown."""
     from diffusers.utils import logging
 
+    from svp.diffusion.model_folder import find_model
     from svp.diffusion.pipeline import SVPPipeline
+    from svp.weights.provenance import licences
 
     logging.disable_progress_bar()
+    for line in licences(find_model(name)):
+        typer.echo(line, err=True)
     return SVPPipeline.from_pretrained(name)

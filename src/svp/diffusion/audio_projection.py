@@ -103,14 +103,18 @@ class AudioProjection(StrictModel):
     def forward(self, windows_BFWA: Tensor) -> Tensor:
         """Windows (B, F, W, A) to tokens (B, F, Q, token_dim).
 
+        Frames whose alpha holds several positions side by side are taken apart: (B, F, W / 2, 2 A) is the same thing.
+
         Raises:
             ValueError: if the windows have another length or width than configured.
         """
         wanted = self.pos_emb.weight.shape
-        if windows_BFWA.dim() != 4 or windows_BFWA.shape[2:] != wanted:
+        given = windows_BFWA.shape
+        if len(given) == 4 and given[2:].numel() == wanted.numel() and given[3] % wanted[1] == 0:
+            windows_BFWA = windows_BFWA.reshape(*given[:2], *wanted)
+        else:
             raise ValueError(
-                f"audio windows are {tuple(windows_BFWA.shape)}; "
-                f"this model takes (videos, frames, {wanted[0]}, {wanted[1]})"
+                f"audio windows are {tuple(given)}; this model takes (videos, frames, {wanted[0]}, {wanted[1]})"
             )
         if self.standardize:
             heard_BF11 = (windows_BFWA != 0).any(dim=(-2, -1), keepdim=True)  # absent sound stays zeros

@@ -24,16 +24,17 @@ class AudioTrack:
         blocks: alpha of successive frames, (n, A) each: an encoder's `stream`, or `silence`.
         n_frames: frames of the video.
         radius: alpha frames on either side.
+        zero_edges: what lies outside of the recording is zeros, instead of its first and last frame again.
     """
 
-    def __init__(self, blocks: Iterator[Tensor], n_frames: int, radius: int) -> None:
-        self.n_frames, self.radius = n_frames, radius
+    def __init__(self, blocks: Iterator[Tensor], n_frames: int, radius: int, zero_edges: bool = False) -> None:
+        self.n_frames, self.radius, self.zero_edges = n_frames, radius, zero_edges
         self._blocks = blocks
         self._held = torch.zeros(0)
         self._first = 0  # frame of the first held row
 
     def windows(self, start: int, stop: int) -> Tensor:
-        """alpha of the frames i-radius … i+radius around each frame i of start … stop - 1; the edges repeat.
+        """alpha of the frames i-radius … i+radius around each frame i of start … stop - 1.
 
         Successive calls must not go back by more than what the call before began with.
 
@@ -48,6 +49,9 @@ class AudioTrack:
             self._held = torch.cat((self._held, block_NA)) if len(self._held) else block_NA
         windows_FWA = self._held[window_index(start, stop, self.n_frames, self.radius) - self._first]
         self._drop(start)
+        if self.zero_edges:
+            frames_FW = torch.arange(start, stop)[:, None] + torch.arange(-self.radius, self.radius + 1)
+            windows_FWA[(frames_FW < 0) | (frames_FW >= self.n_frames)] = 0
         return windows_FWA
 
     def _drop(self, start: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from torch import nn
 
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.guider import HeadKpsGuider
@@ -15,6 +18,7 @@ from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.vae import PatchAutoencoderKL
 from svp.presets import SD_VAE, Preset
+from svp.speech.layout import alpha_layout
 from svp.style.encoder import StyleEncoder
 
 REFERENCE_SIZES = (
@@ -36,38 +40,9 @@ def build_pipeline(preset: Preset, seed: int) -> SVPPipeline:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SVPPipeline(
-            vae=build_vae(preset),
-            unet=DenoisingUNet(**preset.unet.model_dump()),
-            reference_net=ReferenceNet(
-                **{name: getattr(preset.unet, name) for name in REFERENCE_SIZES},
-                cross_attention_dim=preset.unet.audio_token_dim,
-            ),
-            guider=HeadKpsGuider(**preset.guider.model_dump(), out_channels=preset.unet.block_out_channels[0]),
-            audio_projection=AudioProjection(
-                **preset.audio_projection.model_dump(), token_dim=preset.unet.audio_token_dim
-            ),
-            style_projection=StyleProjection(
-                style_dim=preset.style_encoder.style_size,
-                tokens=preset.style_projection.tokens,
-                token_dim=preset.unet.style_token_dim,
-            ),
-            style_encoder=StyleEncoder(
-                **preset.style_encoder.model_dump(),
-                expression_size=preset.expression_size,
-                audio_size=preset.audio_projection.alpha_dim,
-                expression_encoder=preset.expression_encoder,
-                audio_encoder=preset.audio_encoder,
-            ),
+            **{name: build(preset) for name, build in BUILDERS.items()},
             scheduler=build_scheduler(preset.prediction_type, preset.zero_terminal_snr),
-            settings=PipelineSettings(
-                image_size=preset.image_size,
-                window=preset.window,
-                overlap=preset.overlap,
-                chunk=preset.chunk,
-                audio_encoder=preset.audio_encoder,
-                expression_encoder=preset.expression_encoder,
-                shared_noise=preset.shared_noise,
-            ),
+            settings=build_settings(preset),
         )
 
 
@@ -80,6 +55,71 @@ def build_vae(preset: Preset) -> AutoencoderKL:
         latent_channels=preset.latent_channels,
         sample_size=preset.image_size,
         scaling_factor=1.0,  # set from the latents at the end of stage `vae`
+    )
+
+
+def build_unet(preset: Preset) -> DenoisingUNet:
+    """The denoising UNet."""
+    return DenoisingUNet(**preset.unet.model_dump())
+
+
+def build_reference_net(preset: Preset) -> ReferenceNet:
+    """The ReferenceNet of the same sizes."""
+    sizes = {name: getattr(preset.unet, name) for name in REFERENCE_SIZES}
+    return ReferenceNet(**sizes, cross_attention_dim=preset.unet.audio_token_dim)
+
+
+def build_guider(preset: Preset) -> HeadKpsGuider:
+    """The Head-Kps guider."""
+    return HeadKpsGuider(**preset.guider.model_dump(), out_channels=preset.unet.block_out_channels[0])
+
+
+def build_audio_projection(preset: Preset) -> AudioProjection:
+    """The audio projection."""
+    return AudioProjection(**preset.audio_projection.model_dump(), token_dim=preset.unet.audio_token_dim)
+
+
+def build_style_projection(preset: Preset) -> StyleProjection:
+    """The style projection."""
+    return StyleProjection(
+        style_dim=preset.style_encoder.style_size,
+        tokens=preset.style_projection.tokens,
+        token_dim=preset.unet.style_token_dim,
+    )
+
+
+def build_style_encoder(preset: Preset) -> StyleEncoder:
+    """The style encoder for the preset's features."""
+    return StyleEncoder(
+        **preset.style_encoder.model_dump(),
+        expression_size=preset.expression_size,
+        audio_size=preset.audio_projection.alpha_dim * alpha_layout(preset.audio_encoder).positions,
+        expression_encoder=preset.expression_encoder,
+        audio_encoder=preset.audio_encoder,
+    )
+
+
+BUILDERS: dict[str, Callable[[Preset], nn.Module]] = {  # in the order in which they draw their random numbers
+    "vae": build_vae,
+    "unet": build_unet,
+    "reference_net": build_reference_net,
+    "guider": build_guider,
+    "audio_projection": build_audio_projection,
+    "style_projection": build_style_projection,
+    "style_encoder": build_style_encoder,
+}
+
+
+def build_settings(preset: Preset) -> PipelineSettings:
+    """What a pipeline says about itself."""
+    return PipelineSettings(
+        image_size=preset.image_size,
+        window=preset.window,
+        overlap=preset.overlap,
+        chunk=preset.chunk,
+        audio_encoder=preset.audio_encoder,
+        expression_encoder=preset.expression_encoder,
+        shared_noise=preset.shared_noise,
     )
 
 

@@ -15,14 +15,15 @@ import torch
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor
 
+from svp import __version__
 from svp.diffusion.audio_track import AudioTrack
-from svp.diffusion.kept import KeptLatents
+from svp.diffusion.kept import KeptLatents, fingerprint
 from svp.diffusion.noise import style_noise
 from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.windows import Chunk, Window
-from svp.face.head_kps import draw_head_kps
+from svp.face.key_points import KEY_POINTS
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
 
@@ -36,7 +37,7 @@ class Job:
 
     reference_latents: Tensor  # (1, C, h, w)
     audio: AudioTrack
-    points: np.ndarray  # (N, 8, 2) in pixels of the crop
+    points: np.ndarray  # (N, K, 2) in pixels of the crop
     style: StylePrior | StyleTimeline | None
     seed: int
     plan: SamplingPlan
@@ -68,6 +69,18 @@ class Job:
         return self.style.at(style_noise(self.seed, len(self.style.styles[0].mean)), start, stop)
 
 
+def job_fingerprint(pipeline: SVPPipeline, job: Job, samples: np.ndarray) -> str:
+    """Of everything that the latents of a video follow from: its inputs, the weights, where it is computed."""
+    facts, tensors = job.facts()
+    facts |= {
+        "settings": pipeline.settings.model_dump(),
+        "scheduler": {name: value for name, value in pipeline.scheduler.config.items() if not name.startswith("_")},
+        "computed": [__version__, torch.__version__, str(pipeline.unet.device), str(pipeline.unet.dtype)],
+    }
+    weights = [tensor for _, tensor in sorted(pipeline.denoiser.state_dict().items())]
+    return fingerprint(facts, [*tensors, torch.from_numpy(samples), *weights])
+
+
 @torch.no_grad()
 def generate_frames(
     pipeline: SVPPipeline, job: Job, callback: Callable[[int, int], None] | None
@@ -85,6 +98,8 @@ def generate_frames(
     device, _ = place_of(pipeline.unet)
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
+    draw = KEY_POINTS[settings.head_kps].draw
+    scales = {"reference_scale": settings.reference_scale, "audio_scale": settings.audio_scale}
     total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)
     done = 0
 
@@ -103,11 +118,11 @@ def generate_frames(
         shared = pipeline.encode_conditions(job.reference_latents, None, None, style)
 
     def chunk_predict(part: Chunk) -> Predict:
-        drawn = torch.from_numpy(draw_head_kps(job.points[part.start : part.stop], settings.image_size))
+        drawn = torch.from_numpy(draw(job.points[part.start : part.stop], settings.image_size))
         windows = job.audio.windows(part.start, part.stop)  # alpha is of its own arithmetic
         style = job.changing_style(part.start, part.stop)
         with arithmetic():
-            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
+            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style, **scales)
         conditions = replace(own, reference=shared.reference, style=own.style if shared.style is None else shared.style)
 
         deep: defaultdict[Window, dict[tuple[int, ...], Tensor]] = defaultdict(dict)

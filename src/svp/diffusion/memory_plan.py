@@ -24,7 +24,7 @@ from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.pipeline import SVPPipeline, decoded_at_once
 from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.settings import PipelineSettings
-from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
+from svp.diffusion.vae import PatchAutoencoderKL, latent_stride, require_vae
 from svp.diffusion.windows import plan_chunks
 from svp.errors import InputError
 from svp.presets import PRESETS
@@ -211,6 +211,7 @@ def _measure(
     tiled: bool,
 ) -> dict[str, Part]:
     """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures."""
+    require_vae(pipeline.vae)
     size, window = settings.image_size, min(frames, settings.window)
     parts: dict[str, Part] = {}
     pipeline = SVPPipeline(**deepcopy(pipeline.components), settings=settings)  # what was measured cannot be used again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from svp.errors import InputError
+from svp.speech.layout import AUDIO_ENCODER
+from svp.weights.provenance import RECORD_NAME
 
 INDEX = "model_index.json"
+TRAINING_RECORD = "training.json"  # of the stages that a model went through
 REMEDY = "copy or save the model again"
 ASSETS = Path(__file__).parents[1] / "assets"
 SHIPPED = ("mini",)
@@ -27,6 +31,10 @@ def find_model(name: str | PathLike[str]) -> Path:
     if str(folder) in SHIPPED and not (folder / INDEX).is_file():
         folder = ASSETS / folder
     if not (folder / INDEX).is_file():
+        if (folder / RECORD_NAME).is_file():
+            raise InputError(
+                f"{name}: its UNet is missing; add it with `svp import sd15 SOURCE -o {name}`, or v-express"
+            )
         problem = f"has no {INDEX}" if folder.is_dir() else "no such model"
         raise InputError(
             f"{name}: {problem}; name a folder with a saved model, or {' or '.join(SHIPPED)} where the installed "
@@ -67,6 +75,17 @@ def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
                     pass
             except (SafetensorError, OSError) as error:
                 raise InputError(f"{path}: damaged or cut short ({error}); {REMEDY}") from error
+
+
+def keep_imports(source: Path, target: Path) -> None:
+    """Copy what a model folder holds beside its networks: records of imports and training, an encoder of sound."""
+    if source.resolve() == target.resolve():
+        return
+    for name in (RECORD_NAME, TRAINING_RECORD):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    if (source / AUDIO_ENCODER).is_dir():
+        shutil.copytree(source / AUDIO_ENCODER, target / AUDIO_ENCODER, dirs_exist_ok=True)
 
 
 def unusable_model(folder: Path, error: Exception) -> InputError:

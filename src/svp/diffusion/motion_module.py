@@ -6,6 +6,7 @@ are computed here instead of stored; a checkpoint may carry them, and they are c
 Shapes: B videos, F frames, C channels, h x w latent grid.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,6 +18,16 @@ from svp.diffusion.group_norm import GroupNorm
 
 GROUP_NORM_EPS = 1e-6
 TABLE_TOLERANCE = 1e-4  # the published tables were computed in float32
+
+
+@lru_cache(maxsize=16)
+def sinusoid_table(channels: int, frames: int) -> Tensor:
+    """AnimateDiff's table of frame positions, (1, frames, channels) on the CPU; sines at even channels."""
+    with torch.device("cpu"):
+        pairs_C = torch.arange(channels, dtype=torch.float64) // 2
+        angles_FC = torch.arange(frames, dtype=torch.float64)[:, None] / 10000 ** (2 * pairs_C / channels)
+        even_C = torch.arange(channels) % 2 == 0
+        return torch.where(even_C, angles_FC.sin(), angles_FC.cos())[None].float()
 
 
 class FramePositions(nn.Module):
@@ -31,10 +42,7 @@ class FramePositions(nn.Module):
 
     def __init__(self, *, channels: int, max_frames: int) -> None:
         super().__init__()
-        pairs_C = torch.arange(channels, dtype=torch.float64) // 2
-        angles_FC = torch.arange(max_frames, dtype=torch.float64)[:, None] / 10000 ** (2 * pairs_C / channels)
-        even_C = torch.arange(channels) % 2 == 0
-        table_1FC = torch.where(even_C, angles_FC.sin(), angles_FC.cos())[None].float()
+        table_1FC = sinusoid_table(channels, max_frames).to(torch.get_default_device(), copy=True)
         self.register_buffer("pe", table_1FC, persistent=False)
 
     def forward(self, hidden_NFC: Tensor) -> Tensor:

@@ -19,18 +19,17 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from safetensors import SafetensorError
 from torch import Tensor
 
-from svp import __version__
 from svp.diffusion.adapters import load_adapters, merge_adapters
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
-from svp.diffusion.generation import Job, generate_frames
+from svp.diffusion.generation import Job, generate_frames, job_fingerprint
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
-from svp.diffusion.kept import KeptLatents, fingerprint
-from svp.diffusion.model_folder import check_model_folder, find_model, unusable_model
+from svp.diffusion.kept import KeptLatents
+from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
@@ -39,11 +38,13 @@ from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
-from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
+from svp.diffusion.vae import PatchAutoencoderKL, latent_stride, require_vae
 from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
 from svp.errors import InputError
+from svp.face.key_points import KEY_POINTS
 from svp.media.video import FPS
-from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder, silence
+from svp.speech.alpha import AudioEncoder, find_audio_encoder, is_silent, silence
+from svp.speech.layout import alpha_layout
 from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
@@ -61,7 +62,7 @@ class SVPPipeline(DiffusionPipeline):
     """A diffusers pipeline; `save_pretrained` and `from_pretrained` work on folders with one part per sub-folder.
 
     Args:
-        vae: latents; `base` has Stable Diffusion's own, `mini` a small one.
+        vae: latents; `base` has Stable Diffusion's own, `mini` a small one, an import may lack it.
         unet, reference_net, guider, audio_projection, style_projection: the denoiser's networks.
         scheduler: Euler, with the checkpoint's prediction type.
         style_encoder: makes styles from clips; None for a model that was never taught styles.
@@ -69,9 +70,9 @@ class SVPPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae"  # type: ignore[assignment]
-    _optional_components = ["style_encoder"]  # noqa: RUF012  # diffusers' name and type
+    _optional_components = ["vae", "style_encoder"]  # noqa: RUF012  # diffusers' name and type
 
-    vae: AutoencoderKL
+    vae: AutoencoderKL  # None while an imported model lacks it, see `require_vae`
     unet: DenoisingUNet
     reference_net: ReferenceNet
     guider: HeadKpsGuider
@@ -82,7 +83,7 @@ class SVPPipeline(DiffusionPipeline):
 
     def __init__(
         self,
-        vae: AutoencoderKL | PatchAutoencoderKL,
+        vae: AutoencoderKL | PatchAutoencoderKL | None,
         unet: DenoisingUNet,
         reference_net: ReferenceNet,
         guider: HeadKpsGuider,
@@ -106,9 +107,10 @@ class SVPPipeline(DiffusionPipeline):
         self.settings = PipelineSettings.parse(settings, "model_index.json")
         self.register_to_config(settings=self.settings.model_dump())
         self._audio_encoder: AudioEncoder | None = None
-        stride = latent_stride(vae)
-        if self.settings.image_size % stride:
-            raise ValueError(f"image_size {self.settings.image_size} must be a multiple of the VAE's stride {stride}")
+        self._folder: Path | None = None  # that it was loaded from
+        size = self.settings.image_size
+        if vae is not None and size % (stride := latent_stride(vae)):
+            raise ValueError(f"image_size {size} must be a multiple of the VAE's stride {stride}")
         if style_encoder is not None:
             self.settings.check_style_encoder(style_encoder.config)
 
@@ -137,9 +139,17 @@ class SVPPipeline(DiffusionPipeline):
         folder = find_model(pretrained_model_name_or_path)
         check_model_folder(folder, replaced=kwargs)
         try:
-            return super().from_pretrained(str(folder), **kwargs)
+            pipeline = super().from_pretrained(str(folder), **kwargs)
         except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
+        pipeline._folder = folder
+        return pipeline
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """As in diffusers; what an imported model keeps beside its networks goes along, its licences above all."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if self._folder is not None:
+            keep_imports(self._folder, Path(save_directory))
 
     def merge_adapters(self, path: str | Path) -> None:
         """Add a file of low-rank adapters, which `svp train --lora` wrote, to the weights of this pipeline.
@@ -173,19 +183,14 @@ class SVPPipeline(DiffusionPipeline):
             InputError: if it cannot be had, or calls itself otherwise.
         """
         if self._audio_encoder is None:
-            wanted = self.settings.audio_encoder
-            loaded = load_audio_encoder(wanted)
-            if loaded.id != wanted:
-                raise InputError(
-                    f"audio_encoder {wanted}: this is {loaded.id}; the model needs the one it learned with"
-                )
-            self._audio_encoder = loaded
+            self._audio_encoder = find_audio_encoder(self.settings.audio_encoder, self._folder)
         return self._audio_encoder
 
     @property
     def audio_radius(self) -> int:
         """Alpha frames on either side of a frame in its audio window."""
-        return (self.audio_projection.config["window"] - 1) // 2
+        positions = alpha_layout(self.settings.audio_encoder).positions
+        return (self.audio_projection.config["window"] // positions - 1) // 2
 
     @torch.no_grad()
     def encode_conditions(
@@ -258,7 +263,7 @@ class SVPPipeline(DiffusionPipeline):
     def encode_image(self, image: np.ndarray) -> Tensor:
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8: mode of the VAE's posterior x scaling_factor."""
         pixels = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
-        posterior = self.vae.encode(pixels.to(*place_of(self.vae))).latent_dist
+        posterior = require_vae(self.vae).encode(pixels.to(*place_of(self.vae))).latent_dist
         return posterior.mode().float() * self.vae.config["scaling_factor"]
 
     @torch.no_grad()
@@ -270,7 +275,7 @@ class SVPPipeline(DiffusionPipeline):
         Args:
             bf16: decode in bfloat16.
         """
-        device, dtype = place_of(self.vae)
+        device, dtype = place_of(require_vae(self.vae))
         for part in latents.split(decoded_at_once(self.settings.image_size)):
             scaled = part / self.vae.config["scaling_factor"]
             scaled = scaled.to(device, dtype, memory_format=torch.channels_last)  # quickest on a CPU
@@ -351,6 +356,7 @@ class SVPPipeline(DiffusionPipeline):
         steps_possible = self.scheduler.config["num_train_timesteps"]
         if not 1 <= plan.num_inference_steps <= steps_possible:
             raise InputError(f"steps {plan.num_inference_steps}: choose 1 to {steps_possible}")
+        require_vae(self.vae)
         check_inputs(portrait, audio, style, head_motion, retarget)
         if style is not None:
             check_style(style, self.style_encoder)
@@ -358,17 +364,19 @@ class SVPPipeline(DiffusionPipeline):
         samples = load_audio(audio)
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
-        points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed)
+        key_points = KEY_POINTS[self.settings.head_kps]
+        points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed, key_points)
+        layout = alpha_layout(self.settings.audio_encoder)
         job = Job(
             reference_latents=self.encode_image(measured.image),
-            audio=AudioTrack(self._alpha(samples, n_frames), n_frames, self.audio_radius),
+            audio=AudioTrack(self._alpha(samples, n_frames), n_frames, self.audio_radius, layout.zero_edges),
             points=points,
             style=style if style is None or isinstance(style, StyleTimeline) else self.style(style),
             seed=seed,
             plan=plan,
         )
         if partial is not None:
-            job = replace(job, kept=KeptLatents(partial, self._fingerprint(job, samples)))
+            job = replace(job, kept=KeptLatents(partial, job_fingerprint(self, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
         return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard, partial)
 
@@ -383,17 +391,9 @@ class SVPPipeline(DiffusionPipeline):
         """A whole video in memory, `.frames` and `.save(path)`; arguments as in `stream`, whose frames these are."""
         return self.stream(portrait, audio, style, head_motion, **options).collect()
 
-    def _fingerprint(self, job: Job, samples: np.ndarray) -> str:
-        """Of everything that the latents of a video follow from: its inputs, the weights, where it is computed."""
-        facts, tensors = job.facts()
-        facts |= {
-            "settings": self.settings.model_dump(),
-            "scheduler": {name: value for name, value in self.scheduler.config.items() if not name.startswith("_")},
-            "computed": [__version__, torch.__version__, str(self.unet.device), str(self.unet.dtype)],
-        }
-        weights = [tensor for _, tensor in sorted(self.denoiser.state_dict().items())]
-        return fingerprint(facts, [*tensors, torch.from_numpy(samples), *weights])
-
     def _alpha(self, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
         """Blocks (n, A) of alpha; a silent recording has zeros, as in training."""
-        return silence(n_frames) if is_silent(samples) else self.audio_encoder.stream(samples, n_frames, FPS)
+        if is_silent(samples):
+            positions = alpha_layout(self.settings.audio_encoder).positions
+            return silence(n_frames, positions * self.audio_projection.config["alpha_dim"])
+        return self.audio_encoder.stream(samples, n_frames, FPS)

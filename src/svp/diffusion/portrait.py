@@ -14,10 +14,10 @@ from PIL import Image
 from svp.errors import InputError
 from svp.face.crop import SquareCrop, clip_crop, portrait_crop
 from svp.face.fit import FaceFit, fit_clip
-from svp.face.head_kps import HEAD_KPS, seen_head_kps
+from svp.face.key_points import KEY_POINTS, KeyPoints
 from svp.face.landmarks import require_landmarks, require_track, track_landmarks
 from svp.face.model import FaceModel
-from svp.face.motion import HeadMotion, apply_to_portrait, forth_and_back
+from svp.face.motion import HeadMotion, forth_and_back
 from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
 from svp.face.motion_library import MotionLibrary
 from svp.media.image import read_image, to_rgb
@@ -124,8 +124,8 @@ def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.
     Raises:
         InputError: if there is no such file, a `.safetensors` file is no motion library, or the points are none.
     """
-    if isinstance(motion, np.ndarray) and motion.shape[1:] != (len(HEAD_KPS), 2):
-        raise InputError(f"head_motion: an array {motion.shape} holds no points; give (frames, {len(HEAD_KPS)}, 2)")
+    if isinstance(motion, np.ndarray) and (motion.ndim != 3 or motion.shape[2] != 2):
+        raise InputError(f"head_motion: an array {motion.shape} holds no points; give (frames, points, 2)")
     if isinstance(motion, HeadMotion | MotionLibrary | np.ndarray):
         return motion
     if motion == STILL:
@@ -138,20 +138,28 @@ def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.
     return MotionLibrary.load(path) if path.suffix == LIBRARY_SUFFIX else path
 
 
-def head_points(motion: MotionSource, portrait: Portrait, loudness: np.ndarray, retarget: str, seed: int) -> np.ndarray:
-    """The eight Head-Kps per frame.
+def head_points(
+    motion: MotionSource,
+    portrait: Portrait,
+    loudness: np.ndarray,
+    retarget: str,
+    seed: int,
+    key_points: KeyPoints = KEY_POINTS["upper-face"],
+) -> np.ndarray:
+    """The points per frame that guide the model, usually the eight Head-Kps.
 
     Args:
         motion: a clip or a track of head poses, of which shorter ones play forth and back; a motion library, of which
             what fits the recording is taken, `natural` for the shipped one; `still`; or the points themselves
-            (M, 8, 2) in pixels of the portrait's crop (reconstruction of a prepared clip).
+            (M, K, 2) in pixels of the portrait's crop (reconstruction of a prepared clip).
         portrait: whose own points are moved.
         loudness: (N,) of the recording, see `svp.speech.loudness`.
         retarget: `pose` gives the portrait the motion; `none` takes the clip's points as they are, in the clip's crop.
         seed: of the choice from a library.
+        key_points: which points the model takes.
 
     Returns:
-        (N, 8, 2) in pixels of the portrait's crop; pupils are NaN while a blink hides them.
+        (N, K, 2) in pixels of the portrait's crop; pupils are NaN while a blink hides them.
 
     Raises:
         InputError: if the clip or library cannot be read, or the clip shows no face.
@@ -162,13 +170,15 @@ def head_points(motion: MotionSource, portrait: Portrait, loudness: np.ndarray, 
     elif isinstance(found, HeadMotion):
         track = found.resized(n_frames)
     elif isinstance(found, np.ndarray):
+        if found.shape[1] != key_points.count:
+            raise InputError(f"head_motion: {found.shape[1]} points per frame; this model takes {key_points.count}")
         return found[forth_and_back(len(found), n_frames)]
     else:
         # more of the clip than the video has frames would be cut off
         landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS))
         landmarks = require_track(landmarks, found)
         if retarget == "none":
-            points = seen_head_kps(clip_crop(landmarks, len(portrait.image)).points(landmarks))
+            points = key_points.seen(clip_crop(landmarks, len(portrait.image)).points(landmarks))
             return points[forth_and_back(len(points), n_frames)]
         track = HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load())).resized(n_frames)
-    return apply_to_portrait(portrait.landmarks, portrait.fit, track)
+    return key_points.moved(portrait.landmarks, portrait.fit, track)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +23,8 @@ class PipelineSettings(BaseModel):
         chunk: frames that are denoised together before they are decoded.
         audio_encoder: id of the encoder of alpha, its last state included ("whisper-tiny.en/normed").
         expression_encoder: id of the encoder of beta.
+        head_kps: which points are drawn for the guider, see `svp.face.key_points`.
+        reference_scale, audio_scale: factors on the outputs of these attentions in generation.
         shared_noise: part of the noise's variance that all frames of a video have in common.
         num_inference_steps: Euler steps when a call names none; the paper's are 25.
         guidance_audio, guidance_style: scales used when a call names none.
@@ -37,6 +39,9 @@ class PipelineSettings(BaseModel):
     chunk: int = Field(gt=0)
     audio_encoder: str
     expression_encoder: str
+    head_kps: Literal["upper-face", "v-express"] = "upper-face"
+    reference_scale: float = 1.0
+    audio_scale: float = 1.0
     shared_noise: float = Field(default=0.0, ge=0, le=1)
     num_inference_steps: int = Field(default=STANDARD_STEPS, gt=0)
     guidance_audio: float = STANDARD_GUIDANCE

@@ -16,6 +16,8 @@ from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from svp.errors import InputError
+
 INITIAL_LOGVAR = -5.0  # posterior deviation 0.08 of latents of unit scale: the decoder learns to bear small errors
 WHITENING = 0.5  # exponent: between the patches' own spectrum (0: fine detail drowns in noise) and equal parts (1)
 
@@ -100,6 +102,22 @@ class PatchAutoencoderKL(AutoencoderKL):
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
-def latent_stride(vae: AutoencoderKL) -> int:
-    """Pixels per latent cell along one side."""
+def require_vae(vae: AutoencoderKL | None) -> AutoencoderKL:
+    """The VAE of a model.
+
+    Raises:
+        InputError: if the model has none.
+    """
+    if vae is None:
+        raise InputError("vae: this model has none yet; add Stable Diffusion's with `svp import sd15 SOURCE -o MODEL`")
+    return vae
+
+
+def latent_stride(vae: AutoencoderKL | None) -> int:
+    """Pixels per latent cell along one side.
+
+    Raises:
+        InputError: if there is no VAE.
+    """
+    vae = require_vae(vae)
     return int(vae.config.get("patch_size", 1)) * 2 ** (len(vae.config["block_out_channels"]) - 1)

@@ -16,7 +16,8 @@ from svp.evaluation.clips import ClipSet, find_clips
 from svp.evaluation.facts import NO_TRUTH
 from svp.evaluation.instruments import embedding_weights, face_weights, installation, versions
 from svp.evaluation.judge import VideoResult, judge
-from svp.evaluation.metric import AnyMetric, Uses
+from svp.evaluation.metric import FACELESS, AnyMetric, Uses
+from svp.evaluation.networks import NEEDED, ImportedNetworks
 from svp.evaluation.pixels import RESIZE
 from svp.evaluation.registry import absent_metrics
 from svp.evaluation.report import TRUTH, ClipReport, Problem, Report
@@ -34,6 +35,7 @@ def evaluate(
     metrics: Sequence[AnyMetric],
     *,
     style_encoder: Path,
+    weights: Path | None = None,
     workers: int = 1,
     seed: int = 0,
     cache: Path | None = None,
@@ -48,6 +50,7 @@ def evaluate(
         reference: folder of the true videos, or a prepared dataset.
         metrics: which ones, see `registry.choose`.
         style_encoder: folder of the style encoder, for the metrics that use one.
+        weights: folder of imported networks, for the metrics that use them; None where there are none.
         workers: processes.
         seed: of bootstrap intervals and of the halves for the floor.
         cache: where measurements are kept for the next run; None keeps nothing.
@@ -63,11 +66,14 @@ def evaluate(
         )
     clip_sets = find_clips(systems, reference)
     face, used = face_weights(), {metric.about.uses for metric in metrics}
-    weights: dict[Uses, str] = {"pixels": "none", "face": face}
+    instruments: dict[Uses, str] = {"pixels": "none", "face": face}
     if "embedding" in used:
-        weights["embedding"] = f"{face}, dlib's {embedding_weights()}"
+        instruments["embedding"] = f"{face}, dlib's {embedding_weights()}"
     if "style" in used:
-        weights["style"] = f"{face}, style encoder {load_style_encoder(style_encoder).fingerprint()}"
+        instruments["style"] = f"{face}, style encoder {load_style_encoder(style_encoder).fingerprint()}"
+    networks = ImportedNetworks(weights)
+    for uses in used & set(NEEDED):
+        instruments[uses] = networks.named(uses) if uses in FACELESS else f"{face}, {networks.named(uses)}"
     jobs = [clips for clips in clip_sets if clips.videos]
     results: list[VideoResult] = []
     columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -78,6 +84,7 @@ def evaluate(
             metrics=metrics,
             cache=MeasurementCache(cache, installation()),
             style_encoder=style_encoder if "style" in used else None,
+            weights=weights if used & set(NEEDED) else None,
         )
         for found in run_jobs(jobs, work, workers, _died):
             results += found
@@ -95,8 +102,8 @@ def evaluate(
         versions=versions(),
         sizes=size_counts(list(systems), results),
         warnings=comparison_warnings(list(systems), results),
-        metrics=[metric_report(metric, list(systems), results, weights, seed) for metric in metrics],
-        absent=dict(absent_metrics().values()),
+        metrics=[metric_report(metric, list(systems), results, instruments, seed) for metric in metrics],
+        absent=dict(absent_metrics(weights).values()),
         problems=_problems(clip_sets, list(systems), results),
         clips=[
             ClipReport(system=result.system, name=result.name, frames=result.frames, values=result.values)

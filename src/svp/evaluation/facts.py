@@ -5,7 +5,8 @@ Shapes: N frames at 25 fps, n frames that two videos share, G x G cells of a coa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -39,6 +40,7 @@ class VideoFacts:
         embedding: (128,) of the face, mean over one frame in four seconds; None where the network is not installed
             or sees no face.
         style: the style learned from it by the model's encoder; None where no metric asked, or in words why not.
+        networks: what published networks say of it, or in words why not, see `networks.py`; those that a metric asked.
     """
 
     name: str
@@ -52,6 +54,7 @@ class VideoFacts:
     face: FaceFacts | str
     embedding: np.ndarray | None = None
     style: StylePrior | str | None = None
+    networks: Mapping[str, np.ndarray | str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sharpness)
@@ -88,6 +91,17 @@ class VideoFacts:
         if not isinstance(self.style, StylePrior):
             raise Unmeasurable(self.style or "no style was learned")
         return self.style
+
+    def measured_by(self, network: str) -> np.ndarray:
+        """What a published network says of it.
+
+        Raises:
+            Unmeasurable: it says nothing.
+        """
+        found = self.networks.get(network, "was not measured")
+        if isinstance(found, str):
+            raise Unmeasurable(found)
+        return found
 
     @property
     def heard(self) -> np.ndarray:

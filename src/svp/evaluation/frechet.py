@@ -23,13 +23,12 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
         raise ValueError(f"expected features (N, D) of at least two vectors each, got {a.shape} and {b.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("features must be finite")
-    covariance_a, covariance_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
-    # the eigenvalues of S_a S_b are those of the symmetric R S_b R with R = S_a^(1/2), which has no complex ones
-    values, vectors = np.linalg.eigh(covariance_a)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    shared = np.sqrt(np.clip(np.linalg.eigvalsh(root @ covariance_b @ root), 0, None)).sum()
-    apart = float(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum())
-    return max(apart + float(np.trace(covariance_a) + np.trace(covariance_b) - 2 * shared), 0.0)
+    # With S = R^T R the roots of the eigenvalues of S_a S_b are the singular values of R_a R_b^T, which are real in any
+    # case, and few where there are few vectors.
+    root_a, root_b = (np.linalg.qr(x - x.mean(axis=0), mode="r") / np.sqrt(len(x) - 1) for x in (a, b))
+    shared = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    apart = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
+    return max(float(apart + (root_a**2).sum() + (root_b**2).sum() - 2 * shared), 0.0)
 
 
 def expression_features(video: VideoFacts) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet
 from svp.evaluation.facts import NO_TRUTH, PixelFacts, Unmeasurable, VideoFacts
-from svp.evaluation.metric import AnyMetric, CurveMetric, Pair, SetMetric
+from svp.evaluation.metric import FACELESS, AnyMetric, CurveMetric, Pair, SetMetric, Uses
+from svp.evaluation.networks import NEEDED, NetworkMeasures
 from svp.evaluation.observe import observe
 from svp.evaluation.psnr import BEST
 from svp.evaluation.report import TRUTH
@@ -55,17 +56,22 @@ class VideoResult:
 
 
 def judge(
-    clips: ClipSet, metrics: Sequence[AnyMetric], cache: MeasurementCache, style_encoder: Path | None
+    clips: ClipSet,
+    metrics: Sequence[AnyMetric],
+    cache: MeasurementCache,
+    style_encoder: Path | None,
+    weights: Path | None = None,
 ) -> list[VideoResult]:
     """All metrics on all videos of one name, and on the truth itself.
 
     Args:
         style_encoder: its folder; None where no metric uses one.
+        weights: folder of the imported networks; None where no metric uses one.
     """
     paths = {f"{video.system}/{video.name}": video.path for video in clips.videos}
     if clips.truth is not None:
         paths[TRUTH] = clips.truth
-    with_face = any(metric.about.uses != "pixels" for metric in metrics)
+    with_face = any(metric.about.uses not in FACELESS for metric in metrics)
     seen = observe(paths, TRUTH if clips.truth is not None else None, cache, with_face)
     facts, centroids = dict(seen.videos), {}
     if style_encoder is not None:
@@ -73,6 +79,11 @@ def judge(
         for key, found in facts.items():
             if isinstance(found, VideoFacts):
                 facts[key] = replace(found, style=_style_measure(style_encoder).style(found, paths[key], cache))
+    if weights is not None:
+        measures = _network_measures(weights, tuple(use for use in NEEDED if any(m.about.uses == use for m in metrics)))
+        for key, found in facts.items():
+            if isinstance(found, VideoFacts):
+                facts[key] = replace(found, networks=measures.of(found, paths[key], cache))
     truth = facts.get(TRUTH)
     results = []
     if isinstance(truth, VideoFacts):
@@ -126,6 +137,11 @@ def _measured(system: str, name: str, given: str, pair: Pair, metrics: Sequence[
 @lru_cache(maxsize=1)
 def _style_measure(folder: Path) -> StyleMeasure:
     return StyleMeasure.load(folder)
+
+
+@lru_cache(maxsize=1)
+def _network_measures(folder: Path, uses: tuple[Uses, ...]) -> NetworkMeasures:
+    return NetworkMeasures.load(folder, uses)
 
 
 @lru_cache(maxsize=1)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from svp.evaluation.facts import NO_TRUTH, PixelFacts, Unmeasurable, VideoFacts
 from svp.style.prior import StylePrior
 
-Uses = Literal["pixels", "face", "style", "embedding"]
+Uses = Literal["pixels", "face", "style", "embedding", "inception", "i3d", "syncnet", "styletalk"]
+FACELESS: Final = ("pixels", "inception", "i3d")  # these look at no face
 Better = Literal["higher", "lower", "near zero", "near the truth's"]
 
 
@@ -76,7 +77,7 @@ class About:
         unit: of the figure, "" without one.
         better: which direction is good.
         uses: what measures it: the pixels alone, landmarks and face model, these and the style encoder,
-            or these and the face embedding.
+            these and the face embedding; or a published network, see `networks.py`.
         source: where the definition comes from.
         pitfalls: what the figure does not say, and what moves it besides quality.
     """
@@ -128,7 +129,7 @@ class SetMetric:
         about: what a report prints.
         features: of one video (N, D); raises Unmeasurable with the reason.
         distance: between the features of two sets.
-        least_clips: of fewer clips the figure means little, and the report says so.
+        least_clips: of fewer clips the figure means little, and the report says so; so it does of D vectors or fewer.
     """
 
     about: About

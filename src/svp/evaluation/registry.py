@@ -1,5 +1,6 @@
 """All metrics, in the order in which a report shows them, and those that lack what they need."""
 
+from pathlib import Path
 from typing import Final
 
 from svp.errors import InputError
@@ -9,17 +10,22 @@ from svp.evaluation.drift import DRIFT_COLOUR, DRIFT_IDENTITY, DRIFT_SHARPNESS
 from svp.evaluation.embedding import HOW_TO_GET, weights_file
 from svp.evaluation.emotion import EMOTION_ACCURACY
 from svp.evaluation.eyes import BLINK_ERROR, BLINK_RATE, GAZE_ERROR
+from svp.evaluation.fid import FID
 from svp.evaluation.flicker import FLICKER
 from svp.evaluation.frechet import FRECHET_EXPRESSION
+from svp.evaluation.fvd import FVD
 from svp.evaluation.head_error import HEAD_KPS_ERROR, HEAD_POSE
 from svp.evaluation.identity import IDENTITY_SHAPE
 from svp.evaluation.identity_embedding import IDENTITY_EMBEDDING
 from svp.evaluation.landmark_distance import F_LMD, F_LMD_PUPILS, M_LMD, M_LMD_PUPILS
 from svp.evaluation.lip_sync import LIP_CORRELATION, LIP_LAG, LIP_SOUND, SOUND_LEAD
 from svp.evaluation.metric import AnyMetric
+from svp.evaluation.networks import NEEDED, ImportedNetworks
 from svp.evaluation.psnr import PSNR
 from svp.evaluation.ssim import SSIM
+from svp.evaluation.style_sim import STYLE_SIM
 from svp.evaluation.style_similarity import STYLE_SIM_PRIOR
+from svp.evaluation.sync_network import SYNC_CONFIDENCE, SYNC_DISTANCE, SYNC_OFFSET
 
 METRICS: Final[tuple[AnyMetric, ...]] = (
     PSNR,
@@ -48,29 +54,41 @@ METRICS: Final[tuple[AnyMetric, ...]] = (
     STYLE_SIM_PRIOR,
     EMOTION_ACCURACY,
     FRECHET_EXPRESSION,
+    FID,
+    FVD,
+    SYNC_OFFSET,
+    SYNC_DISTANCE,
+    SYNC_CONFIDENCE,
+    STYLE_SIM,
 )
-NOT_IN_THIS_VERSION = "this version cannot read them yet (docs/paper-map.md)"
-NOT_YET: Final[dict[str, tuple[str, str]]] = {  # see absent_metrics
-    "fid": ("FID", f"needs Inception's weights; {NOT_IN_THIS_VERSION}"),
-    "fvd": ("FVD", f"needs I3D's weights; {NOT_IN_THIS_VERSION}"),
-    "syncnet": ("SyncNet offset and confidence", f"needs `syncnet_v2.model`; {NOT_IN_THIS_VERSION}"),
-    "style_sim": ("StyleSim", f"needs StyleTalk's style encoder and Deep3DFaceRecon; {NOT_IN_THIS_VERSION}"),
-}
 
 
-def absent_metrics() -> dict[str, tuple[str, str]]:
-    """Metrics that cannot be measured here: by name their title, and why and how to get what they need."""
-    missing = {} if weights_file() is not None else {IDENTITY_EMBEDDING: HOW_TO_GET}
-    return NOT_YET | {metric.about.name: (metric.about.title, reason) for metric, reason in missing.items()}
+def absent_metrics(weights: Path | None = None) -> dict[str, tuple[str, str]]:
+    """Metrics that cannot be measured here: by name their title, and why and how to get what they need.
+
+    Args:
+        weights: folder of imported networks, see `networks.py`.
+
+    Raises:
+        InputError: the record of that folder is damaged.
+    """
+    imported = ImportedNetworks(weights)
+    reasons = {uses: imported.how_to_get(uses) for uses in NEEDED}
+    reasons["embedding"] = HOW_TO_GET if weights_file() is None else ""
+    found = {metric.about.name: (metric.about.title, reasons.get(metric.about.uses, "")) for metric in METRICS}
+    return {name: (title, reason) for name, (title, reason) in found.items() if reason}
 
 
-def choose(names: list[str]) -> list[AnyMetric]:
+def choose(names: list[str], weights: Path | None = None) -> list[AnyMetric]:
     """The metrics of these names, for none all that can be measured here.
+
+    Args:
+        weights: folder of imported networks.
 
     Raises:
         InputError: there is no such metric, or it cannot be measured here.
     """
-    known, absent = {metric.about.name: metric for metric in METRICS}, absent_metrics()
+    known, absent = {metric.about.name: metric for metric in METRICS}, absent_metrics(weights)
     for name in names:
         if name in absent:
             raise InputError(f"--metrics {name}: {absent[name][1]}")

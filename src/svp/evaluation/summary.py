@@ -36,12 +36,13 @@ def metric_report(
     """
     about = metric.about
     measured = {name: [r for r in results if r.system == name and not r.failure] for name in (TRUTH, *systems)}
-    floor, floor_text = None, ""
+    floor, floor_text, few_vectors = None, "", list[str]()
     if isinstance(metric, SetMetric):
         truths = [r.features[about.name] for r in measured[TRUTH] if about.name in r.features]
         rows = [_set_row(metric, name, found, truths) for name, found in measured.items() if name != TRUTH]
         floor, floor_text = _floor(metric, truths, seed)
         least = metric.least_clips
+        few_vectors = _few_vectors(rows, truths)
     else:
         rows = [_clip_row(metric, name, found, seed) for name, found in measured.items()]
         least = FEW_CLIPS
@@ -60,8 +61,21 @@ def metric_report(
             f"{row.system}: {_counted(row)}; of fewer than {least} it means little"
             for row in rows
             if row.system != TRUTH and 0 < row.inputs < least
-        ],
+        ]
+        + few_vectors,
     )
+
+
+def _few_vectors(rows: Sequence[Row], truths: Sequence[np.ndarray]) -> list[str]:
+    """Warnings where a covariance cannot have full rank."""
+    if not truths:
+        return []
+    size, known = truths[0].shape[1], {TRUTH: _vectors(truths)} | {row.system: row.vectors or 0 for row in rows}
+    return [
+        f"{name}: {vectors} vectors of {size} numbers have a singular covariance; the distance lies too high"
+        for name, vectors in known.items()
+        if 0 < vectors <= size
+    ]
 
 
 def _counted(row: Row) -> str:

@@ -1,11 +1,14 @@
 """SyncNet's offset and confidence (Chung and Zisserman 2016), by the rules of the published syncnet_python.
 
-The network is not here: its weights are not ours to ship. Everything around it is.
+The network is in `weights/syncnet.py`; everything around it is here.
 
 Shapes: N frames, W windows of five frames, C channels of the network's features.
 """
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from svp.errors import InputError
+from svp.evaluation.batches import batches
 from svp.evaluation.mfcc import mfcc
 
 MAX_SHIFT: Final = 15  # frames
@@ -51,11 +55,12 @@ class SyncScore:
 
 
 @torch.inference_mode()
-def sync_score(frames: np.ndarray, audio: np.ndarray, network: SyncNetwork) -> SyncScore:
+def sync_score(frames: Iterable[np.ndarray], audio: np.ndarray, network: SyncNetwork) -> SyncScore:
     """Offset and confidence of a clip.
 
     Args:
-        frames: (N, 224, 224, 3) uint8 BGR at 25 fps, cropped as syncnet_python crops.
+        frames: (N, 224, 224, 3) uint8 BGR at 25 fps, cropped as syncnet_python crops; or such frames one by
+            one, of which a few are held at a time.
         audio: (samples,) int16 at 16 kHz.
         network: SyncNet with its weights.
 
@@ -63,24 +68,30 @@ def sync_score(frames: np.ndarray, audio: np.ndarray, network: SyncNetwork) -> S
         ValueError: the arrays have other shapes or types.
         InputError: sound or picture is shorter than 6 frames.
     """
-    if frames.ndim != 4 or frames.shape[1:] != (224, 224, 3) or frames.dtype != np.uint8:
-        raise ValueError(f"expected frames (N, 224, 224, 3) uint8, got {frames.shape} {frames.dtype}")
     if audio.ndim != 1 or audio.dtype != np.int16:
         raise ValueError(f"expected audio (samples,) int16, got {audio.shape} {audio.dtype}")
-    windows = (
-        min(len(frames), len(audio) // SAMPLES_PER_FRAME) - WINDOW
-    )  # the last possible window is left out, as there
-    if windows < 1:
-        raise InputError(f"clip: {len(frames)} frames, {len(audio)} samples; SyncNet needs 6 frames and their sound")
-    pictures_3NHW = torch.from_numpy(frames).permute(3, 0, 1, 2)
+    heard = islice(frames, len(audio) // SAMPLES_PER_FRAME)
+    lips = [network.lip(torch.stack(batch)) for batch in batches(_windows(heard), BATCH)]
+    count = sum(map(len, lips)) - 1  # the last possible window is left out, as there
+    if count < 1:
+        raise InputError(
+            f"clip: {len(audio)} samples of sound and their pictures make no two windows; SyncNet needs 6 frames"
+        )
     coefficients_KT = torch.from_numpy(mfcc(audio).T).float()
-    lips, sounds = [], []
-    for first in range(0, windows, BATCH):
-        starts = range(first, min(first + BATCH, windows))
-        lips.append(network.lip(torch.stack([pictures_3NHW[:, i : i + WINDOW].float() for i in starts])))
-        columns = [slice(STEPS_PER_FRAME * i, STEPS_PER_FRAME * (i + WINDOW)) for i in starts]
-        sounds.append(network.sound(torch.stack([coefficients_KT[None, :, part] for part in columns])))
-    return offset_score(torch.cat(lips), torch.cat(sounds))
+    columns = (coefficients_KT[None, :, STEPS_PER_FRAME * i : STEPS_PER_FRAME * (i + WINDOW)] for i in range(count))
+    sounds = [network.sound(torch.stack(batch)) for batch in batches(columns, BATCH)]
+    return offset_score(torch.cat(lips)[:count], torch.cat(sounds))
+
+
+def _windows(frames: Iterable[np.ndarray]) -> Iterator[Tensor]:
+    """Every five successive frames (3, 5, 224, 224)."""
+    held: deque[Tensor] = deque(maxlen=WINDOW)
+    for frame in frames:
+        if frame.shape != (224, 224, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"expected frames (224, 224, 3) uint8, got {frame.shape} {frame.dtype}")
+        held.append(torch.from_numpy(frame).permute(2, 0, 1).float())
+        if len(held) == WINDOW:
+            yield torch.stack(tuple(held), dim=1)
 
 
 def offset_score(lip_WC: Tensor, sound_WC: Tensor) -> SyncScore:

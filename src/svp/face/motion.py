@@ -4,6 +4,7 @@ Poses are relative to the clip's most frontal frame: a motion that stays there l
 they are. Distances are in units of the distance between the person's own pupils. Shapes: N frames at 25 fps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -111,20 +112,49 @@ def apply_to_portrait(
     """
     model = model or FaceModel.load()
     points = list(HEAD_KPS)
-    detected = landmarks[points].astype(np.float64)
-    lifted = detected.copy()
-    lifted[:, 2] = fit.project(model)[0, points, 2]
-    origin, scale = fit.translation[0].astype(np.float64), float(fit.scale[0]) * _pupil_distance(fit, model)
-    nearness = VIEW_DISTANCE / (VIEW_DISTANCE + np.maximum(motion.translation[:, 2], -0.5 * VIEW_DISTANCE))
-    change = nearness[:, None, None] * motion.rotation - np.eye(3)
-    moved = np.einsum("nab,pb->npa", change, lifted - origin)
-    moved[..., :2] += scale * motion.translation[:, None, :2]
+    scale, nearness = _scale(fit, model), _nearness(motion)
+    moved = _rigid(landmarks, fit, motion, points, model)
     gaze = np.clip(motion.gaze, -np.array(MAX_GAZE), MAX_GAZE) * (scale * eye_width(model))
     along_head = np.einsum("nab,nb->na", motion.rotation @ fit.rotation[0], np.pad(gaze, ((0, 0), (0, 1))))
     for pupil in (PUPIL_RIGHT, PUPIL_LEFT):
         moved[:, points.index(pupil)] += along_head * nearness[:, None]
         moved[motion.blink >= CLOSED, points.index(pupil)] = np.nan
-    return (detected[:, :2] + moved[..., :2]).astype(np.float32)
+    return (landmarks[points, :2].astype(np.float64) + moved[..., :2]).astype(np.float32)
+
+
+def move_landmarks(
+    landmarks: np.ndarray, fit: FaceFit, motion: HeadMotion, points: Sequence[int], model: FaceModel | None = None
+) -> np.ndarray:
+    """Other landmarks of a portrait under a motion of its head alone; arguments as in `apply_to_portrait`.
+
+    Args:
+        points: which landmarks; none of them moves with gaze or blinks.
+
+    Returns:
+        (N, points, 2) pixels of the same picture.
+    """
+    moved = _rigid(landmarks, fit, motion, list(points), model or FaceModel.load())
+    return (landmarks[list(points), :2].astype(np.float64) + moved[..., :2]).astype(np.float32)
+
+
+def _rigid(landmarks: np.ndarray, fit: FaceFit, motion: HeadMotion, points: list[int], model: FaceModel) -> np.ndarray:
+    """How far the head's motion carries landmarks, (N, points, 3) pixels."""
+    lifted = landmarks[points].astype(np.float64)
+    lifted[:, 2] = fit.project(model)[0, points, 2]
+    change = _nearness(motion)[:, None, None] * motion.rotation - np.eye(3)
+    moved = np.einsum("nab,pb->npa", change, lifted - fit.translation[0].astype(np.float64))
+    moved[..., :2] += _scale(fit, model) * motion.translation[:, None, :2]
+    return np.asarray(moved)
+
+
+def _scale(fit: FaceFit, model: FaceModel) -> float:
+    """Pixels between the pupils of the fitted person, seen from the front."""
+    return float(fit.scale[0]) * _pupil_distance(fit, model)
+
+
+def _nearness(motion: HeadMotion) -> np.ndarray:
+    """How much larger the head appears, (N,)."""
+    return np.asarray(VIEW_DISTANCE / (VIEW_DISTANCE + np.maximum(motion.translation[:, 2], -0.5 * VIEW_DISTANCE)))
 
 
 def _pupil_distance(fit: FaceFit, model: FaceModel) -> float:

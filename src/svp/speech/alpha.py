@@ -1,8 +1,9 @@
-"""alpha: 1920 numbers per video frame that say how the sound around it sounds (paper Sec. 3.1).
+"""alpha: numbers per video frame that say how the sound around it sounds (paper Sec. 3.1).
 
-Shapes: N video frames, A = 1920 numbers.
+Shapes: N video frames, A numbers: 1920, or what an imported model's encoder gives.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,12 +15,14 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
+from svp.speech.layout import AUDIO_ENCODER, WAV2VEC2
 from svp.speech.log_mel import log_mel_blocks
 from svp.speech.whisper import (
     POSITION_RATE,
     SEGMENT_POSITIONS,
     LastState,
     as_samples,
+    find_folder,
     load_whisper,
     segment_states,
 )
@@ -39,6 +42,10 @@ class AudioEncoder(Protocol):
     def id(self) -> str:
         """Name stored with everything that was trained on these features."""
 
+    @property
+    def size(self) -> int:
+        """A."""
+
     def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
         """Blocks (n, A) of successive frames; memory does not grow with the length."""
 
@@ -51,6 +58,8 @@ class AudioEncoder(Protocol):
 
 class WhisperAudioEncoder:
     """The five states of Whisper-tiny's encoder, one position per frame."""
+
+    size = ALPHA_SIZE
 
     def __init__(self, model: WhisperEncoder, last_state: LastState = "normed") -> None:
         self.model = model
@@ -83,6 +92,7 @@ class LogMelAudioEncoder:
     """Log-mel power around each frame: needs no weights, knows nothing of language."""
 
     id = LOG_MEL
+    size = ALPHA_SIZE
 
     def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
         """Blocks (n, A) of successive frames."""
@@ -103,11 +113,12 @@ def _collect(blocks: Iterator[Tensor], n_frames: int) -> Tensor:
 
 
 def load_audio_encoder(id_or_path: str) -> AudioEncoder:
-    """An encoder by its id, or from a folder with Whisper's weights.
+    """An encoder by its id, or from a folder with Whisper's or wav2vec2's weights.
 
     Args:
-        id_or_path: `log-mel`; `whisper-tiny.en/normed`, `whisper-tiny/raw` and the like; a hub id or a folder, each
-            optionally followed by `/normed` (default) or `/raw`: whether the last state is layer-normed.
+        id_or_path: `log-mel`; `whisper-tiny.en/normed`, `whisper-tiny/raw` and the like; `wav2vec2-base-960h`, which is
+            V-Express's; a hub id or a folder. Of Whisper each is optionally followed by `/normed` (default) or `/raw`:
+            whether the last state is layer-normed.
 
     Raises:
         InputError: if there is no such encoder or its weights cannot be had.
@@ -120,7 +131,38 @@ def load_audio_encoder(id_or_path: str) -> AudioEncoder:
         last_state = "raw" if variant == "raw" else "normed"
     else:
         name = id_or_path
+    folder = Path(name).expanduser()
+    if Path(name).name == WAV2VEC2 or _model_type(folder) == "wav2vec2":
+        from svp.speech.wav2vec2 import Wav2Vec2AudioEncoder, load_wav2vec2
+
+        found = folder if folder.is_dir() else find_folder(f"facebook/{WAV2VEC2}")
+        return Wav2Vec2AudioEncoder(load_wav2vec2(found))
     return WhisperAudioEncoder(load_whisper(name), last_state)
+
+
+def find_audio_encoder(wanted: str, model_folder: Path | None) -> AudioEncoder:
+    """The encoder that a model learned with: its own, if its folder brings it, else as in `load_audio_encoder`.
+
+    Raises:
+        InputError: if it cannot be had, or calls itself otherwise.
+    """
+    name, _, variant = wanted.rpartition("/")
+    if model_folder is not None and (own := model_folder / AUDIO_ENCODER).is_dir():
+        loaded = load_audio_encoder(f"{own}/{variant}" if name else str(own))
+        if loaded.id == wanted:
+            return loaded
+    loaded = load_audio_encoder(wanted)
+    if loaded.id != wanted:
+        raise InputError(f"audio_encoder {wanted}: this is {loaded.id}; the model needs the one it learned with")
+    return loaded
+
+
+def _model_type(folder: Path) -> str | None:
+    """What kind of network a folder of transformers holds; None if that cannot be read."""
+    try:
+        return json.loads((folder / "config.json").read_text()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def frame_positions(n_frames: int, fps: float) -> np.ndarray:
@@ -141,7 +183,7 @@ def is_silent(audio: np.ndarray | None) -> bool:
     return bool(power.max() < _SILENCE**2)
 
 
-def silence(n_frames: int) -> Iterator[Tensor]:
+def silence(n_frames: int, size: int = ALPHA_SIZE) -> Iterator[Tensor]:
     """alpha of sound that is absent or silent, zeros, in blocks (n, A) as an encoder's `stream` gives them."""
     for first in range(0, n_frames, _SILENT_BLOCK):
-        yield torch.zeros(min(_SILENT_BLOCK, n_frames - first), ALPHA_SIZE)
+        yield torch.zeros(min(_SILENT_BLOCK, n_frames - first), size)

@@ -28,7 +28,7 @@ MODEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a
 FOLDER = "whisper-tiny.en"
 
 _CT2_TYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
-_PREFIX = "model.encoder."  # as in the published whisper checkpoints
+PREFIX = "model.encoder."  # as in the published whisper checkpoints
 _CONFIG = {
     "architectures": ["WhisperModel"],
     "model_type": "whisper",
@@ -54,10 +54,14 @@ def cache_dir() -> Path:
     ).expanduser()
 
 
+def own_folder(repository: str) -> Path:
+    """Where a model of the hub is looked for on this machine, besides the hub's own cache."""
+    return cache_dir() / repository.removeprefix("openai/").removeprefix("facebook/")
+
+
 def by_hand(repository: str) -> str:
     """The remedy where a model can be fetched from nowhere: `load_whisper` looks into this folder first."""
-    folder = cache_dir() / repository.removeprefix("openai/")
-    return f"put config.json and model.safetensors of the hub's {repository} into {folder}"
+    return f"put config.json and model.safetensors of the hub's {repository} into {own_folder(repository)}"
 
 
 def whisper_from_package() -> Path:
@@ -169,13 +173,13 @@ def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray
         if not name.startswith("encoder/"):
             continue
         if match := re.fullmatch(r"encoder/(conv[12])/(weight|bias)", name):
-            tensors[f"{_PREFIX}{match[1]}.{match[2]}"] = array
+            tensors[f"{PREFIX}{match[1]}.{match[2]}"] = array
         elif name == "encoder/position_encodings/encodings":
-            tensors[f"{_PREFIX}embed_positions.weight"] = array
+            tensors[f"{PREFIX}embed_positions.weight"] = array
         elif match := re.fullmatch(r"encoder/layer_norm/(gamma|beta)", name):
-            tensors[f"{_PREFIX}layer_norm.{parts[match[1]]}"] = array
+            tensors[f"{PREFIX}layer_norm.{parts[match[1]]}"] = array
         elif match := re.fullmatch(r"encoder/layer_(\d+)/(\w+)/(layer_norm|linear_[01])/(\w+)", name):
-            layer, block, module = f"{_PREFIX}layers.{match[1]}.", match[2], match[3]
+            layer, block, module = f"{PREFIX}layers.{match[1]}.", match[2], match[3]
             part = parts.get(match[4], match[4])
             if block == "self_attention" and module == "linear_0":
                 q, k, v = np.split(array, 3)

@@ -19,7 +19,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
-from svp.speech.package import FOLDER, by_hand, cache_dir, whisper_from_package
+from svp.speech.layout import AUDIO_ENCODER
+from svp.speech.package import FOLDER, by_hand, own_folder, whisper_from_package
 
 LastState = Literal["normed", "raw"]
 POSITION_RATE = 50
@@ -126,7 +127,8 @@ def load_whisper(name_or_path: str) -> WhisperEncoder:
     Weights already on this machine are used without touching the network.
 
     Args:
-        name_or_path: a folder with `config.json` and `model.safetensors`, or a hub id; `openai/` may be left out.
+        name_or_path: a folder with `config.json` and `model.safetensors`, one that `svp import whisper` wrote, or a hub
+            id; `openai/` may be left out.
 
     Returns:
         The encoder in float32, evaluation mode, without gradients.
@@ -135,11 +137,15 @@ def load_whisper(name_or_path: str) -> WhisperEncoder:
         InputError: if the weights cannot be had or are not a Whisper model.
     """
     path = Path(name_or_path).expanduser()
-    return _load_folder(path if path.is_dir() else _find(name_or_path))
+    return _load_folder(path if path.is_dir() else find_folder(name_or_path))
 
 
-def _find(name: str) -> Path:
-    """Folder of a named model: hub cache, own cache, hub, package index, in this order."""
+def find_folder(name: str) -> Path:
+    """Folder of a named model: hub cache, own cache, hub, package index, in this order.
+
+    Raises:
+        InputError: if it is in none of them.
+    """
     from huggingface_hub import snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -148,7 +154,7 @@ def _find(name: str) -> Path:
         cached = try_to_load_from_cache(repository, _WEIGHTS)
         if isinstance(cached, str) and Path(cached).with_name("config.json").is_file():
             return Path(cached).parent
-        own = cache_dir() / name.removeprefix("openai/")
+        own = own_folder(repository)
         if (own / _WEIGHTS).is_file():
             return own
         return Path(snapshot_download(repository, allow_patterns=["config.json", _WEIGHTS]))
@@ -165,6 +171,8 @@ def _find(name: str) -> Path:
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:
+    if (folder / AUDIO_ENCODER).is_dir():
+        folder = folder / AUDIO_ENCODER
     if not (folder / "config.json").is_file() or not (folder / _WEIGHTS).is_file():
         raise InputError(
             f"{folder}: needs config.json and {_WEIGHTS}; save the model with transformers' save_pretrained"

@@ -1,0 +1,299 @@
+"""Published weights become parts of a model folder; repeated imports add up to one model.
+
+What nobody published (style layers, and without V-Express the guider and the audio projection) begins as training from
+scratch begins with it. The parts of a folder do not depend on the order of the imports: V-Express's go before those of
+Stable Diffusion, of which then only the VAE is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor, nn
+
+from svp.diffusion.build import BUILDERS, build_scheduler, build_settings
+from svp.diffusion.fresh import fresh_tensor
+from svp.diffusion.model_folder import INDEX, TRAINING_RECORD
+from svp.diffusion.motion_module import MotionModule, sinusoid_table
+from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.settings import PipelineSettings
+from svp.errors import InputError
+from svp.presets import BASE, Preset, UNetSizes
+from svp.speech.layout import WAV2VEC2
+from svp.speech.wav2vec2_import import import_wav2vec2
+from svp.weights.animatediff import TABLE, read_motion_modules, split_motion
+from svp.weights.checkpoint import Shapes, check_shapes, read_checkpoint, shapes
+from svp.weights.provenance import ImportedFile, owners, record_imports
+from svp.weights.sd15 import StableDiffusion, read_config, read_sd15
+from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config
+from svp.weights.storage import write_weights
+from svp.weights.v_express import KIND as V_EXPRESS
+from svp.weights.v_express import VExpress, find_v_express
+
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+SPATIAL, MOTION = "unet.spatial", "unet.motion"  # parts of the UNet by their origin
+STYLE_LAYERS, MOTION_LAYERS = "_style.", "motion_modules."
+V_EXPRESS_SETTINGS = {"head_kps": "v-express", "reference_scale": 0.95, "audio_scale": 3.0}  # as it generates
+
+V_EXPRESS_STAGES = ("appearance", "motion")  # its own training did what these do
+
+
+def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
+    """Stable Diffusion's VAE and, unless V-Express is there already, its UNet as denoising UNet and ReferenceNet.
+
+    Reference attention starts from self-attention.
+
+    Args:
+        source: a folder of diffusers, or one file in the layout of the first publication.
+        output: a model folder, or a new one.
+
+    Returns:
+        The parts that were added.
+
+    Raises:
+        InputError: if it is not Stable Diffusion 1.5, or would replace what was trained.
+    """
+    found = read_sd15(source)
+    parts: dict[str, tuple[str, ...]] = {}
+    if found.vae:
+        parts["vae"] = ("vae",)
+    if found.unet and owners(output).get(SPATIAL) != V_EXPRESS:
+        parts["unet"] = (SPATIAL, "reference_net")
+    if not parts:
+        raise InputError(f"{source}: has no vae/, and {output} has V-Express's UNet; give the folder with the VAE")
+    _refuse_trained(output, [name for names in parts.values() for name in names])
+    if "unet" in parts:
+        _add_sd15_unet(source, output, found)
+    if "vae" in parts:
+        _add_vae(source, output, found)
+    files = {
+        name: (path, tuple(own for part in of for own in parts.get(part, ())))
+        for name, (path, of) in found.files.items()
+    }
+    return _record(output, "sd15", files)
+
+
+def import_animatediff(source: Path, output: Path) -> tuple[str, ...]:
+    """AnimateDiff's motion modules; arguments, result and errors as in `import_sd15`.
+
+    Args:
+        source: one file.
+        output: a model folder, or a new one; the UNet may be imported later.
+    """
+    motion = _checked_motion(source, read_motion_modules(source))
+    if owners(output).get(MOTION) == V_EXPRESS:
+        raise InputError(f"{output}: has V-Express's motion modules; import AnimateDiff into another folder")
+    _refuse_trained(output, [MOTION])
+    spatial, _ = split_motion(_stored_unet(output))
+    if spatial:
+        stored = read_config(output / "unet/config.json")
+        config = {"num_attention_heads": stored["attention_heads"], "norm_num_groups": stored["norm_num_groups"]}
+        preset = _preset(unet_sizes(source, shapes(spatial), shapes(motion), config))
+        _write_unet(source, output, preset, spatial, motion)
+        _complete(output, preset)
+    else:
+        write_weights(output / "unet" / WEIGHTS_NAME, motion)
+    return _record(output, "animatediff", {source.name: (source, (MOTION,))})
+
+
+def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
+    """V-Express with style layers at zero; arguments, result and errors as in `import_sd15`.
+
+    Args:
+        source: the folder with its files, and with `wav2vec2-base-960h/` in or beside it as published, or without.
+        output: a model folder, or a new one. A VAE that is there stays.
+    """
+    found = find_v_express(source)
+    parts: dict[str, tuple[str, ...]] = {
+        "denoising_unet": (SPATIAL, MOTION),
+        "reference_net": ("reference_net",),
+        "motion_module": (MOTION,),
+        "audio_projection": ("audio_projection",),
+        "v_kps_guider": ("guider",),
+    }
+    if "motion_module" in found.files:
+        parts["denoising_unet"] = (SPATIAL,)
+    _refuse_trained(output, [name for names in parts.values() for name in names])
+    preset = _add_v_express_unet(found, output)
+    for name, part in (("reference_net", "reference_net"), ("audio_projection",) * 2, ("v_kps_guider", "guider")):
+        _add_part(found.files[name], output, part, preset, found.read(name))
+    _complete(output, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
+    stages = [{"stage": stage, "imported": V_EXPRESS} for stage in V_EXPRESS_STAGES]
+    (output / TRAINING_RECORD).write_text(json.dumps(stages, indent=2) + "\n")
+    files = {path.name: (path, parts[name]) for name, path in found.files.items()}
+    if found.config_file is not None:
+        files[found.config_file.name] = (found.config_file, (SPATIAL,))
+    added = _record(output, V_EXPRESS, files)
+    return added if found.wav2vec2 is None else added + import_wav2vec2(found.wav2vec2, output)
+
+
+# ---------------------------------------------------------------------- parts
+
+
+def _add_sd15_unet(source: Path, output: Path, found: StableDiffusion) -> None:
+    _, motion = split_motion(_stored_unet(output))
+    preset = _preset(unet_sizes(source, shapes(found.unet), shapes(motion), found.unet_config))
+    spatial = dict(found.unet)
+    for name, tensor in found.unet.items():
+        for own, copy in (("norm1.", "norm1_5."), ("attn1.", "attn1_5.")):
+            if f".{own}" in name and "transformer_blocks" in name:
+                spatial[name.replace(f".{own}", f".{copy}")] = tensor
+    _write_unet(source, output, preset, spatial, motion)
+    reference = {name: tensor for name, tensor in found.unet.items() if not name.startswith("conv_norm_out.")}
+    _add_part(source, output, "reference_net", preset, reference)
+    _complete(output, preset)
+
+
+def _add_vae(source: Path, output: Path, found: StableDiffusion) -> None:
+    config = vae_config(source, shapes(found.vae), found.vae_config)
+    with torch.device("meta"):
+        vae = AutoencoderKL(**config)
+    check_shapes(source, shapes(found.vae), shapes(vae.state_dict()))
+    write_weights(output / "vae" / WEIGHTS_NAME, found.vae)
+    vae.save_config(output / "vae")
+    index = output / INDEX
+    if index.is_file():
+        values = json.loads(index.read_text()) | {"vae": ["diffusers", "AutoencoderKL"]}
+        index.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _add_v_express_unet(found: VExpress, output: Path) -> Preset:
+    """The UNet in its own scope: its tensors are let go before the next file is opened."""
+    source = found.files["denoising_unet"]
+    spatial, motion = found.denoising_unet()
+    motion = _checked_motion(found.files.get("motion_module", source), motion)
+    projection = found.files["audio_projection"]
+    guider = found.files["v_kps_guider"]
+    sizes = unet_sizes(source, shapes(spatial), shapes(motion), found.unet_config)
+    preset = BASE.model_copy(
+        update={
+            "prediction_type": "v_prediction",
+            "zero_terminal_snr": True,
+            "audio_encoder": WAV2VEC2,
+            "latent_channels": sizes.in_channels,
+            "unet": sizes,
+            "guider": guider_sizes(guider, shapes(found.read("v_kps_guider"))),
+            "audio_projection": audio_projection_sizes(projection, shapes(found.read("audio_projection"))),
+        }
+    )
+    _write_unet(source, output, preset, spatial, motion)
+    return preset
+
+
+def _write_unet(
+    source: Path, output: Path, preset: Preset, spatial: Mapping[str, Tensor], motion: Mapping[str, Tensor]
+) -> None:
+    """Spatial layers and motion modules as one network; style layers, and motion modules that are absent, are fresh."""
+    network = _shapes_of("unet", preset)
+    wanted = network.state_dict()
+    spatial = {name: tensor for name, tensor in spatial.items() if STYLE_LAYERS not in name}
+    motion = {name: tensor for name, tensor in motion.items() if not name.endswith(TABLE)}
+    listed = shapes(wanted)
+    own = {name: shape for name, shape in listed.items() if STYLE_LAYERS not in name}
+    check_shapes(source, shapes(spatial), {n: s for n, s in own.items() if MOTION_LAYERS not in n})
+    if motion:
+        check_shapes(source, shapes(motion), {n: s for n, s in own.items() if MOTION_LAYERS in n})
+    _write(output, "unet", network, {**wanted, **spatial, **motion})
+
+
+def _add_part(source: Path, output: Path, name: str, preset: Preset, tensors: Mapping[str, Tensor]) -> None:
+    network = _shapes_of(name, preset)
+    check_shapes(source, shapes(tensors), shapes(network.state_dict()))
+    _write(output, name, network, tensors)
+
+
+def _write(output: Path, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    write_weights(output / name / WEIGHTS_NAME, tensors, lambda tensor: fresh_tensor(network, tensor))
+    network.save_config(output / name)  # type: ignore[operator]
+
+
+def _complete(
+    output: Path, preset: Preset, settings: Mapping[str, object] | None = None, written: Iterable[str] = ()
+) -> None:
+    """What makes the parts a model: fresh small networks unless they were written, scheduler, index."""
+    for name in ("guider", "audio_projection", "style_projection", "style_encoder"):
+        if name not in written:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                BUILDERS[name](preset).save_pretrained(output / name)  # type: ignore[operator]
+    scheduler = build_scheduler(preset.prediction_type, preset.zero_terminal_snr)
+    scheduler.save_pretrained(output / "scheduler")
+    networks: dict[str, nn.Module | None] = {name: _shapes_of(name, preset) for name in BUILDERS if name != "vae"}
+    with torch.device("meta"):
+        stored = output / "vae/config.json"
+        networks["vae"] = AutoencoderKL.from_config(read_config(stored)) if stored.is_file() else None
+    own = PipelineSettings.model_validate(build_settings(preset).model_dump() | dict(settings or {}))
+    SVPPipeline(**networks, scheduler=scheduler, settings=own).save_config(output)  # type: ignore[arg-type]
+
+
+def _preset(sizes: UNetSizes) -> Preset:
+    """`base` with a UNet of such sizes; they differ from `base` only for small networks."""
+    projection = BASE.audio_projection.model_copy(update={"dim": sizes.audio_token_dim})
+    return BASE.model_copy(
+        update={
+            "unet": sizes,
+            "latent_channels": sizes.in_channels,
+            "audio_projection": projection,
+            "window": min(BASE.window, sizes.motion_max_frames),
+        }
+    )
+
+
+@lru_cache(maxsize=len(BUILDERS))  # building takes seconds
+def _shapes_of(name: str, preset: Preset) -> nn.Module:
+    with torch.device("meta"):
+        return BUILDERS[name](preset)
+
+
+def _stored_unet(output: Path) -> dict[str, Tensor]:
+    path = output / "unet" / WEIGHTS_NAME
+    return read_checkpoint(path) if path.is_file() else {}
+
+
+def _checked_motion(source: Path, motion: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The motion modules, if each is complete and their tables are the sinusoids that are computed here."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    for name, tensor in motion.items():
+        if name.endswith(".temporal_transformer.norm.weight"):
+            path = name.removesuffix("temporal_transformer.norm.weight")
+            wanted |= {path + own: shape for own, shape in _motion_shapes(len(tensor)).items()}
+        if name.endswith(TABLE):
+            _check_table(source, name, tensor)
+    check_shapes(source, {n: s for n, s in shapes(motion).items() if not n.endswith(TABLE)}, wanted)
+    return dict(motion)
+
+
+@lru_cache(maxsize=8)
+def _motion_shapes(channels: int) -> Shapes:
+    with torch.device("meta"):
+        module = MotionModule(channels=channels, heads=1, max_frames=1, norm_groups=1, norm_across_frames=False)
+    return shapes(module.state_dict())
+
+
+def _check_table(source: Path, name: str, table: Tensor) -> None:
+    own = sinusoid_table(table.shape[-1], table.shape[-2])
+    tolerance = 1e-4 if table.dtype == torch.float32 else 1e-3  # computed in float32, stored in half
+    if table.shape != own.shape or (table.float() - own).abs().max() > tolerance:
+        raise InputError(f"{source}: {name} is not AnimateDiff's table of sinusoids; give mm_sd_v15_v2.ckpt")
+
+
+def _refuse_trained(output: Path, parts: Iterable[str]) -> None:
+    """Only what a folder lacks may be added to a model that was not made by imports alone."""
+    foreign = (output / INDEX).is_file() and not owners(output)
+    there = [part for part in parts if (output / part.split(".")[0]).is_dir()]
+    record = output / TRAINING_RECORD
+    stages = json.loads(record.read_text()) if record.is_file() else []
+    if there and (foreign or any("imported" not in stage for stage in stages)):
+        raise InputError(f"{output}: its {', '.join(there)} would be lost; import into a new folder")
+
+
+def _record(output: Path, kind: str, files: Mapping[str, tuple[Path, tuple[str, ...]]]) -> tuple[str, ...]:
+    """Write the provenance of the files that something was taken from; the parts they make."""
+    used = {name: (path, parts) for name, (path, parts) in files.items() if parts}
+    record_imports(output, [ImportedFile.of(kind, path, name, parts) for name, (path, parts) in used.items()])
+    return tuple(sorted({part for _, parts in used.values() for part in parts}))

@@ -1,0 +1,26 @@
+"""How an encoder's features lie in alpha: what a model must know before the encoder is loaded."""
+
+from dataclasses import dataclass
+
+AUDIO_ENCODER = "audio_encoder"  # folder of a model that brings its own
+WAV2VEC2 = "wav2vec2-base-960h"  # V-Express's encoder; its id is its name
+
+
+@dataclass(frozen=True)
+class AlphaLayout:
+    """Of one encoder.
+
+    Attributes:
+        positions: features per video frame, side by side in alpha.
+        zero_edges: what lies before the first and after the last frame is zeros; otherwise these frames repeat.
+    """
+
+    positions: int
+    zero_edges: bool
+
+
+def alpha_layout(encoder: str) -> AlphaLayout:
+    """The layout of an encoder's alpha, by its id."""
+    if encoder == WAV2VEC2:
+        return AlphaLayout(positions=2, zero_edges=True)
+    return AlphaLayout(positions=1, zero_edges=False)

@@ -1,0 +1,124 @@
+"""wav2vec2-base-960h as V-Express hears it: the last hidden state, two positions per video frame.
+
+Recordings of up to 40 s are heard in one pass, as V-Express does with all. Longer ones are heard in pieces of 30 s with
+5 s of sound on either side, because the memory of its attention grows with the square of the length: the features of a
+long recording therefore differ a little from those of one pass.
+
+Shapes: P positions at about 50 Hz, N video frames, D channels (768), A = 2 D numbers per frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from svp.errors import InputError
+from svp.media.audio import SAMPLE_RATE
+from svp.speech.layout import WAV2VEC2, alpha_layout
+from svp.speech.whisper import as_samples
+
+PIECE, CONTEXT = 1500, 250  # positions
+FIRST_SAMPLES, SAMPLES_PER_POSITION = 400, 320  # the receptive field of a position and the step between two
+VARIANCE_FLOOR = 1e-7
+RANDOM_AT_TRAINING = "masked_spec_embed"  # only fine-tuning uses it; some files lack it
+
+
+class Wav2Vec2AudioEncoder:
+    """alpha of V-Express: features stretched to two positions per frame.
+
+    Args:
+        model: the network, in evaluation mode.
+    """
+
+    id = WAV2VEC2
+
+    def __init__(self, model: Wav2Vec2Model) -> None:
+        self.model = model
+        self.size = alpha_layout(self.id).positions * model.config.hidden_size
+
+    def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
+        """Blocks (n, A) of successive frames, one per piece of the recording."""
+        per_frame = self.size // self.model.config.hidden_size
+        samples = fit_length(as_samples(audio), round(n_frames * SAMPLE_RATE / fps))
+        total = max(0, (len(samples) - FIRST_SAMPLES) // SAMPLES_PER_POSITION) + 1
+        # two positions per frame lie evenly over all of the recording's, ends held (linear interpolation)
+        places = (torch.arange(per_frame * n_frames, dtype=torch.float64) + 0.5) * total / (per_frame * n_frames) - 0.5
+        places = places.clamp(0, total - 1)
+        before = places.floor().long()
+        after = (before + 1).clamp(max=total - 1)
+        part = (places - before)[:, None].float()
+        last_needed = after.view(n_frames, per_frame)[:, -1]
+        done, first, held = 0, 0, torch.zeros(0, self.model.config.hidden_size)
+        for features_PD in position_pieces(samples, total, self.model):
+            held = torch.cat((held, features_PD))
+            ready = int((last_needed < first + len(held)).sum())
+            rows = slice(per_frame * done, per_frame * ready)
+            if ready > done:
+                low, high = held[before[rows] - first], held[after[rows] - first]
+                yield (low + part[rows] * (high - low)).reshape(ready - done, -1)
+                done = ready
+            keep = int(before[per_frame * done]) if done < n_frames else first + len(held)
+            held, first = held[keep - first :], keep
+
+    def encode(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Tensor:
+        """alpha of frames 0..N-1, (N, A) float32 on the CPU, for sound (samples,) at 16 kHz."""
+        return torch.cat([*self.stream(audio, n_frames, fps), torch.zeros(0, self.size)])
+
+
+def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
+    """Samples of zero mean and unit variance over the whole recording, then cut, or silent after their end."""
+    normed = (samples - samples.mean()) / np.sqrt(samples.var() + VARIANCE_FLOOR) if len(samples) else samples
+    fitted = np.zeros(max(length, FIRST_SAMPLES), np.float32)
+    fitted[: min(len(normed), length)] = normed[:length]
+    return fitted
+
+
+@torch.inference_mode()
+def position_pieces(samples: np.ndarray, total: int, model: Wav2Vec2Model) -> Iterator[Tensor]:
+    """The last hidden states of a normalised recording, piece by piece.
+
+    Yields:
+        (P, D) float32 on the CPU; together `total` positions.
+    """
+    piece = total if total <= PIECE + 2 * CONTEXT else PIECE
+    for start in range(0, total, piece):
+        first, last = max(0, start - CONTEXT), min(total, start + piece + CONTEXT)
+        heard = samples[first * SAMPLES_PER_POSITION : (last - 1) * SAMPLES_PER_POSITION + FIRST_SAMPLES]
+        if last == total:
+            heard = samples[first * SAMPLES_PER_POSITION :]
+        inputs = torch.from_numpy(heard)[None].to(model.device, model.dtype)
+        states_PD = model(inputs).last_hidden_state[0].float().cpu()
+        yield states_PD[start - first : min(start + piece, total) - first].clone()
+
+
+def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
+    """The network from a folder with `config.json` and `model.safetensors`.
+
+    Returns:
+        In float32, evaluation mode, without gradients.
+
+    Raises:
+        InputError: if it is not wav2vec2, or tensors are missing or of another shape.
+    """
+    remedy = f"give config.json and model.safetensors of facebook/{WAV2VEC2}"
+    try:
+        config = Wav2Vec2Config.from_pretrained(folder, local_files_only=True)
+        if config.model_type != "wav2vec2":
+            raise InputError(f"{folder}: a {config.model_type} model; {remedy}")
+        model, report = Wav2Vec2Model.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: not a readable wav2vec2 model; {remedy}") from error
+    missing = sorted(name for name in report["missing_keys"] if not name.endswith(RANDOM_AT_TRAINING))
+    strange = sorted(name for name in report["unexpected_keys"] if not name.startswith("lm_head."))
+    if missing or strange:
+        named = f"{len(missing)} tensors missing, {len(strange)} unexpected, {[*missing, *strange][0]} for one"
+        raise InputError(f"{folder}: {named}; {remedy}")
+    return cast(Wav2Vec2Model, model.eval().requires_grad_(False))

@@ -1,0 +1,164 @@
+"""Whisper's encoder out of the three files it is published in, as the folder that `load_whisper` reads."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from svp.errors import InputError
+from svp.speech.layout import AUDIO_ENCODER
+from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
+from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes
+from svp.weights.provenance import ImportedFile, record_imports
+from svp.weights.storage import write_weights
+
+KIND = "whisper"
+PARTS = ("audio_encoder",)
+LAYER_NAMES = {  # OpenAI's name of a layer: transformers' name
+    "attn_ln": "self_attn_layer_norm",
+    "attn.query": "self_attn.q_proj",
+    "attn.key": "self_attn.k_proj",
+    "attn.value": "self_attn.v_proj",
+    "attn.out": "self_attn.out_proj",
+    "mlp_ln": "final_layer_norm",
+    "mlp.0": "fc1",
+    "mlp.2": "fc2",
+}
+CONFIG_NAMES = {  # OpenAI's name of a size: transformers' name
+    "n_mels": "num_mel_bins",
+    "n_audio_ctx": "max_source_positions",
+    "n_audio_state": "d_model",
+    "n_audio_head": "encoder_attention_heads",
+    "n_audio_layer": "encoder_layers",
+    "n_vocab": "vocab_size",
+    "n_text_ctx": "max_target_positions",
+    "n_text_head": "decoder_attention_heads",
+    "n_text_layer": "decoder_layers",
+}
+FF_MULT = 4  # Whisper's feed-forward layers are that many times wider than the rest
+
+
+def import_whisper(source: Path, output: Path) -> tuple[str, ...]:
+    """Put the encoder into `output`, as `audio_encoder/config.json` and `audio_encoder/model.safetensors`.
+
+    Args:
+        source: a folder of the model hub, OpenAI's `tiny.pt` or `tiny.en.pt`, or a CTranslate2 `model.bin`.
+        output: a model folder, or a new one.
+
+    Returns:
+        The parts that were added.
+
+    Raises:
+        InputError: if it is none of these, or not Whisper's network.
+    """
+    if source.is_dir():
+        config, tensors, files = _read_folder(source)
+    else:
+        config, tensors = _read_ctranslate2(source) if _is_ctranslate2(source) else _read_openai(source)
+        files = [source]
+    try:
+        with torch.device("meta"):
+            encoder = WhisperEncoder(WhisperConfig(**config))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{source}: no sizes of a Whisper model ({error}); give the published file") from error
+    check_shapes(files[0], shapes(tensors), shapes(encoder.state_dict()))
+    folder = output / AUDIO_ENCODER
+    write_weights(folder / "model.safetensors", {PREFIX + name: tensor for name, tensor in tensors.items()})
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    record_imports(output, [ImportedFile.of(KIND, path, path.name, PARTS) for path in files])
+    return PARTS
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[Path]]:
+    weights = next((p for name in ("model.safetensors", "pytorch_model.bin") if (p := folder / name).is_file()), None)
+    path = folder / "config.json"
+    if weights is None or not path.is_file():
+        raise InputError(f"{folder}: needs config.json and model.safetensors; give a folder of openai/whisper-tiny")
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON; download it again") from error
+    if not isinstance(config, dict) or config.get("model_type") != KIND:
+        raise InputError(f"{path}: no configuration of a Whisper model; give a folder of openai/whisper-tiny")
+    return config, _encoder_only(read_checkpoint(weights)), [weights, path]
+
+
+def _encoder_only(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A whole model's file says `model.encoder.`, a bare WhisperModel's `encoder.`; the decoder is not needed."""
+    bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    return {
+        name.removeprefix("encoder."): tensor
+        for name, tensor in bare.items()
+        if not name.startswith(("decoder.", "proj_out."))
+    }
+
+
+def _read_openai(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    values = read_pickle(path)
+    dims = values.get("dims") if isinstance(values, Mapping) else None
+    if not isinstance(dims, Mapping) or any(not isinstance(dims.get(name), int) for name in CONFIG_NAMES):
+        raise InputError(f"{path}: not OpenAI's Whisper; give tiny.pt, a hub folder or a CTranslate2 model.bin")
+    config = {ours: dims[theirs] for theirs, ours in CONFIG_NAMES.items()}
+    tensors = {}
+    for name, tensor in named_tensors(values["model_state_dict"]).items():
+        if not name.startswith("decoder."):
+            tensors[_transformers_name(name.removeprefix("encoder."))] = tensor
+    return _complete(config), tensors
+
+
+def _transformers_name(name: str) -> str:
+    if match := re.fullmatch(r"blocks\.(\d+)\.(\w+(?:\.\w+)?)\.(weight|bias)", name):
+        layer = LAYER_NAMES.get(match[2])
+        return f"layers.{match[1]}.{layer}.{match[3]}" if layer else name
+    return name.replace("positional_embedding", "embed_positions.weight").replace("ln_post.", "layer_norm.")
+
+
+def _is_ctranslate2(path: Path) -> bool:
+    """Its second entry, after a version, is the text WhisperSpec."""
+    try:
+        with path.open("rb") as file:
+            return b"WhisperSpec" in file.read(4 + 2 + 32)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
+
+
+def _read_ctranslate2(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        variables = read_ctranslate2(path.read_bytes())
+        named = transformers_names(variables)
+        vocabulary = variables["decoder/embeddings/weight"].shape[0]
+        heads = int(variables["encoder/num_heads"])
+    except (ValueError, KeyError, struct.error) as error:
+        raise InputError(f"{path}: no CTranslate2 file of Whisper ({error}); give it as it was published") from error
+    tensors = {name.removeprefix(PREFIX): torch.from_numpy(array.copy()) for name, array in named.items()}
+    channels, mel_bins = tensors["conv1.weight"].shape[:2]
+    config = {
+        "num_mel_bins": mel_bins,
+        "max_source_positions": tensors["embed_positions.weight"].shape[0],
+        "d_model": channels,
+        "encoder_attention_heads": heads,
+        "encoder_layers": len({name.split(".")[1] for name in tensors if name.startswith("layers.")}),
+        "vocab_size": vocabulary,
+    }
+    return _complete(config), tensors
+
+
+def _complete(config: dict[str, Any]) -> dict[str, Any]:
+    """What follows from the sizes, and what all Whisper models have in common."""
+    return {
+        "architectures": ["WhisperModel"],
+        "model_type": KIND,
+        "activation_function": "gelu",
+        "encoder_ffn_dim": FF_MULT * config["d_model"],
+        "decoder_ffn_dim": FF_MULT * config["d_model"],
+        **config,
+    }

@@ -1,0 +1,149 @@
+"""Checkpoints of other projects: read without running what they contain, compared name by name.
+
+Tensors stay in their file until they are used (memory map), so a checkpoint of any size takes little memory. Only
+pickles of the format before torch 1.6 are read whole.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from svp.errors import InputError
+
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".model")
+WRAPPERS = ("state_dict", "model_state_dict", "net_recon")  # keys under which training programs keep the weights
+SHOWN = 6  # names per kind of difference in a message
+Shapes = Mapping[str, tuple[int, ...]]
+AGAIN = "download the file again"
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or a pickled state dict by name, on the CPU, in the file's types.
+
+    A `state_dict` or `model_state_dict` around them and `module.` before every name are taken off; entries of a pickle
+    that are no tensors are left out.
+
+    Raises:
+        InputError: if there is no such file, it cannot be read, a pickle holds more than plain values and tensors, or
+            there is no tensor in it.
+    """
+    values = _read_safetensors(path) if is_safetensors(path) else read_pickle(path)
+    for wrapper in WRAPPERS:
+        if isinstance(values, Mapping) and isinstance(values.get(wrapper), Mapping):
+            values = values[wrapper]
+    tensors = named_tensors(values)
+    if not tensors:
+        raise InputError(f"{path}: holds no tensors by name; give the published file of weights")
+    return without_prefix(tensors, "module.")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is laid out as safetensors, whatever it is called: 8 bytes of length, then a JSON object.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
+
+
+def read_pickle(path: Path) -> Any:
+    """What a file of `torch.save` holds; nothing in it is run.
+
+    Raises:
+        InputError: if it cannot be read, or holds anything but plain values and tensors.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused, it is no pickle of plain weights and could run code; "
+            "give a .safetensors file, or one from its publisher"
+        ) from error
+    except Exception as error:  # a damaged file breaks torch's reader in many ways
+        raise InputError(f"{path}: no readable checkpoint ({_first_line(error)}); {AGAIN}") from error
+
+
+def named_tensors(values: Any) -> dict[str, Tensor]:
+    """The entries of a dictionary that are tensors; empty if it is no dictionary."""
+    if not isinstance(values, Mapping):
+        return {}
+    return {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The same tensors, without a prefix that all names have; unchanged if one has not."""
+    if not all(name.startswith(prefix) for name in tensors):
+        return dict(tensors)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def check_shapes(source: Path, got: Shapes, wanted: Shapes) -> None:
+    """Whether a checkpoint has exactly the tensors of a network.
+
+    Args:
+        source: named in the message.
+        got, wanted: shapes by name.
+
+    Raises:
+        InputError: listing the tensors that are missing, unexpected or of another shape.
+    """
+    misshapen = [
+        f"{name} {_size(got[name])} instead of {_size(shape)}"
+        for name, shape in wanted.items()
+        if name in got and tuple(got[name]) != tuple(shape)
+    ]
+    differences = {
+        "missing": [name for name in wanted if name not in got],
+        "unexpected": [name for name in got if name not in wanted],
+        "of another shape": misshapen,
+    }
+    found = [_listing(what, names) for what, names in differences.items() if names]
+    if found:
+        raise InputError(f"{source}: not the published network: {'; '.join(found)}; give its own file")
+
+
+def find_checkpoint(folder: Path, stems: Iterable[str]) -> Path | None:
+    """The file of a folder that is called by one of the stems with a known suffix; None if there is none.
+
+    Earlier stems and safetensors go first.
+    """
+    candidates = (folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged or cut short ({_first_line(error)}); {AGAIN}") from error
+
+
+def _listing(what: str, names: list[str]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{rest}"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "()"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

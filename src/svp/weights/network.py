@@ -1,0 +1,63 @@
+"""A network that holds published weights exactly, name by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import Final, TypeVar
+
+import torch
+from torch import nn
+
+from svp.errors import InputError
+from svp.weights.checkpoint import check_shapes, read_checkpoint, shapes
+
+SAFETENSORS: Final = "model.safetensors"  # of an imported folder
+TORCHSCRIPT: Final = "model.pt"
+COUNTER: Final = "num_batches_tracked"  # of batch norms, not used in evaluation; files of old programs lack it
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def weights_file(path: Path) -> Path:
+    """The file itself, or that in a folder that `svp import` wrote.
+
+    Raises:
+        InputError: there is none.
+    """
+    for candidate in (path / SAFETENSORS, path / TORCHSCRIPT) if path.is_dir() else (path,):
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{path}: no such weights; name the published file, or the folder that `svp import` made of it")
+
+
+def load_network(build: Callable[[], Network], path: Path, prefix: str = "") -> Network:
+    """A network with the weights of a file, in float32 and evaluation mode, without gradients.
+
+    Args:
+        build: makes the network; its own numbers are never drawn.
+        path: of the weights.
+        prefix: of the names that are the network's where a file holds several; it is taken off.
+
+    Raises:
+        InputError: the file cannot be read, or tensors are missing, unexpected or of another shape.
+    """
+    tensors = read_checkpoint(path)
+    if any(name.startswith(prefix) for name in tensors):
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    with torch.device("meta"):
+        network = build()
+    wanted = network.state_dict()
+    counters = {name: torch.zeros((), dtype=torch.long) for name in wanted if name.endswith(COUNTER)}
+    given = {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in (counters | tensors).items()
+    }
+    check_shapes(path, shapes(given), shapes(wanted))
+    network.load_state_dict(given, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights lie; the CPU if it has none."""
+    return next((tensor.device for tensor in chain(network.parameters(), network.buffers())), torch.device("cpu"))

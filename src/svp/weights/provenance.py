@@ -1,0 +1,104 @@
+"""What a folder of imported weights was made of: `weights.json` beside them, a record per imported file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from svp.errors import InputError
+from svp.media.hashing import sha256_file
+from svp.weights.registry import Weight, find_weight
+
+RECORD_NAME = "weights.json"
+
+
+class ImportedFile(BaseModel):
+    """One file of somebody else's that a folder's weights come from.
+
+    Attributes:
+        kind: of `svp import`.
+        file: its name, relative to what was imported.
+        sha256: of its bytes.
+        size: bytes.
+        parts: what of the model comes from it, `unet.spatial` say.
+        title, source, licence, use: as in the registry when it was imported.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    file: str
+    sha256: str
+    size: int
+    parts: tuple[str, ...]
+    title: str
+    source: str
+    licence: str
+    use: str
+
+    @classmethod
+    def of(cls, kind: str, path: Path, name: str, parts: tuple[str, ...]) -> ImportedFile:
+        """The record of a file; the file is read once, in blocks.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        weight = find_weight(kind)
+        return cls(
+            kind=kind,
+            file=name,
+            sha256=sha256_file(path),
+            size=path.stat().st_size,
+            parts=parts,
+            title=weight.title,
+            source=weight.source,
+            licence=weight.licence,
+            use=weight.use,
+        )
+
+    def notice(self) -> str:
+        """One line about the terms, as `Weight.notice`."""
+        return Weight(self.kind, self.title, self.source, self.licence, self.use, ()).notice()
+
+
+def imported_files(folder: Path) -> list[ImportedFile]:
+    """The records of a folder; none if nothing in it was imported.
+
+    Raises:
+        InputError: if the record is damaged.
+    """
+    path = folder / RECORD_NAME
+    if not path.exists():
+        return []
+    try:
+        return [ImportedFile.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        raise InputError(f"{path}: not readable as a record of imports; import the weights again") from error
+
+
+def record_imports(folder: Path, files: Iterable[ImportedFile]) -> None:
+    """Add records; parts that came from another file until now come from these."""
+    new = list(files)
+    replaced = {part for entry in new for part in entry.parts}
+    kept = []
+    for entry in imported_files(folder):
+        parts = tuple(part for part in entry.parts if part not in replaced)
+        if parts:
+            kept.append(entry.model_copy(update={"parts": parts}))
+    path = folder / RECORD_NAME
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps([entry.model_dump() for entry in [*kept, *new]], indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def owners(folder: Path) -> Mapping[str, str]:
+    """Which kind of import each part of a folder comes from."""
+    return {part: entry.kind for entry in imported_files(folder) for part in entry.parts}
+
+
+def licences(folder: Path) -> list[str]:
+    """One line per imported weight of a folder: its title, terms, permitted use and source."""
+    return list(dict.fromkeys(entry.notice() for entry in imported_files(folder)))

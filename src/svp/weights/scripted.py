@@ -1,0 +1,60 @@
+"""A network that is published as TorchScript only: a file that holds the program with the weights.
+
+Unlike a pickle such a program cannot run Python, but it is a program all the same: take it from its publisher.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from svp.errors import InputError
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is TorchScript; nothing of it is run."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+class ScriptedFeatures(nn.Module):
+    """A TorchScript network that gives one vector per input.
+
+    Args:
+        path: of the file.
+        size: of the vectors; a network with others is refused where it is run.
+        options: named arguments to call it with, as far as it knows them.
+
+    Raises:
+        InputError: the file cannot be loaded.
+    """
+
+    def __init__(self, path: Path, size: int, options: Mapping[str, bool]) -> None:
+        super().__init__()
+        try:
+            self.script = torch.jit.load(str(path), map_location="cpu").eval()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{path}: cannot be loaded as TorchScript ({reason}); download it again") from error
+        known = {argument.name for argument in self.script.forward.schema.arguments}
+        self.path, self.size = path, size
+        self.options = {name: value for name, value in options.items() if name in known}
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Features (B, size).
+
+        Raises:
+            InputError: the network gives something else.
+        """
+        features = self.script(given, **self.options)
+        if not isinstance(features, Tensor) or features.shape[:2] != (len(given), self.size):
+            shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise InputError(f"{self.path}: gives {shape} for {len(given)} inputs, not vectors of {self.size}; "
+                             "give the published file")  # fmt: skip
+        return features if features.ndim == 2 else features.flatten(2).mean(dim=2)

@@ -1,0 +1,127 @@
+"""Stable Diffusion 1.5 in its two layouts: a folder of diffusers, one file as it was first published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from svp.errors import InputError
+from svp.weights.checkpoint import find_checkpoint, read_checkpoint
+from svp.weights.sizes import count
+
+UNET, VAE = "model.diffusion_model.", "first_stage_model."
+LEFT_OUT = ("cond_stage_model.", "model_ema.")  # the text encoder, which is not used; the weights' running mean
+STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
+OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+
+
+@dataclass
+class StableDiffusion:
+    """What was found; empty if the source has no such part.
+
+    Attributes:
+        unet, vae: tensors under diffusers' names.
+        unet_config, vae_config: diffusers' configurations; empty where the layout has none.
+        files: what was read, by name relative to the source, with the parts in it (`unet`, `vae`).
+    """
+
+    unet: dict[str, Tensor] = field(default_factory=dict)
+    vae: dict[str, Tensor] = field(default_factory=dict)
+    unet_config: dict[str, Any] = field(default_factory=dict)
+    vae_config: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, tuple[Path, tuple[str, ...]]] = field(default_factory=dict)
+
+
+def read_sd15(source: Path) -> StableDiffusion:
+    """Its UNet and VAE; of a folder one of them is enough.
+
+    Raises:
+        InputError: if it is neither layout, or holds tensors that belong to neither network.
+    """
+    return _read_folder(source) if source.is_dir() else _read_file(source)
+
+
+def _read_folder(folder: Path) -> StableDiffusion:
+    found = StableDiffusion()
+    for part in ("unet", "vae"):
+        weights = find_checkpoint(folder / part, STEMS)
+        if weights is None:
+            continue
+        path = folder / part / "config.json"
+        setattr(found, f"{part}_config", read_config(path))
+        setattr(found, part, read_checkpoint(weights))
+        for file in (weights, path):
+            found.files[f"{part}/{file.name}"] = (file, (part,))
+    if not found.files:
+        raise InputError(f"{folder}: has neither unet/ nor vae/ with weights; give the folder that holds both")
+    found.vae = {_new_name(name): _linear(name, tensor) for name, tensor in found.vae.items()}
+    return found
+
+
+def _read_file(path: Path) -> StableDiffusion:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+
+    tensors = read_checkpoint(path)
+    unet, vae = (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in (UNET, VAE)
+    )
+    if not unet or not vae:
+        raise InputError(f"{path}: not Stable Diffusion in its first layout; give v1-5-pruned-emaonly.safetensors")
+    levels = 1 + sum(name.endswith(".0.op.weight") for name in unet)  # each but the last ends with a downsampler
+    layers = count(unet, r"input_blocks\.(\d+)\.") // levels - 1
+    vae_levels = count(vae, r"encoder\.down\.(\d+)\.")
+    try:
+        unet_new = convert_ldm_unet_checkpoint(tensors, {"layers_per_block": layers})
+        vae_new = convert_ldm_vae_checkpoint(
+            {VAE + name: tensor for name, tensor in vae.items()},
+            {"down_block_types": (None,) * vae_levels, "up_block_types": (None,) * vae_levels},
+        )
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise InputError(f"{path}: not Stable Diffusion 1.5 ({error}); give v1-5-pruned-emaonly.safetensors") from error
+    for what, new, old in (("UNet", unet_new, unet), ("VAE", vae_new, vae)):
+        if len(new) != len(old):
+            raise InputError(
+                f"{path}: {abs(len(old) - len(new))} tensors of its {what} are not Stable Diffusion 1.5's; "
+                "give v1-5-pruned-emaonly.safetensors"
+            )
+    # what is left has no network's prefix: buffers of the noise schedule have no dot in their names
+    strange = [n for n in tensors if not n.startswith((UNET, VAE, *LEFT_OUT)) and "." in n]
+    if strange:
+        raise InputError(
+            f"{path}: {len(strange)} unexpected tensors, {strange[0]} for one; give v1-5-pruned-emaonly.safetensors"
+        )
+    return StableDiffusion(unet=unet_new, vae=vae_new, files={path.name: (path, ("unet", "vae"))})
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration.
+
+    Raises:
+        InputError: if there is none, or it is no JSON object.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; download the whole folder")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON; download it again") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no configuration; download it again")
+    return values
+
+
+def _new_name(name: str) -> str:
+    """diffusers renamed the layers of the VAE's attention after these weights were published."""
+    for old, new in OLD_NAMES.items():
+        name = name.replace(old, new)
+    return name
+
+
+def _linear(name: str, tensor: Tensor) -> Tensor:
+    """Attention weights that were stored as 1 x 1 convolutions."""
+    return tensor[:, :, 0, 0] if ".attentions." in name and tensor.dim() == 4 else tensor

@@ -1,0 +1,138 @@
+"""`svp import sd15` and `animatediff`: both layouts of the first, all of the second, in any order."""
+
+import pytest
+import torch
+from published import diffusers_folder, first_layout, motion_modules, record, tiny_unet, tiny_vae
+from safetensors.torch import load_file, save_file
+from tiny_denoiser import audio_conditions
+
+from svp.diffusion.model_import import import_animatediff, import_sd15
+from svp.diffusion.pipeline import SVPPipeline
+from svp.errors import InputError
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return diffusers_folder(tmp_path_factory.mktemp("published") / "sd15", old_names=True)
+
+
+@pytest.fixture(scope="module")
+def model(source, tmp_path_factory):
+    output = tmp_path_factory.mktemp("models") / "sd15"
+    assert import_sd15(source, output) == ("reference_net", "unet.spatial", "vae")
+    return output
+
+
+@pytest.fixture(scope="module")
+def motion_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("published") / "mm_sd_v15_v2.ckpt"
+    torch.save(motion_modules(), path)
+    return path
+
+
+def same(got, wanted):
+    assert got.keys() == wanted.keys()
+    assert all(torch.equal(got[name], wanted[name]) for name in wanted)
+
+
+@torch.no_grad()
+def test_the_unet_is_stable_diffusions(model):
+    pipeline = SVPPipeline.from_pretrained(model)
+    theirs, states = tiny_unet(), torch.randn(1, 2, 7, 12)
+    latents = torch.randn(1, 4, 2, 8, 8)
+    given = audio_conditions(pipeline.unet, states)  # motion modules start without effect
+    got = pipeline.unet(latents, 481, given)
+    wanted = theirs(latents[0].transpose(0, 1), 481, states[0]).sample
+    torch.testing.assert_close(got[0].transpose(0, 1), wanted, atol=1e-4, rtol=0)
+    same(pipeline.vae.state_dict(), tiny_vae().state_dict())
+    assert pipeline.reference_net.state_dict().keys() == {
+        name for name in theirs.state_dict() if not name.startswith("conv_norm_out.")
+    }
+    for block in pipeline.unet.blocks.values():
+        same(block.attn1_5.state_dict(), block.attn1.state_dict())
+        same(block.norm1_5.state_dict(), block.norm1.state_dict())
+        assert not block.attn_style.to_out[0].weight.any() and block.attn_style.to_q.weight.any()
+    assert pipeline.settings.audio_encoder == "whisper-tiny/normed"
+
+
+@pytest.mark.parametrize("name", ["v1-5-pruned-emaonly.safetensors", "v1-5-pruned-emaonly.ckpt"])
+def test_the_first_layout(tmp_path, name):
+    unet, vae = tiny_unet(widths=(32, 32, 64), groups=32, heads=8), tiny_vae(groups=32)  # it tells neither of these two
+    path = first_layout(tmp_path / name, unet, vae)
+    import_sd15(path, tmp_path / "out")
+    stored = load_file(tmp_path / "out" / UNET)
+    assert all(torch.equal(stored[name], tensor) for name, tensor in unet.state_dict().items())
+    same(load_file(tmp_path / "out/vae/diffusion_pytorch_model.safetensors"), vae.state_dict())
+    assert SVPPipeline.from_pretrained(tmp_path / "out").unet.config["attention_heads"] == [8, 8, 8]
+    assert [entry["file"] for entry in record(tmp_path / "out")] == [name]
+
+
+def test_tensors_that_a_converter_would_drop_are_refused(tmp_path):
+    unet, vae = tiny_unet(widths=(32, 32, 64), groups=32, heads=8), tiny_vae(groups=32)
+    path = first_layout(tmp_path / "model.safetensors", unet, vae)
+    for extra, message in (
+        ("model.diffusion_model.label_emb.weight", "1 tensors of its UNet"),
+        ("first_stage_model.loss.logvar", "1 tensors of its VAE"),
+        ("control_model.input_hint.weight", "1 unexpected tensors, control_model"),
+    ):
+        save_file(load_file(path) | {extra: torch.ones(1)}, tmp_path / "other.safetensors")
+        with pytest.raises(InputError, match=message):
+            import_sd15(tmp_path / "other.safetensors", tmp_path / "out")
+
+
+def test_refusals(source, model, tmp_path):
+    folder = diffusers_folder(tmp_path / "sd15")
+    path = folder / UNET
+    tensors = load_file(path)
+    save_file({**tensors, "strange": torch.ones(1)}, path)
+    with pytest.raises(InputError, match="1 unexpected: strange"):
+        import_sd15(folder, tmp_path / "out")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="neither unet/ nor vae/"):
+        import_sd15(tmp_path / "nothing", tmp_path / "out")
+
+
+@pytest.mark.parametrize("layout", ["raw", "state_dict", "module", "without tables", "with a note"])
+def test_motion_modules_in_every_layout(model, source, motion_file, tmp_path, layout):
+    motion = motion_modules()
+    values = {
+        "raw": motion,
+        "state_dict": {"state_dict": motion, "epoch": 1},
+        "module": {"state_dict": {f"module.{name}": tensor for name, tensor in motion.items()}},
+        "without tables": {name: tensor for name, tensor in motion.items() if not name.endswith(".pe")},
+        "with a note": {**motion, "animatediff_config": "v2"},
+    }[layout]
+    torch.save(values, tmp_path / "mm.ckpt")
+    import_animatediff(tmp_path / "mm.ckpt", tmp_path / "out")
+    stored = load_file(tmp_path / "out" / UNET)
+    assert all(torch.equal(stored[name], tensor) for name, tensor in motion.items() if name in stored)
+    assert len(stored) == len(values.get("state_dict", values)) - (layout == "with a note")
+    with pytest.raises(InputError, match="its UNet is missing; add it with `svp import sd15"):
+        SVPPipeline.from_pretrained(tmp_path / "out")
+
+
+def test_the_order_does_not_matter(source, motion_file, tmp_path):
+    for name, order in (("a", (import_sd15, import_animatediff)), ("b", (import_animatediff, import_sd15))):
+        for step in order:
+            step(source if step is import_sd15 else motion_file, tmp_path / name)
+    same(load_file(tmp_path / "a" / UNET), load_file(tmp_path / "b" / UNET))
+    pipeline = SVPPipeline.from_pretrained(tmp_path / "b")
+    motion = motion_modules()
+    got = pipeline.unet.state_dict()
+    assert all(torch.equal(got[n], t) for n, t in motion.items() if not n.endswith(".pe"))
+    assert pipeline.unet.config["motion_max_frames"] == 24  # their table's length
+    kinds = {entry["kind"] for entry in record(tmp_path / "a")}
+    assert kinds == {"sd15", "animatediff"} == {entry["kind"] for entry in record(tmp_path / "b")}
+
+
+def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):
+    other = motion_modules(widths=(8, 16, 24))
+    torch.save(other, tmp_path / "mm.ckpt")
+    import_animatediff(tmp_path / "mm.ckpt", tmp_path / "out")
+    with pytest.raises(InputError, match="of another shape"):
+        import_sd15(source, tmp_path / "out")
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match="no motion modules"):
+        import_animatediff(tmp_path / "other.ckpt", tmp_path / "out2")

@@ -1,0 +1,208 @@
+"""`svp import v-express`: the imported model computes what V-Express computes, whatever its files look like."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from published import diffusers_folder, record, v_express_folder, v_express_weights
+from safetensors.torch import load_file
+
+from golden_rule import DATA
+from svp.diffusion.model_import import import_sd15, import_v_express
+from svp.diffusion.pipeline import SVPPipeline
+from svp.errors import InputError
+from svp.presets import BASE
+from svp.training.model_folder import began_at_random, stages_done
+from svp.weights.provenance import licences, owners
+from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes
+
+BLOCK = "mid_block.attentions.0.transformer_blocks.0"
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return v_express_weights()
+
+
+@pytest.fixture(scope="module")
+def folder(weights, tmp_path_factory):
+    return v_express_folder(tmp_path_factory.mktemp("v_express"), weights)
+
+
+@pytest.fixture(scope="module")
+def model(folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("models") / "v_express"
+    parts = import_v_express(folder, output)
+    assert parts == ("audio_projection", "guider", "reference_net", "unet.motion", "unet.spatial")
+    return output
+
+
+@pytest.fixture(scope="module")
+def pipeline(model):
+    return SVPPipeline.from_pretrained(model)
+
+
+def close(got, wanted, atol=1e-4):
+    torch.testing.assert_close(got, wanted, atol=atol, rtol=0)
+
+
+def test_predictions_are_v_express(pipeline):
+    golden = load_file(DATA / "v_express/golden_forward_16.safetensors")
+    given = golden["reference_latents"], golden["audio_windows"], golden["kps_images"]
+    latents, step = golden["latents"], golden["timestep"]
+    conditions = pipeline.encode_conditions(*given)
+    close(conditions.head_kps, golden["kps_features"], 1e-5)
+    close(pipeline.predict_noise(latents, step, conditions), golden["pred_cond_w1_w1"])
+    weighted = pipeline.encode_conditions(*given, reference_scale=0.95, audio_scale=3.0)
+    absent, full = golden["pred_uncond_cond_w0.95_w3"].chunk(2)
+    close(pipeline.predict_noise(latents, step, weighted), full)
+    close(pipeline.predict_noise(latents, step, weighted.unconditional()), absent)
+    guided = pipeline.predict_noise(latents, step, weighted, guidance_scale=3.5)
+    close(guided, absent + 3.5 * (full - absent), 1e-3)
+    styled = pipeline.encode_conditions(*given, style=torch.randn(256), reference_scale=0.95, audio_scale=3.0)
+    assert torch.equal(
+        pipeline.predict_noise(latents, step, styled), pipeline.predict_noise(latents, step, weighted)
+    )  # its layers are at zero
+
+
+def test_it_says_what_v_express_is(pipeline, model, folder):
+    assert pipeline.scheduler.config["prediction_type"] == "v_prediction"
+    pipeline.scheduler.set_timesteps(25)
+    assert pipeline.scheduler.timesteps[[0, 1, -1]].tolist() == [999, 959, 39]
+    settings = pipeline.settings
+    assert (settings.head_kps, settings.audio_encoder) == ("v-express", "wav2vec2-base-960h")
+    assert (settings.reference_scale, settings.audio_scale) == (0.95, 3.0)
+    assert pipeline.audio_radius == 2 and pipeline.style_encoder.config["audio_size"] == 2 * 48
+    files = {entry["file"]: entry for entry in record(model)}
+    assert len(files) == 5
+    for path in folder.iterdir():
+        assert files[path.name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(licences(model)) == 1 and "research only" in licences(model)[0]
+
+
+def test_the_missing_vae_is_named_by_what_needs_it(pipeline):
+    with pytest.raises(InputError, match=r"vae: .*svp import sd15"):
+        pipeline.stream("portrait.png", "sound.wav")
+    with pytest.raises(InputError, match=r"vae: .*svp import sd15"):
+        next(pipeline.decode_latents(torch.zeros(1, 4, 8, 8)))
+
+
+def test_saving_changes_nothing(pipeline, model, tmp_path):
+    pipeline.save_pretrained(tmp_path / "again")
+    for path in sorted(model.rglob("*.safetensors")):
+        before, after = load_file(path), load_file(tmp_path / "again" / path.relative_to(model))
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    assert licences(tmp_path / "again") == licences(model)
+    for path in (model / "model_index.json", model / "unet/config.json"):
+        before, after = (json.loads(p.read_text()) for p in (path, tmp_path / "again" / path.relative_to(model)))
+        assert {k: v for k, v in after.items() if k[0] != "_"} == {k: v for k, v in before.items() if k[0] != "_"}
+
+
+@pytest.mark.parametrize("layout", ["safetensors, half", "pth without motion keys", "stale motion keys"])
+def test_every_layout_gives_the_same_model(weights, model, tmp_path, layout):
+    given = {name: dict(tensors) for name, tensors in weights.items()}
+    unet = given["denoising_unet"]
+    if layout == "pth without motion keys":
+        given["denoising_unet"] = {name: t for name, t in unet.items() if "motion_modules." not in name}
+        v_express_folder(tmp_path / "in", given, ".pth")
+    elif layout == "stale motion keys":  # the motion file wins
+        given["denoising_unet"] = {
+            name: t + 1 if "motion_modules." in name and not name.endswith(".pe") else t for name, t in unet.items()
+        }
+        v_express_folder(tmp_path / "in", given)
+    else:
+        v_express_folder(tmp_path / "in", given, ".safetensors", torch.float16)
+    import_v_express(tmp_path / "in", tmp_path / "out")
+    wanted, got = load_file(model / UNET), load_file(tmp_path / "out" / UNET)
+    half = layout == "safetensors, half"
+    assert got.keys() == wanted.keys() and not any(name.endswith(".pe") for name in got)
+    for name, tensor in wanted.items():
+        rounded = tensor.half().float() if half and "_style." not in name else tensor
+        assert got[name].dtype == torch.float32 and torch.equal(got[name], rounded), name
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (
+            "denoising_unet",
+            lambda t: t.pop("mid_block.attentions.0.transformer_blocks.0.attn1_5.to_q.weight"),
+            "1 missing",
+        ),
+        ("denoising_unet", lambda t: t.update(strange=torch.ones(1)), "1 unexpected: strange"),
+        ("reference_net", lambda t: t.update({"conv_in.bias": torch.ones(3)}), "conv_in.bias 3 instead of 32"),
+        ("reference_net", lambda t: t.update({"conv_norm_out.weight": torch.ones(32)}), "unexpected: conv_norm_out"),
+        ("motion_module", lambda t: t.pop(next(n for n in t if "proj_in.weight" in n)), "1 missing"),
+        (
+            "motion_module",
+            lambda t: t.update({next(n for n in t if n.endswith(".pe")): torch.zeros(1, 32, 32)}),
+            "table",
+        ),
+        ("audio_projection", lambda t: t.pop("layers.3.1.3.weight"), "1 missing: layers.3.1.3.weight"),
+        ("v_kps_guider", lambda t: t.pop("conv_out.bias"), "1 missing: conv_out.bias"),
+    ],
+)
+def test_what_is_not_v_express_is_refused(weights, tmp_path, file, change, message):
+    given = {name: dict(tensors) for name, tensors in weights.items()}
+    change(given[file])
+    v_express_folder(tmp_path / "in", given)
+    with pytest.raises(InputError, match=message) as caught:
+        import_v_express(tmp_path / "in", tmp_path / "out")
+    assert str(tmp_path / "in") in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "out/model_index.json").exists()
+
+
+def test_missing_files_are_named(folder, tmp_path):
+    (tmp_path / "denoising_unet.bin").write_bytes((folder / "denoising_unet.bin").read_bytes())
+    with pytest.raises(InputError, match="no reference_net, audio_projection, v_kps_guider"):
+        import_v_express(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match="no folder"):
+        import_v_express(tmp_path / "denoising_unet.bin", tmp_path / "out")
+
+
+def test_the_vae_is_added_in_any_order(folder, model, tmp_path):
+    source = diffusers_folder(tmp_path / "sd15")
+    vae_first = tmp_path / "vae_first"
+    assert import_sd15(diffusers_folder(tmp_path / "only_vae", parts=("vae",)), vae_first) == ("vae",)
+    import_v_express(folder, vae_first)
+    vae_last = tmp_path / "vae_last"
+    import_v_express(folder, vae_last)
+    assert import_sd15(source, vae_last) == ("vae",)  # V-Express's UNet stays
+    for output in (vae_first, vae_last):
+        assert owners(output)["unet.spatial"] == "v-express" and owners(output)["vae"] == "sd15"
+        assert len(licences(output)) == 2
+        pipeline = SVPPipeline.from_pretrained(output)
+        assert pipeline.vae.config["block_out_channels"] == [4, 4, 8, 8]
+        wanted, got = load_file(model / UNET), load_file(output / UNET)
+        assert all(torch.equal(got[name], wanted[name]) for name in wanted)
+
+
+def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):
+    output = tmp_path / "trained"
+    import_v_express(folder, output)
+    assert stages_done(output) == ["appearance", "motion"] and not began_at_random(output)
+    import_v_express(folder, output)  # again: nothing was trained yet
+    records = json.loads((output / "training.json").read_text())
+    (output / "training.json").write_text(json.dumps([*records, {"stage": "prior"}]))
+    with pytest.raises(InputError, match="would be lost; import into a new folder"):
+        import_v_express(folder, output)
+    assert import_sd15(diffusers_folder(tmp_path / "sd15"), output) == ("vae",)
+
+
+def test_full_size_is_base(shared, tmp_path):
+    facts = shared / "facts/v_express_tensors"
+    listed = {
+        name: {key: tuple(shape) for key, shape in json.loads((facts / f"{name}.json").read_text()).items()}
+        for name in ("denoising_unet", "motion_module", "audio_projection", "v_kps_guider", "reference_net")
+    }
+    unet = listed["denoising_unet"]
+    assert unet_sizes(tmp_path, unet, listed["motion_module"], {}) == BASE.unet
+    assert {name: shape for name, shape in unet.items() if "motion_modules." in name} == listed["motion_module"]
+    assert guider_sizes(tmp_path, listed["v_kps_guider"]) == BASE.guider
+    projection = audio_projection_sizes(tmp_path, listed["audio_projection"])
+    assert projection == BASE.audio_projection.model_copy(update={"alpha_dim": 768, "window": 10})
+    sd15 = {name: shape for name, shape in unet.items() if "1_5." not in name and "motion_modules." not in name}
+    assert unet_sizes(tmp_path, sd15, {}, {}) == BASE.unet  # what SD1.5 becomes

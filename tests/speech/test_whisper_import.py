@@ -1,0 +1,106 @@
+"""Whisper's encoder from its three published files: the same weights, whatever they came in."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_whisper_package import ct2_file, ct2_variables
+from tiny_whisper import tiny_config
+from transformers import WhisperModel
+
+from svp.errors import InputError
+from svp.speech.whisper import load_whisper
+from svp.speech.whisper_import import CONFIG_NAMES, LAYER_NAMES, import_whisper
+from svp.weights.provenance import imported_files
+
+
+@pytest.fixture(scope="module")
+def whole():
+    torch.manual_seed(0)
+    config = tiny_config(max_source_positions=1500)
+    config.encoder_ffn_dim = config.decoder_ffn_dim = 32  # four times the width, as in every published Whisper
+    model = WhisperModel(config).eval()
+    return model.half().float()  # exact in the files of half precision
+
+
+def hub_folder(model, folder, weights="model.safetensors"):
+    folder.mkdir()
+    config = model.config.to_dict() | {"architectures": ["WhisperForConditionalGeneration"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if weights.endswith(".bin"):
+        torch.save(tensors, folder / weights)
+    else:
+        save_file(tensors, folder / weights)
+    return folder
+
+
+def openai_file(model, path, dims=None):
+    """Under OpenAI's names, of which transformers' follow by the table that is tested here and three more."""
+    sizes = {theirs: getattr(model.config, ours) for theirs, ours in CONFIG_NAMES.items()}
+    tensors = {"decoder.token_embedding.weight": torch.zeros(60, 8).half()}
+    for name, tensor in model.encoder.state_dict().items():
+        for theirs, ours in LAYER_NAMES.items():
+            name = name.replace(f".{ours}.", f".{theirs}.")
+        name = name.replace("layers.", "blocks.").replace("embed_positions.weight", "positional_embedding")
+        name = name.replace("layer_norm.", "ln_post.")
+        tensors[f"encoder.{name}"] = tensor.half()
+    torch.save({"dims": sizes | (dims or {}), "model_state_dict": tensors}, path)
+    return path
+
+
+def ctranslate2_file(model, path):
+    variables = ct2_variables(model.encoder)
+    variables["encoder/num_heads"] = np.array(2, np.int16)
+    variables["decoder/embeddings/weight"] = np.zeros((60, 8), np.int8)
+    path.write_bytes(ct2_file(variables))
+    return path
+
+
+def test_openai_names_are_the_published_ones(shared):
+    from svp.speech.whisper_import import _transformers_name
+
+    names = json.loads((shared / "golden/whisper/openai_names.json").read_text())
+    for ours, theirs in names.items():
+        assert "model.encoder." + _transformers_name(theirs.removeprefix("encoder.")) == ours
+
+
+def test_every_layout_gives_the_same_encoder(whole, tmp_path):
+    sources = [
+        hub_folder(whole, tmp_path / "hub"),
+        hub_folder(whole, tmp_path / "older_hub", "pytorch_model.bin"),
+        openai_file(whole, tmp_path / "tiny.pt"),
+        ctranslate2_file(whole, tmp_path / "model.bin"),
+    ]
+    for source in sources:
+        output = tmp_path / f"from_{source.name}"
+        import_whisper(source, output)
+        loaded = load_whisper(str(output))
+        assert loaded.config.encoder_attention_heads == 2 and loaded.config.vocab_size == 60
+        got = loaded.state_dict()
+        assert got.keys() == whole.encoder.state_dict().keys()
+        for name, tensor in whole.encoder.state_dict().items():
+            assert torch.equal(got[name], tensor), name
+        assert imported_files(output)[0].licence == "MIT"
+        assert all("decoder" not in name for name in load_file(output / "audio_encoder/model.safetensors"))
+
+
+def test_what_is_not_whisper_is_refused(whole, tmp_path):
+    openai_file(whole, tmp_path / "wide.pt", {"n_audio_state": 16})
+    openai_file(whole, tmp_path / "deep.pt", {"n_audio_layer": 5})
+    torch.save({"model_state_dict": {"a": torch.ones(1)}}, tmp_path / "other.pt")
+    folder = hub_folder(whole, tmp_path / "bert")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "empty").mkdir()
+    for name, reason in (
+        ("wide.pt", "of another shape"),
+        ("deep.pt", "missing: layers.4."),
+        ("other.pt", "not OpenAI's Whisper"),
+        ("bert", "no configuration of a Whisper"),
+        ("empty", "needs config.json"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            import_whisper(tmp_path / name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,195 @@
+"""Published networks of metrics: golden numbers of the original code, names and shapes, and strict loading."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+
+from golden_rule import digest
+from published_weights import FakeI3D, FakeInception, publish, publish_scripted, weights
+from svp import weights as published
+from svp.errors import InputError
+from svp.evaluation.sync import sync_score
+from svp.weights.provenance import imported_files
+
+LOADERS: dict[str, Callable] = {
+    "styletalk": published.load_styletalk,
+    "syncnet": published.load_syncnet,
+    "deep3d": published.load_deep3d,
+    "i3d": published.load_i3d,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("published")
+
+
+def loaded(kind: str, folder: Path) -> torch.nn.Module:
+    return LOADERS[kind](publish(kind, folder))
+
+
+def golden(shared: Path, kind: str, name: str = "golden.safetensors") -> dict[str, np.ndarray]:
+    """Stored numbers of a network, after its weights have been found to be those that they were made with."""
+    meta = json.loads((shared / f"golden/{kind}/meta.json").read_text())
+    assert digest(weights(kind)) == meta["init"]["sha256"]
+    return load_file(shared / f"golden/{kind}/{name}")
+
+
+def golden_video(seed: int, frames: int) -> np.ndarray:
+    """The pictures (N, 224, 224, 3) uint8 that the golden numbers were made with: coarse colours and fine noise."""
+    random = np.random.RandomState(seed)
+    coarse = np.floor(256.0 * random.random_sample((frames, 7, 7, 3))).astype(np.int64)
+    noise = np.floor(41.0 * random.random_sample((frames, 224, 224, 3))).astype(np.int64) - 20
+    return np.clip(coarse.repeat(32, 1).repeat(32, 2) + noise, 0, 255).astype(np.uint8)
+
+
+@torch.inference_mode()
+def test_styletalk_gives_the_stored_codes(shared: Path, folder: Path) -> None:
+    stored, encoder = golden(shared, "styletalk"), loaded("styletalk", folder)
+    for clip in ("clip_a", "clip_b", "clip_c"):
+        expression, padding = (torch.from_numpy(stored[f"{clip}.{part}"])[None] for part in ("input", "pad_mask"))
+        code = encoder(expression, ~padding)
+        np.testing.assert_allclose(code[0], stored[f"{clip}.style_code"], atol=2e-5)
+
+
+@torch.inference_mode()
+def test_syncnet_gives_the_stored_features_and_score(shared: Path, folder: Path) -> None:
+    stored = golden(shared, "syncnet", "golden_synthetic.safetensors")
+    found = sync_score(golden_video(82, 28), stored["audio_int16_16k"], loaded("syncnet", folder))
+    assert found.offset == int(stored["offset"])
+    np.testing.assert_allclose(found.distances, stored["mean_dists"], atol=5e-3)
+    assert found.min_distance == pytest.approx(float(stored["min_dist"]), abs=5e-3)
+    assert found.confidence == pytest.approx(float(stored["confidence"]), abs=5e-3)
+
+
+@torch.inference_mode()
+def test_syncnets_towers_give_the_stored_features(shared: Path, folder: Path) -> None:
+    stored, network = golden(shared, "syncnet", "golden_synthetic.safetensors"), loaded("syncnet", folder)
+    frames = torch.from_numpy(golden_video(82, 28)).permute(3, 0, 1, 2).float()
+    mfcc = torch.from_numpy(stored["mfcc"].T).float()
+    lips = network.lip(torch.stack([frames[:, i : i + 5] for i in (0, 11, 22)]))
+    sounds = network.sound(torch.stack([mfcc[None, :, 4 * i : 4 * i + 20] for i in range(23)]))
+    np.testing.assert_allclose(lips, stored["lip_features"][[0, 11, 22]], atol=5e-4)
+    np.testing.assert_allclose(sounds, stored["audio_features"], atol=1e-3)
+
+
+@torch.inference_mode()
+def test_deep3d_gives_the_stored_coefficients(shared: Path, folder: Path) -> None:
+    stored, regressor = golden(shared, "deep3d"), loaded("deep3d", folder)
+    image = torch.from_numpy(stored["image_rgb_uint8"]).permute(2, 0, 1)[None] / 255
+    np.testing.assert_allclose(regressor(image), stored["coeff"], atol=2e-4)
+    np.testing.assert_allclose(regressor.backbone(image).flatten(), stored["avgpool"], atol=1e-4)
+
+
+@torch.inference_mode()
+def test_i3d_gives_the_stored_logits_of_both_copies(shared: Path, folder: Path) -> None:
+    stored, path = golden(shared, "i3d"), publish("i3d", folder)
+    for frames, seed in ((16, 50), (24, 51)):
+        clip = torch.from_numpy(golden_video(seed, frames)).permute(3, 0, 1, 2)[None] / 127.5 - 1
+        original = published.load_i3d(path)(clip)
+        np.testing.assert_allclose(original, stored[f"piergiaj.logits_{frames}"].mean(axis=2), atol=5e-4)
+    videogpt = published.load_i3d(path, batch_norm_eps=1e-5)(clip)
+    np.testing.assert_allclose(videogpt, stored["videogpt.logits_24"], atol=5e-4)
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_every_name_and_shape_is_needed_and_no_other_taken(kind: str, folder: Path, tmp_path: Path) -> None:
+    tensors = weights(kind)
+    network = LOADERS[kind](publish(kind, folder, tensors))
+    held = network.state_dict()
+    taken = {name.removeprefix("style_encoder."): tensor for name, tensor in tensors.items()}
+    assert held.keys() == taken.keys() and all(torch.equal(held[name], taken[name]) for name in held)
+    name = next(name for name in tensors if name.endswith("weight"))
+    stranger = f"{name}.more"
+    spoilt = {
+        f"1 missing: {name}".replace("style_encoder.", ""): {k: v for k, v in tensors.items() if k != name},
+        f"1 unexpected: {stranger}".replace("style_encoder.", ""): tensors | {stranger: torch.zeros(1)},
+        "1 of another shape: .* 7 instead of ": tensors | {name: torch.zeros(7)},
+    }
+    for message, content in spoilt.items():
+        path = publish(kind, tmp_path, content)
+        with pytest.raises(InputError, match=rf"{path.name}: not the published network: .*{message}"):
+            LOADERS[kind](path)
+
+
+def test_other_layouts_of_the_same_weights(tmp_path: Path) -> None:
+    deep3d = weights("deep3d")
+    prefixed = {f"face_3drecon.{name}": tensor for name, tensor in deep3d.items()} | {"face_vid2vid.x": torch.ones(1)}
+    save_file(prefixed, tmp_path / "SadTalker_V0.0.2_256.safetensors")
+    held = published.load_deep3d(tmp_path / "SadTalker_V0.0.2_256.safetensors").state_dict()
+    assert all(torch.equal(held[name], tensor) for name, tensor in deep3d.items())
+    old = {name: tensor for name, tensor in weights("i3d").items() if not name.endswith("num_batches_tracked")}
+    (tmp_path / "i3d").mkdir()
+    save_file({name: tensor.half() for name, tensor in old.items()}, tmp_path / "i3d" / "model.safetensors")
+    network = published.load_i3d(tmp_path / "i3d")
+    assert isinstance(network, torch.nn.Module) and network.get_parameter("logits.conv3d.bias").dtype == torch.float32
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.pth", tmp_path):
+        with pytest.raises(InputError, match=f"{path.name}: no such weights; name the published file"):
+            published.load_styletalk(path)
+
+
+@torch.inference_mode()
+def test_padding_and_what_stands_there_change_no_style_code(folder: Path) -> None:
+    encoder = loaded("styletalk", folder)
+    generator = torch.Generator().manual_seed(3)
+    expression = torch.randn(2, 90, 64, generator=generator)
+    alone = encoder(expression, torch.ones(2, 90, dtype=torch.bool))
+    padded = torch.cat([expression, torch.full((2, 60, 64), 7.0)], dim=1)
+    present = torch.arange(150).expand(2, 150) < 90
+    torch.testing.assert_close(encoder(padded, present), alone, atol=1e-5, rtol=0)
+    assert (alone[0] - alone[1]).abs().max() > 0.1
+    with pytest.raises(ValueError, match="present"):
+        encoder(expression, torch.zeros(2, 90, dtype=torch.bool))
+    with pytest.raises(ValueError, match="1 to 256"):
+        encoder(torch.zeros(1, 257, 64), torch.ones(1, 257, dtype=torch.bool))
+
+
+@torch.inference_mode()
+def test_torchscript_networks_are_called_as_their_authors_do(tmp_path: Path) -> None:
+    inception = published.load_inception(publish_scripted(FakeInception(), tmp_path / "inception" / "model.pt").parent)
+    images = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert inception(images).shape == (2, 2048) and inception(images).std() > 0
+    i3d = published.load_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"))
+    clips = torch.linspace(-1, 1, 3 * 9 * 224 * 224).reshape(1, 3, 9, 224, 224)
+    torch.testing.assert_close(i3d(clips)[0, :3], clips.mean(dim=(2, 3, 4))[0])
+    with pytest.raises(InputError, match=r"gives \(2, 400\) for 2 inputs, not vectors of 2048"):
+        published.load_inception(tmp_path / "i3d_torchscript.pt")(torch.zeros(2, 3, 9, 8, 8))
+    with pytest.raises(InputError, match="is no TorchScript file"):
+        published.load_inception(publish("syncnet", tmp_path))
+
+
+def test_clips_that_i3d_cannot_take_are_refused(folder: Path) -> None:
+    network = loaded("i3d", folder)
+    for shape in ((1, 3, 8, 224, 224), (1, 3, 16, 112, 112), (3, 16, 224, 224)):
+        with pytest.raises(ValueError, match="at least 9"):
+            network(torch.zeros(shape))
+
+
+def test_the_command_shows_the_licence_and_keeps_it_with_the_hash(tmp_path: Path) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "svp.cli", "import", *map(str, arguments), "-o", str(tmp_path / "weights")]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    path = publish("styletalk", tmp_path)
+    done = run("styletalk", path)
+    assert done.returncode == 0 and "MIT" in done.stderr, done.stderr
+    [record] = imported_files(tmp_path / "weights")
+    assert (record.kind, record.file, record.parts) == ("styletalk", path.name, ("styletalk",))
+    assert record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    held = published.load_styletalk(tmp_path / "weights" / "styletalk").state_dict()
+    assert all(torch.equal(held[name], tensor) for name, tensor in published.load_styletalk(path).state_dict().items())
+    refused = run("syncnet", path)
+    assert refused.returncode == 2 and "styletalk_checkpoint.pth: not the published network" in refused.stderr
+    assert "Traceback" not in refused.stderr and not (tmp_path / "weights" / "syncnet").exists()
