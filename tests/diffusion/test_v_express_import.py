@@ -194,18 +194,14 @@ def test_a_video_with_everything_imported(weights, tmp_path):
     SVPPipeline.from_pretrained(output).save_pretrained(tmp_path / "again")
     pipeline = SVPPipeline.from_pretrained(tmp_path / "again")  # with all that it needs
     pipeline.settings = pipeline.settings.model_copy(update={"image_size": SIZE, "window": 4, "overlap": 1, "chunk": 6})
-    seen = []
-    encode = pipeline.encode_conditions
-
-    def watched(reference, audio, head_kps, style=None, **scales):
-        seen.append((audio, head_kps, scales))
-        return encode(reference, audio, head_kps, style, **scales)
-
-    pipeline.encode_conditions = watched
+    seen, used = [], []
+    encode, predict = pipeline.encode_conditions, pipeline.predict_noise
+    pipeline.encode_conditions = lambda *given: (seen.append(given), encode(*given))[1]
+    pipeline.predict_noise = lambda *given, **more: (used.append(given[2]), predict(*given, **more))[1]
     video = pipeline(drawn_portrait(), tone(0.4), head_motion="still", num_inference_steps=2)
     assert np.shape(video.frames) == (10, SIZE, SIZE, 3) and np.std(video.frames) > 0
-    audio, drawn, scales = seen[1]
-    assert scales == {"reference_scale": 0.95, "audio_scale": 3.0}
+    _, audio, drawn, _ = seen[1]
+    assert {(given.reference_scale, given.audio_scale) for given in used} == {(0.95, 3.0)}
     assert audio.shape == (6, 5, 96) and not audio[0, :2].any() and audio[0, 2:].any()
     points = KEY_POINTS["v-express"].seen(drawn_portrait().landmarks[None])
     assert np.array_equal(drawn[0, :, 0].numpy(), draw_three_points(points, SIZE)[0])

@@ -220,7 +220,7 @@ def _complete(
         if name not in written:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                BUILDERS[name](preset).save_pretrained(output / name)  # type: ignore[operator]
+                BUILDERS[name](preset).save_pretrained(output / name)
     scheduler = build_scheduler(preset.prediction_type, preset.zero_terminal_snr)
     scheduler.save_pretrained(output / "scheduler")
     networks: dict[str, nn.Module | None] = {name: _shapes_of(name, preset) for name in BUILDERS if name != "vae"}
