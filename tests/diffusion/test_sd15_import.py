@@ -123,6 +123,9 @@ def test_the_order_does_not_matter(source, motion_file, tmp_path):
     got = pipeline.unet.state_dict()
     assert all(torch.equal(got[n], t) for n, t in motion.items() if not n.endswith(".pe"))
     assert pipeline.unet.config["motion_max_frames"] == 24  # their table's length
+    import_sd15(source, tmp_path / "b")  # again changes nothing
+    same(load_file(tmp_path / "a" / UNET), load_file(tmp_path / "b" / UNET))
+    assert SVPPipeline.from_pretrained(tmp_path / "b").unet.config["motion_max_frames"] == 24
     kinds = {entry["kind"] for entry in record(tmp_path / "a")}
     assert kinds == {"sd15", "animatediff"} == {entry["kind"] for entry in record(tmp_path / "b")}
 

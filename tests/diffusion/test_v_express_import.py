@@ -3,15 +3,20 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 import torch
 from published import diffusers_folder, record, v_express_folder, v_express_weights
 from safetensors.torch import load_file
+from tiny_pipeline import SIZE, drawn_portrait, tone
+from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from golden_rule import DATA
 from svp.diffusion.model_import import import_sd15, import_v_express
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.face.key_points import KEY_POINTS
+from svp.face.v_express_kps import draw_three_points
 from svp.presets import BASE
 from svp.training.model_folder import began_at_random, stages_done
 from svp.weights.provenance import licences, owners
@@ -152,7 +157,7 @@ def test_what_is_not_v_express_is_refused(weights, tmp_path, file, change, messa
     with pytest.raises(InputError, match=message) as caught:
         import_v_express(tmp_path / "in", tmp_path / "out")
     assert str(tmp_path / "in") in str(caught.value) and "\n" not in str(caught.value)
-    assert not (tmp_path / "out/model_index.json").exists()
+    assert not (tmp_path / "out").exists()  # nothing is written before all is checked
 
 
 def test_missing_files_are_named(folder, tmp_path):
@@ -178,6 +183,44 @@ def test_the_vae_is_added_in_any_order(folder, model, tmp_path):
         assert pipeline.vae.config["block_out_channels"] == [4, 4, 8, 8]
         wanted, got = load_file(model / UNET), load_file(output / UNET)
         assert all(torch.equal(got[name], wanted[name]) for name in wanted)
+
+
+def test_a_video_with_everything_imported(weights, tmp_path):
+    source = v_express_folder(tmp_path / "model_ckpts/v-express", weights)
+    tiny_wav2vec2(tmp_path / "model_ckpts/wav2vec2-base-960h")
+    output = tmp_path / "model"
+    assert import_v_express(source, output)[-1] == "audio_encoder"
+    import_sd15(diffusers_folder(tmp_path / "sd15", parts=("vae",)), output)
+    SVPPipeline.from_pretrained(output).save_pretrained(tmp_path / "again")
+    pipeline = SVPPipeline.from_pretrained(tmp_path / "again")  # with all that it needs
+    pipeline.settings = pipeline.settings.model_copy(update={"image_size": SIZE, "window": 4, "overlap": 1, "chunk": 6})
+    seen, used = [], []
+    encode, predict = pipeline.encode_conditions, pipeline.predict_noise
+    pipeline.encode_conditions = lambda *given: (seen.append(given), encode(*given))[1]
+    pipeline.predict_noise = lambda *given, **more: (used.append(given[2]), predict(*given, **more))[1]
+    video = pipeline(drawn_portrait(), tone(0.4), head_motion="still", num_inference_steps=2)
+    assert np.shape(video.frames) == (10, SIZE, SIZE, 3) and np.std(video.frames) > 0
+    _, audio, drawn, _ = seen[1]
+    assert {(given.reference_scale, given.audio_scale) for given in used} == {(0.95, 3.0)}
+    assert audio.shape == (6, 5, 96) and not audio[0, :2].any() and audio[0, 2:].any()
+    points = KEY_POINTS["v-express"].seen(drawn_portrait().landmarks[None])
+    assert np.array_equal(drawn[0, :, 0].numpy(), draw_three_points(points, SIZE)[0])
+    assert {kind.split(":")[0] for kind in licences(output)} == {
+        "V-Express", "Stable Diffusion 1.5", "wav2vec2-base-960h",
+    }  # fmt: skip
+
+
+def tiny_wav2vec2(folder):
+    config = Wav2Vec2Config(
+        hidden_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    Wav2Vec2Model(config).save_pretrained(folder)
 
 
 def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):

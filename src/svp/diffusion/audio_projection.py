@@ -3,6 +3,7 @@
 Shapes: N = videos x frames, W positions of the window, A channels of alpha, C channels inside, Q tokens out, H heads.
 """
 
+import math
 from typing import cast
 
 import torch
@@ -110,7 +111,7 @@ class AudioProjection(StrictModel):
         """
         wanted = self.pos_emb.weight.shape
         given = windows_BFWA.shape
-        if len(given) == 4 and given[2:].numel() == wanted.numel() and given[3] % wanted[1] == 0:
+        if len(given) == 4 and math.prod(given[2:]) == math.prod(wanted) and given[3] % wanted[1] == 0:
             windows_BFWA = windows_BFWA.reshape(*given[:2], *wanted)
         else:
             raise ValueError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from torch import nn
 
 from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.guider import HeadKpsGuider
@@ -99,7 +99,7 @@ def build_style_encoder(preset: Preset) -> StyleEncoder:
     )
 
 
-BUILDERS: dict[str, Callable[[Preset], nn.Module]] = {  # in the order in which they draw their random numbers
+BUILDERS: dict[str, Callable[[Preset], Any]] = {  # in the order in which they draw their random numbers
     "vae": build_vae,
     "unet": build_unet,
     "reference_net": build_reference_net,

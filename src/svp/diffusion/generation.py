@@ -99,7 +99,6 @@ def generate_frames(
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
     draw = KEY_POINTS[settings.head_kps].draw
-    scales = {"reference_scale": settings.reference_scale, "audio_scale": settings.audio_scale}
     total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)
     done = 0
 
@@ -122,8 +121,14 @@ def generate_frames(
         windows = job.audio.windows(part.start, part.stop)  # alpha is of its own arithmetic
         style = job.changing_style(part.start, part.stop)
         with arithmetic():
-            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style, **scales)
-        conditions = replace(own, reference=shared.reference, style=own.style if shared.style is None else shared.style)
+            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
+        conditions = replace(
+            own,
+            reference=shared.reference,
+            style=own.style if shared.style is None else shared.style,
+            reference_scale=settings.reference_scale,
+            audio_scale=settings.audio_scale,
+        )
 
         deep: defaultdict[Window, dict[tuple[int, ...], Tensor]] = defaultdict(dict)
 

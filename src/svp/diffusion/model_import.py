@@ -67,10 +67,11 @@ def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
     if not parts:
         raise InputError(f"{source}: has no vae/, and {output} has V-Express's UNet; give the folder with the VAE")
     _refuse_trained(output, [name for names in parts.values() for name in names])
+    vae = _checked_vae(source, found) if "vae" in parts else None
     if "unet" in parts:
         _add_sd15_unet(source, output, found)
-    if "vae" in parts:
-        _add_vae(source, output, found)
+    if vae is not None:
+        _add_vae(output, vae, found.vae)
     files = {
         name: (path, tuple(own for part in of for own in parts.get(part, ())))
         for name, (path, of) in found.files.items()
@@ -119,9 +120,13 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
     if "motion_module" in found.files:
         parts["denoising_unet"] = (SPATIAL,)
     _refuse_trained(output, [name for names in parts.values() for name in names])
-    preset = _add_v_express_unet(found, output)
-    for name, part in (("reference_net", "reference_net"), ("audio_projection",) * 2, ("v_kps_guider", "guider")):
-        _add_part(found.files[name], output, part, preset, found.read(name))
+    preset = _v_express_preset(found)
+    others = {name: names[0] for name, names in parts.items() if names[0] in BUILDERS}
+    for name, part in others.items():  # before anything is written
+        check_shapes(found.files[name], shapes(found.read(name)), shapes(_shapes_of(part, preset).state_dict()))
+    _write_unet(found.files["denoising_unet"], output, preset, *found.denoising_unet())
+    for name, part in others.items():
+        _write(output, part, _shapes_of(part, preset), found.read(name))
     _complete(output, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
     stages = [{"stage": stage, "imported": V_EXPRESS} for stage in V_EXPRESS_STAGES]
     (output / TRAINING_RECORD).write_text(json.dumps(stages, indent=2) + "\n")
@@ -137,24 +142,31 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
 
 def _add_sd15_unet(source: Path, output: Path, found: StableDiffusion) -> None:
     _, motion = split_motion(_stored_unet(output))
-    preset = _preset(unet_sizes(source, shapes(found.unet), shapes(motion), found.unet_config))
+    sizes = unet_sizes(source, shapes(found.unet), shapes(motion), found.unet_config)
+    stored = output / "unet/config.json"
+    if stored.is_file():  # the tables that tell the longest window are not stored with the modules
+        sizes = sizes.model_copy(update={"motion_max_frames": read_config(stored)["motion_max_frames"]})
+    preset = _preset(sizes)
     spatial = dict(found.unet)
     for name, tensor in found.unet.items():
         for own, copy in (("norm1.", "norm1_5."), ("attn1.", "attn1_5.")):
             if f".{own}" in name and "transformer_blocks" in name:
                 spatial[name.replace(f".{own}", f".{copy}")] = tensor
     _write_unet(source, output, preset, spatial, motion)
-    reference = {name: tensor for name, tensor in found.unet.items() if not name.startswith("conv_norm_out.")}
-    _add_part(source, output, "reference_net", preset, reference)
+    network = _shapes_of("reference_net", preset)  # it lacks what it does not use
+    _write(output, "reference_net", network, {name: found.unet[name] for name in network.state_dict()})
     _complete(output, preset)
 
 
-def _add_vae(source: Path, output: Path, found: StableDiffusion) -> None:
-    config = vae_config(source, shapes(found.vae), found.vae_config)
+def _checked_vae(source: Path, found: StableDiffusion) -> AutoencoderKL:
     with torch.device("meta"):
-        vae = AutoencoderKL(**config)
+        vae = AutoencoderKL(**vae_config(source, shapes(found.vae), found.vae_config))
     check_shapes(source, shapes(found.vae), shapes(vae.state_dict()))
-    write_weights(output / "vae" / WEIGHTS_NAME, found.vae)
+    return vae
+
+
+def _add_vae(output: Path, vae: AutoencoderKL, tensors: Mapping[str, Tensor]) -> None:
+    write_weights(output / "vae" / WEIGHTS_NAME, tensors)
     vae.save_config(output / "vae")
     index = output / INDEX
     if index.is_file():
@@ -162,27 +174,22 @@ def _add_vae(source: Path, output: Path, found: StableDiffusion) -> None:
         index.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
-def _add_v_express_unet(found: VExpress, output: Path) -> Preset:
-    """The UNet in its own scope: its tensors are let go before the next file is opened."""
+def _v_express_preset(found: VExpress) -> Preset:
+    """Its sizes; the motion modules are checked on the way."""
     source = found.files["denoising_unet"]
     spatial, motion = found.denoising_unet()
-    motion = _checked_motion(found.files.get("motion_module", source), motion)
-    projection = found.files["audio_projection"]
-    guider = found.files["v_kps_guider"]
+    _checked_motion(found.files.get("motion_module", source), motion)
     sizes = unet_sizes(source, shapes(spatial), shapes(motion), found.unet_config)
-    preset = BASE.model_copy(
+    guider, projection = (shapes(found.read(name)) for name in ("v_kps_guider", "audio_projection"))
+    return _preset(sizes).model_copy(
         update={
             "prediction_type": "v_prediction",
             "zero_terminal_snr": True,
             "audio_encoder": WAV2VEC2,
-            "latent_channels": sizes.in_channels,
-            "unet": sizes,
-            "guider": guider_sizes(guider, shapes(found.read("v_kps_guider"))),
-            "audio_projection": audio_projection_sizes(projection, shapes(found.read("audio_projection"))),
+            "guider": guider_sizes(found.files["v_kps_guider"], guider),
+            "audio_projection": audio_projection_sizes(found.files["audio_projection"], projection),
         }
     )
-    _write_unet(source, output, preset, spatial, motion)
-    return preset
 
 
 def _write_unet(
@@ -201,12 +208,6 @@ def _write_unet(
     _write(output, "unet", network, {**wanted, **spatial, **motion})
 
 
-def _add_part(source: Path, output: Path, name: str, preset: Preset, tensors: Mapping[str, Tensor]) -> None:
-    network = _shapes_of(name, preset)
-    check_shapes(source, shapes(tensors), shapes(network.state_dict()))
-    _write(output, name, network, tensors)
-
-
 def _write(output: Path, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     write_weights(output / name / WEIGHTS_NAME, tensors, lambda tensor: fresh_tensor(network, tensor))
     network.save_config(output / name)  # type: ignore[operator]
@@ -220,7 +221,7 @@ def _complete(
         if name not in written:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                BUILDERS[name](preset).save_pretrained(output / name)  # type: ignore[operator]
+                BUILDERS[name](preset).save_pretrained(output / name)
     scheduler = build_scheduler(preset.prediction_type, preset.zero_terminal_snr)
     scheduler.save_pretrained(output / "scheduler")
     networks: dict[str, nn.Module | None] = {name: _shapes_of(name, preset) for name in BUILDERS if name != "vae"}

@@ -124,8 +124,10 @@ def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.
     Raises:
         InputError: if there is no such file, a `.safetensors` file is no motion library, or the points are none.
     """
-    if isinstance(motion, np.ndarray) and (motion.ndim != 3 or motion.shape[2] != 2):
-        raise InputError(f"head_motion: an array {motion.shape} holds no points; give (frames, points, 2)")
+    counts = {points.count for points in KEY_POINTS.values()}
+    if isinstance(motion, np.ndarray) and motion.shape[1:] not in {(count, 2) for count in counts}:
+        shapes = " or ".join(f"(frames, {count}, 2)" for count in sorted(counts, reverse=True))
+        raise InputError(f"head_motion: an array {motion.shape} holds no points; give {shapes}")
     if isinstance(motion, HeadMotion | MotionLibrary | np.ndarray):
         return motion
     if motion == STILL:

@@ -42,7 +42,7 @@ def draw_three_points(points: np.ndarray, size: int) -> np.ndarray:
             angle = int(np.degrees(np.arctan2(across[1], across[0])))
             centre = tuple(int(value) for value in (frame_points[start] + frame_points[end]) / 2)
             axes = (int(np.hypot(*across) / 2), RADIUS)
-            limb = cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1)
+            limb = np.asarray(cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1))
             cv2.fillConvexPoly(image, limb, COLORS[start])
         image[:] = (image * LIMB_SHADE).astype(np.uint8)
         for point, color in zip(frame_points, COLORS, strict=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -111,11 +111,12 @@ def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
         config = Wav2Vec2Config.from_pretrained(folder, local_files_only=True)
         if config.model_type != "wav2vec2":
             raise InputError(f"{folder}: a {config.model_type} model; {remedy}")
-        model, report = Wav2Vec2Model.from_pretrained(
+        loaded: Any = Wav2Vec2Model.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: not a readable wav2vec2 model; {remedy}") from error
+    model, report = loaded
     missing = sorted(name for name in report["missing_keys"] if not name.endswith(RANDOM_AT_TRAINING))
     strange = sorted(name for name in report["unexpected_keys"] if not name.startswith("lm_head."))
     if missing or strange:

@@ -33,11 +33,17 @@ def import_wav2vec2(source: Path, output: Path) -> tuple[str, ...]:
     config = source / "config.json"
     if weights is None or not config.is_file():
         raise InputError(f"{source}: needs config.json and model.safetensors; give a folder of facebook/{WAV2VEC2}")
-    folder = output / AUDIO_ENCODER
+    partial = output / f"{AUDIO_ENCODER}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
     tensors = {name: value for name, value in read_checkpoint(weights).items() if not name.startswith("lm_head.")}
-    write_weights(folder / "model.safetensors", tensors)
-    shutil.copyfile(config, folder / "config.json")
-    load_wav2vec2(folder)
+    try:
+        write_weights(partial / "model.safetensors", tensors)
+        shutil.copyfile(config, partial / "config.json")
+        load_wav2vec2(partial)
+        shutil.rmtree(output / AUDIO_ENCODER, ignore_errors=True)
+        partial.rename(output / AUDIO_ENCODER)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     files = {f"{source.name}/{path.name}": path for path in (weights, config)}
     record_imports(output, [ImportedFile.of("wav2vec2", path, name, PARTS) for name, path in files.items()])
     return PARTS

@@ -55,7 +55,7 @@ WEIGHTS: dict[str, Weight] = {
             kind="v-express",
             title="V-Express",
             source="https://huggingface.co/tk93/V-Express",
-            licence="no licence file; research only",
+            licence="no licence stated",
             use="research only",
             files=("denoising_unet", "reference_net", "motion_module", "audio_projection", "v_kps_guider"),
         ),
