@@ -9,6 +9,7 @@ from torch.utils.data import default_collate
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.build import build_pipeline, build_scheduler, build_vae
+from svp.face.key_points import KEY_POINTS
 from svp.style.encoder import StyleGaussian
 from svp.training.options import recipe
 from svp.training.run import _diffusion_task
@@ -22,11 +23,14 @@ def make(tiny_dataset, tiny_preset):
     torch.manual_seed(0)
     folder = cache_latents(dataset, build_vae(tiny_preset))
 
-    def build(split="train", styles=None, timesteps=(), shared_noise=0.0, **changes):
+    def build(
+        split="train", styles=None, timesteps=(), shared_noise=0.0, points="upper-face", zero_edges=False, **changes
+    ):
         options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
-            latent_stride=4, audio_radius=2, scheduler=build_scheduler("v_prediction", True), styles=styles,
+            latent_stride=4, audio_radius=2, zero_edges=zero_edges, key_points=KEY_POINTS[points],
+            scheduler=build_scheduler("v_prediction", True), styles=styles,
             shared_noise=shared_noise, timesteps=timesteps,
         )  # fmt: skip
 
@@ -54,6 +58,17 @@ def test_half_of_the_samples_have_a_level_that_few_steps_visit(make):
     levels = [int(few[n]["timestep"]) for n in range(60)]
     assert 20 <= sum(level in visited for level in levels) <= 42 and set(visited) < set(levels)
     assert sum(int(all_levels[n]["timestep"]) in visited for n in range(60)) < 5
+
+
+def test_an_imported_model_sees_its_own_points_and_silence_around_the_clip(make):
+    own, imported = make(), make(points="v-express", zero_edges=True)
+    differ = [n for n in range(30) if not torch.equal(own[n]["audio"], imported[n]["audio"])]
+    assert differ  # a window reaches beyond its clip
+    for n in differ:
+        changed = (own[n]["audio"] != imported[n]["audio"]).any(dim=-1)
+        assert not imported[n]["audio"][changed].any() and changed.sum() <= 6  # two frames before it, or after
+        assert not torch.equal(own[n]["head_kps"], imported[n]["head_kps"])
+        assert 0 < (imported[n]["head_kps"] > 0).float().mean() < 0.5
 
 
 def test_shapes(make):

@@ -33,7 +33,7 @@ from svp.face.model import FaceModel
 from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio_or_none
 from svp.media.video import FPS, VideoInfo, probe, read_frames
-from svp.speech.alpha import ALPHA_SIZE, AudioEncoder, is_silent, load_audio_encoder
+from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
 
 SECTION_FRAMES = 15_000  # ten minutes: what is tracked before it is cut, 90 MB of landmarks
 LEAST_BOX = 32  # pixels: less is no region to look for a face in
@@ -251,9 +251,8 @@ def sound_of(audio: np.ndarray | None, row: ClipRow) -> np.ndarray | None:
 
 def alpha_of(audio: np.ndarray | None, frames: int, encoder: str) -> np.ndarray:
     """alpha (N,A) of a clip; zeros without sound."""
-    if audio is None:
-        return np.zeros((frames, ALPHA_SIZE), np.float32)
-    return shared_audio_encoder(encoder).encode(audio, frames, FPS).numpy()
+    shared = shared_audio_encoder(encoder)
+    return np.zeros((frames, shared.size), np.float32) if audio is None else shared.encode(audio, frames, FPS).numpy()
 
 
 def _skip(frames: Iterable[np.ndarray]) -> None:

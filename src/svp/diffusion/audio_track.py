@@ -11,10 +11,21 @@ import torch
 from torch import Tensor
 
 
-def window_index(start: int, stop: int, n_frames: int, radius: int) -> Tensor:
-    """Which alpha frames stand around each frame start … stop - 1, (F, W); the edges of the n_frames repeat."""
-    offsets = torch.arange(-radius, radius + 1)
-    return (torch.arange(start, stop)[:, None] + offsets).clamp(0, n_frames - 1)
+def audio_windows(
+    alpha_NA: Tensor, first: int, start: int, stop: int, n_frames: int, radius: int, zero_edges: bool
+) -> Tensor:
+    """alpha of the frames i-radius … i+radius around each frame i of start … stop - 1, (F, W, A).
+
+    Args:
+        alpha_NA: of the frames from `first` on, all that are needed.
+        n_frames: of the whole recording.
+        zero_edges: what lies outside of the recording is zeros, instead of its first and last frame again.
+    """
+    frames_FW = torch.arange(start, stop)[:, None] + torch.arange(-radius, radius + 1)
+    windows_FWA = alpha_NA[frames_FW.clamp(0, n_frames - 1) - first]
+    if zero_edges:
+        windows_FWA[(frames_FW < 0) | (frames_FW >= n_frames)] = 0
+    return windows_FWA
 
 
 class AudioTrack:
@@ -24,7 +35,7 @@ class AudioTrack:
         blocks: alpha of successive frames, (n, A) each: an encoder's `stream`, or `silence`.
         n_frames: frames of the video.
         radius: alpha frames on either side.
-        zero_edges: what lies outside of the recording is zeros, instead of its first and last frame again.
+        zero_edges: as in `audio_windows`.
     """
 
     def __init__(self, blocks: Iterator[Tensor], n_frames: int, radius: int, zero_edges: bool = False) -> None:
@@ -47,11 +58,8 @@ class AudioTrack:
             self._drop(start)  # of a video that goes on in its middle nothing before it is held
             block_NA = next(self._blocks)
             self._held = torch.cat((self._held, block_NA)) if len(self._held) else block_NA
-        windows_FWA = self._held[window_index(start, stop, self.n_frames, self.radius) - self._first]
+        windows_FWA = audio_windows(self._held, self._first, start, stop, self.n_frames, self.radius, self.zero_edges)
         self._drop(start)
-        if self.zero_edges:
-            frames_FW = torch.arange(start, stop)[:, None] + torch.arange(-self.radius, self.radius + 1)
-            windows_FWA[(frames_FW < 0) | (frames_FW >= self.n_frames)] = 0
         return windows_FWA
 
     def _drop(self, start: int) -> None:

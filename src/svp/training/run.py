@@ -21,6 +21,8 @@ from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
+from svp.face.key_points import KEY_POINTS
+from svp.speech.layout import alpha_layout
 from svp.style.codes import encode_clips
 from svp.style.encoder import STD_FLOOR, StyleEncoder
 from svp.training.device import micro_batch_size, mixed_precision, processes
@@ -73,7 +75,7 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     if "vae" in stage.needs and (options.preset, "vae") not in RECIPES and began_at_random(init):
         raise InputError(
             f"--init: preset {options.preset} needs a model folder with its VAE, Stable Diffusion's; "
-            "give one (importing it comes with a later version) or train mini"
+            "give one (`svp import sd15`) or train mini"
         )
     pipeline = load_init(options.preset, init, options.seed, dataset.expression_encoder)
     done = stages_done(init)
@@ -191,6 +193,8 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             split,
             latent_stride=latent_stride(pipeline.vae),
             audio_radius=pipeline.audio_radius,
+            zero_edges=alpha_layout(pipeline.settings.audio_encoder).zero_edges,
+            key_points=KEY_POINTS[pipeline.settings.head_kps],
             scheduler=pipeline.scheduler,
             shared_noise=pipeline.settings.shared_noise,
             styles=styles,

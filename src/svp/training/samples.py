@@ -21,10 +21,10 @@ from svp.datasets.latents import LatentCache, UnencodedLatents
 from svp.datasets.manifest import UNKNOWN, ClipRow, Split
 from svp.datasets.measured import MeasuredExpressions
 from svp.datasets.prepared import PreparedDataset
-from svp.diffusion.audio_track import window_index
+from svp.diffusion.audio_track import audio_windows
 from svp.diffusion.noise import mixed_noise
 from svp.errors import InputError
-from svp.face.head_kps import draw_head_kps, seen_head_kps
+from svp.face.key_points import KeyPoints
 from svp.style.encoder import StyleGaussian
 from svp.training.options import TrainOptions
 
@@ -57,6 +57,8 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         *,
         latent_stride: int,
         audio_radius: int,
+        zero_edges: bool,
+        key_points: KeyPoints,
         scheduler: EulerDiscreteScheduler,
         shared_noise: float,
         styles: Mapping[str, StyleGaussian] | None,
@@ -70,7 +72,8 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         self.dataset, self.latents, self.options, self.rows = dataset, latents, options, rows
         self.stride, self.num_train_timesteps = latent_stride, int(scheduler.config["num_train_timesteps"])
         self.visited = visited_timesteps(scheduler, options.few_steps) if options.few_steps else ()
-        self.audio_radius, self.shared_noise = audio_radius, shared_noise
+        self.audio_radius, self.zero_edges = audio_radius, zero_edges
+        self.key_points, self.shared_noise = key_points, shared_noise
         self.styles, self.timesteps = styles, timesteps
         self.training = split == "train"
         self.of_identity: dict[str, list[ClipRow]] = defaultdict(list)
@@ -97,12 +100,12 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         if self.timesteps:
             timestep = self.timesteps[n % len(self.timesteps)]
         landmarks_FL3 = clip.features("landmarks", start, stop)
-        pictures_F3HW = torch.as_tensor(draw_head_kps(seen_head_kps(landmarks_FL3), self.dataset.size))
+        pictures_F3HW = torch.as_tensor(self.key_points.draw(self.key_points.seen(landmarks_FL3), self.dataset.size))
         kept = sample["reference"] if "reference" in sample else sample["posterior_noise"][0]
         channels, height, width = kept.shape
         noise = torch.randn((channels, options.frames, height, width), generator=generator)
         sample |= {
-            "audio": _audio_windows(clip, start, stop, row.frames, self.audio_radius),
+            "audio": _audio_windows(clip, start, stop, row.frames, self.audio_radius, self.zero_edges),
             "head_kps": pictures_F3HW.transpose(0, 1),
             "weight": _expression_weight(landmarks_FL3, height, width, self.stride, options.expression_weight),
             "noise": mixed_noise(
@@ -188,12 +191,11 @@ class PictureSamples(Dataset[dict[str, Tensor]]):
         return {"pixels": pixels, "weight": weight[0], "noise": noise}
 
 
-def _audio_windows(clip: Clip, start: int, stop: int, frames: int, radius: int) -> Tensor:
-    """alpha around each frame of [start, stop), edges of the clip repeated: (F, W, A) float32."""
-    index_FW = window_index(start, stop, frames, radius)
-    low = int(index_FW.min())
-    alpha_NA = clip.features("audio", low, int(index_FW.max()) + 1)
-    return torch.from_numpy(alpha_NA)[index_FW - low].float()
+def _audio_windows(clip: Clip, start: int, stop: int, frames: int, radius: int, zero_edges: bool) -> Tensor:
+    """Audio windows of the frames [start, stop) of a clip, (F, W, A) float32."""
+    low, high = max(start - radius, 0), min(stop + radius, frames)
+    alpha_NA = torch.from_numpy(clip.features("audio", low, high)).float()
+    return audio_windows(alpha_NA, low, start, stop, frames, radius, zero_edges)
 
 
 def _expression_weight(landmarks_FL3: np.ndarray, height: int, width: int, stride: int, weight: float) -> Tensor:
