@@ -117,7 +117,7 @@ def test_the_files_are_there_and_say_what_was_measured(table, style_models):
 
 
 def test_probes_have_a_row_per_kind(style_dataset, style_models, table, few_draws):
-    """Until encoders can be deterministic the flag is in no configuration; a folder that has it is another kind."""
+    """Folders say in their configuration of which kind their encoder is."""
     probes = read(table)["probes"]
     assert {row["kind"] for row in probes} == {"probabilistic"}
     assert {(row["reads"], row["labels"]) for row in probes} == {

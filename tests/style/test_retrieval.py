@@ -36,3 +36,8 @@ def test_a_clip_alone_counts_neither_way() -> None:
     assert found.right[0] == 0.0 and found.right[2] == 0.0
     with pytest.raises(ValueError, match="labels"):
         retrieve_emotions([[0.0]], ["a", "b"], ["x"], ["1"])
+
+
+def test_no_clips_have_no_neighbours() -> None:
+    found = retrieve_emotions(np.zeros((0, 4)), [], [], [])
+    assert len(found.right) == len(found.chance) == 0

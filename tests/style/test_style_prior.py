@@ -1,6 +1,7 @@
 """A saved style: arithmetic, files, refusals."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from svp.errors import InputError
+from svp.style.gallery import find_style
 from svp.style.prior import StylePrior
 
 
@@ -98,7 +100,21 @@ def test_a_style_that_cannot_be_written_is_an_input_error(tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.safetensors"]
 
 
-@pytest.mark.parametrize("strength", [float("nan"), float("inf"), float("-inf")])
-def test_a_strength_is_a_finite_number(strength: float) -> None:
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), float("-inf"), 1e20, -1001])
+def test_a_strength_is_a_number_within_reason(strength: float) -> None:
     with pytest.raises(InputError, match="style strength"):
         prior(0).scale(strength)
+
+
+def test_what_is_derived_says_no_more_than_what_it_came_from() -> None:
+    happy = replace(prior(0), source_sha256="a" * 64, extra={"emotion": "happy", "level": "3"})
+    milder = replace(prior(1), extra={"emotion": "happy", "level": "1"})
+    for derived in (happy.scale(2), happy.drawn(), happy.mix(milder, 0.5)):
+        assert derived.source_sha256 == "" and derived.extra["emotion"] == "happy"
+    assert happy.scale(1).source_sha256 and "level" not in happy.mix(milder, 0.5).extra
+
+
+def test_a_level_is_one_of_three(tmp_path) -> None:
+    for text in ("happy:0", "happy:4", "happy:", "happy:²", "happy:x"):
+        with pytest.raises(InputError, match="style levels are 1, 2, 3"):
+            find_style(text, tmp_path)

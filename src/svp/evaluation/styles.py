@@ -100,7 +100,7 @@ def gallery_centroids(fingerprint: str) -> dict[str, StylePrior]:
     for name in gallery_names():
         for level in LEVELS:
             path = gallery_path(name, level)
-            if not path.is_file():  # neutral has one level
+            if not path.is_file():  # the gallery may lack a level
                 continue
             style = StylePrior.load(path)
             if style.encoder == fingerprint:

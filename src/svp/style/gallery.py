@@ -32,7 +32,7 @@ def find_style(text: str, folder: Path = Path()) -> Path:
         return folder / text
     name, colon, level = text.partition(":")
     if name in gallery_names():
-        if colon and (not level.isdigit() or int(level) not in LEVELS):
+        if colon and level not in map(str, LEVELS):
             raise InputError(f"{text}: style levels are {', '.join(map(str, LEVELS))}; write {name}:{DEFAULT_LEVEL}")
         return gallery_path(name, int(level) if level else DEFAULT_LEVEL)
     known = ", ".join(gallery_names()) or "none in this installation"

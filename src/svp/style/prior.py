@@ -6,7 +6,6 @@ Shapes: D channels of the style space.
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "svp-style"
 VERSION = 1
+STRONGEST = 1000.0  # strength beyond which nothing is meant
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class StylePrior:
 
     def drawn(self, generator: torch.Generator | None = None) -> StylePrior:
         """One sampled style as a style of its own: its mean is the sample, its variance zero."""
-        return replace(self, mean=self.sample(generator), variance=torch.zeros_like(self.variance))
+        return replace(self, mean=self.sample(generator), variance=torch.zeros_like(self.variance), source_sha256="")
 
     def mix(self, other: StylePrior, weight: float) -> StylePrior:
         """(1 - weight) of this style and `weight` of `other`: linear in mean, variance and neutral code.
@@ -117,6 +117,7 @@ class StylePrior:
             neutral=torch.lerp(self.neutral, other.neutral, weight),
             encoder=self.encoder,
             name=f"{self.name or 'A'} {1 - weight:g} + {other.name or 'B'} {weight:g}",
+            extra=dict(self.extra.items() & other.extra.items()),
         )
 
     def scale(self, strength: float) -> StylePrior:
@@ -126,16 +127,19 @@ class StylePrior:
         changes nothing, more exaggerates.
 
         Raises:
-            InputError: if k is no finite number.
+            InputError: if k is no number of at most STRONGEST, of either sign.
         """
-        if not math.isfinite(strength):
-            raise InputError(f"style strength {strength}: not a finite number; 0 is neutral, 1 the style as it is")
+        if not abs(strength) <= STRONGEST:  # so that NaN is none either
+            raise InputError(
+                f"style strength {strength:g}: give a number up to {STRONGEST:g}; 0 is neutral, 1 the style as it is"
+            )
         if strength == 1:
             return self  # exactly, not but for rounding
         return replace(
             self,
             mean=self.neutral + strength * (self.mean - self.neutral),
             variance=strength**2 * self.variance,
+            source_sha256="",
             name=f"{self.name} x{strength:g}".strip(),
         )
 

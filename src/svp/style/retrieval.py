@@ -47,6 +47,8 @@ def retrieve_emotions(
     same_emotion, same_identity, same_recording = (
         np.equal.outer(values, values) for values in map(np.asarray, (emotions, identities, recordings))
     )
+    if not count:
+        return Retrieval(np.zeros(0), np.zeros(0))
     candidate_BB = ~same_identity & ~same_recording
     nearest_B = np.where(candidate_BB, cdist(points, points), np.inf).argmin(axis=1)
     candidates_B = candidate_BB.sum(axis=1)

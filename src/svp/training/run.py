@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from svp.bar import transient_bar
 from svp.datasets.latents import LatentCache, UnencodedLatents, cache_latents
 from svp.datasets.manifest import NEUTRAL, Split
-from svp.datasets.measured import MeasuredExpressions, measure_expressions
+from svp.datasets.measured import MeasuredExpressions, SeenDataset, measure_expressions
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.adapters import merge_adapters, save_adapters
 from svp.diffusion.denoiser import Denoiser
@@ -91,7 +91,7 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     if state.is_main_process:
         if options.lora:
             _merge_lora(pipeline.denoiser, stage, options, out)
-        _finish(pipeline, dataset, stage)
+        _finish(pipeline, dataset, stage, options)
         settings = options.model_dump(exclude={"stage", "preset", "data", "init"})  # paths say nothing elsewhere
         record = {"stage": stage.name, "preset": options.preset, "data": dataset.root.name, "steps": steps}
         record |= {"random_start": init is None, "options": settings}
@@ -243,7 +243,7 @@ def _merge_lora(denoiser: Denoiser, stage: Stage, options: TrainOptions, out: Pa
     merge_adapters(denoiser, tensors)
 
 
-def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> None:
+def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> None:
     """Set what follows from the trained weights: the latents' scale, the neutral code."""
     if stage.name == "vae":
         pipeline.vae.register_to_config(scaling_factor=1.0)
@@ -254,8 +254,18 @@ def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage) -> No
         pipeline.vae.register_to_config(scaling_factor=round(1.0 / float(values.std()), 5))
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
-        neutral = [row for row in dataset.accepted("train") if row.emotion == NEUTRAL] or dataset.accepted("train")
-        encoder.neutral_code.copy_(encode_clips(encoder, dataset, neutral).gaussian.mean.mean(dim=0))
+        neutral = neutral_mean(encoder, dataset)
+        if options.measured:  # the share of expressions that were trained as they are seen
+            seen = neutral_mean(encoder, SeenDataset(dataset.root, _measured(dataset)))
+            neutral = torch.lerp(neutral, seen, options.measured)
+        encoder.neutral_code.copy_(neutral)
+
+
+def neutral_mean(encoder: StyleEncoder, dataset: PreparedDataset) -> Tensor:
+    """Mean of mu (D,) over the neutral clips of the training split, over all of it where none is labelled so."""
+    rows = dataset.accepted("train")
+    neutral = [row for row in rows if row.emotion == NEUTRAL] or rows
+    return encode_clips(encoder, dataset, neutral).gaussian.mean.mean(dim=0)
 
 
 def _moments(dataset: PreparedDataset, feature: str) -> tuple[Tensor, Tensor]:
