@@ -47,8 +47,9 @@ def main() -> None:
     for network in networks:
         network.half()
     pipeline.save_pretrained(partial)
-    for path in partial.rglob("*.json"):  # the folder it was trained in says nothing elsewhere
-        values = {key: value for key, value in json.loads(path.read_text()).items() if key != "_name_or_path"}
+    for path in (path for path in partial.rglob("*.json") if path.name != RECORD_NAME):
+        values = json.loads(path.read_text())
+        values.pop("_name_or_path", None)  # the folder it was trained in says nothing elsewhere
         path.write_text(json.dumps(values, indent=2) + "\n")
     shutil.copy2(source / RECORD_NAME, partial / RECORD_NAME)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file()) / 1e6
