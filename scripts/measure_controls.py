@@ -1,7 +1,7 @@
 """Whether each control of a model moves what it should, and nothing else.
 
-usage: measure_controls.py MODEL PORTRAITS_DIR OUT_DIR [--audio A.wav B.wav] [--seconds 2] [--steps 12] [--portraits 2]
-                           [--guidance 2] [--seed 0]
+usage: measure_controls.py MODEL PORTRAITS_DIR OUT_DIR [--audio A.wav B.wav] [--seconds 2] [--steps N] [--portraits 2]
+                           [--guidance G] [--seed 0]
 
 Every portrait (the first of the folder that show a face) speaks sound A with a still head and a straight gaze, in the
 gallery's style `neutral`: the base. Then
@@ -338,9 +338,9 @@ def main() -> int:
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     parser.add_argument("--audio", type=Path, nargs=2, default=[SPEECH / "face.wav", SPEECH / "road.wav"])
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--portraits", type=int, default=2)
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--guidance", type=float)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:

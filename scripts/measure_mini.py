@@ -1,6 +1,6 @@
 """What a trained model does on portraits and clips it never saw: figures and a contact sheet.
 
-usage: measure_mini.py MODEL PORTRAITS_DIR CLIPS_DIR OUT_DIR [--seconds 5] [--steps 25]
+usage: measure_mini.py MODEL PORTRAITS_DIR CLIPS_DIR OUT_DIR [--seconds 5] [--steps N]
 
 For every portrait a clip is taken in turn: its sound, its head motion (given to the portrait's own points) and no
 style. Where the clip's own lips tell by how much its sound is early or late (as `svp prepare --correct-offset` asks),
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float, default=None)
     parser.add_argument("--styles", nargs="*", default=["happy", "sad", "angry", "surprised"])
     options = parser.parse_args()

@@ -10,9 +10,13 @@ import pytest
 
 from svp import StylePrior, SVPPipeline
 from svp.diffusion.model_folder import ASSETS
+from svp.face.fit import fit_clip
+from svp.face.landmarks import require_track, track_landmarks
+from svp.face.model import FaceModel
 from svp.media.audio import read_audio, write_wav
 from svp.media.video import probe, read_frames
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
+from svp.style.timeline import as_timeline
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "felix.png"
@@ -90,3 +94,21 @@ def test_styles_and_seeds_change_the_video(pipeline):
     assert not np.array_equal(angry, other)
     assert not np.array_equal(happy, angry)
     assert not np.array_equal(plain, happy)
+
+
+def test_mouth_corners_follow_the_styles_of_a_timeline_at_their_time(pipeline):
+    """Paper, contributions: multiple changes within one video. Sad, then happy from one second on."""
+    portrait = pipeline.portrait(ROOT / "samples" / "portraits" / "ada.png")
+    styles = as_timeline(
+        [(second, StylePrior.load(gallery_path(name, 3))) for second, name in ((0, "sad"), (1, "happy"))]
+    )
+    frames = pipeline(portrait, read_audio(SPEECH)[:32_000], styles, "still").frames
+    large = np.repeat(np.repeat(frames, 2, axis=1), 2, axis=2)
+    fit = fit_clip(require_track(track_landmarks(large), "mini"), FaceModel.load())
+    names = list(FaceModel.load().unit_names)
+    corners = sum(
+        fit.expression[:, names.index(f"mouthSmile{side}")] - fit.expression[:, names.index(f"mouthFrown{side}")]
+        for side in ("Left", "Right")
+    )
+    sad, blend, happy = corners[:25].mean(), corners[25:38].mean(), corners[38:].mean()
+    assert sad < blend < happy and happy - sad > 0.3
