@@ -97,7 +97,7 @@ def test_another_sound_encoder_makes_only_sound_features_anew(
     from svp.speech.alpha import load_audio_encoder
 
     class Louder:
-        id = "louder"
+        id, size = "louder", load_audio_encoder("log-mel").size
 
         def encode(self, *sound: Any) -> Any:
             return 2 * load_audio_encoder("log-mel").encode(*sound)
