@@ -36,6 +36,7 @@ from svp.errors import InputError
 from svp.evaluation.drift import SECOND, seconds_of
 from svp.evaluation.embedding import HOW_TO_GET, FaceEmbedder, installed_embedder
 from svp.evaluation.evaluate import evaluate
+from svp.evaluation.observe import detect_enlarged, sharpness
 from svp.evaluation.registry import choose
 from svp.evaluation.report import TRUTH, Report
 from svp.face.landmarks import LandmarkDetector
@@ -78,9 +79,9 @@ def style_shares(report: Report) -> dict[str, float]:
 
 
 def embedding(embedder: FaceEmbedder, detector: LandmarkDetector, frame: np.ndarray) -> np.ndarray | None:
-    """Of a small picture (S, S, 3), which the face finder is shown enlarged; None where it finds no face."""
-    found = detector.detect(cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR))
-    return None if found is None else embedder.embed(frame, found / 2)
+    """Of a picture (S, S, 3); None where no face is found."""
+    found = detect_enlarged(detector, frame)
+    return None if found is None else embedder.embed(frame, found)
 
 
 def identity_shares(
@@ -120,16 +121,16 @@ def identity_shares(
 
 def drift(portrait: Portrait, video: Path) -> dict[str, Any]:
     """Sharpness and distance of the face embedding from the portrait, per second, and how the end departs."""
-    embedder, sharpness, distance = installed_embedder(), [], []
+    embedder, sharp, distance = installed_embedder(), [], []
     assert embedder is not None  # identity_shares came before
     asked = embedder.embed(portrait.image, portrait.landmarks)
     with LandmarkDetector() as detector:
         for number, frame in enumerate(read_frames(video, FPS)):
-            sharpness.append(float(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()))
+            sharp.append(sharpness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
             if number % SECOND == 0:
                 seen = embedding(embedder, detector, frame)
                 distance.append(np.nan if seen is None else float(np.linalg.norm(seen - asked)))
-    curves = {"sharpness": seconds_of(np.array(sharpness)), "embedding": np.array(distance)}
+    curves = {"sharpness": seconds_of(np.array(sharp)), "embedding": np.array(distance)}
     figures: dict[str, Any] = {}
     for name, curve in curves.items():
         first, last = curve[:DRIFT_SECONDS], curve[-DRIFT_SECONDS:]

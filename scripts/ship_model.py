@@ -16,8 +16,7 @@ from pathlib import Path
 import torch
 
 from svp import SVPPipeline
-from svp.diffusion.model_folder import model_folder
-from svp.training.model_folder import RECORD_NAME
+from svp.diffusion.model_folder import TRAINING_RECORD, model_folder
 
 LIMIT_MB = 40  # what the package may carry
 
@@ -47,11 +46,10 @@ def main() -> None:
     for network in networks:
         network.half()
     pipeline.save_pretrained(partial)
-    for path in (path for path in partial.rglob("*.json") if path.name != RECORD_NAME):
+    for path in (path for path in partial.rglob("*.json") if path.name != TRAINING_RECORD):
         values = json.loads(path.read_text())
         values.pop("_name_or_path", None)  # the folder it was trained in says nothing elsewhere
         path.write_text(json.dumps(values, indent=2) + "\n")
-    shutil.copy2(source / RECORD_NAME, partial / RECORD_NAME)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file()) / 1e6
     if size > LIMIT_MB:
         sys.exit(f"{partial}: {size:.1f} MB, more than the {LIMIT_MB} MB the package may carry")

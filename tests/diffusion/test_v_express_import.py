@@ -9,7 +9,6 @@ import torch
 from published import diffusers_folder, record, v_express_folder, v_express_weights
 from safetensors.torch import load_file
 from tiny_pipeline import SIZE, drawn_portrait, tone
-from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from golden_rule import DATA
 from svp.diffusion.model_import import import_sd15, import_v_express
@@ -21,6 +20,7 @@ from svp.presets import BASE
 from svp.training.model_folder import began_at_random, stages_done
 from svp.weights.provenance import licences, owners
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes
+from tiny_wav2vec2 import tiny_wav2vec2
 
 BLOCK = "mid_block.attentions.0.transformer_blocks.0"
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -187,7 +187,7 @@ def test_the_vae_is_added_in_any_order(folder, model, tmp_path):
 
 def test_a_video_with_everything_imported(weights, tmp_path):
     source = v_express_folder(tmp_path / "model_ckpts/v-express", weights)
-    tiny_wav2vec2(tmp_path / "model_ckpts/wav2vec2-base-960h")
+    tiny_wav2vec2(hidden_size=48, layers=1).save_pretrained(tmp_path / "model_ckpts/wav2vec2-base-960h")
     output = tmp_path / "model"
     assert import_v_express(source, output)[-1] == "audio_encoder"
     import_sd15(diffusers_folder(tmp_path / "sd15", parts=("vae",)), output)
@@ -208,19 +208,6 @@ def test_a_video_with_everything_imported(weights, tmp_path):
     assert {kind.split(":")[0] for kind in licences(output)} == {
         "V-Express", "Stable Diffusion 1.5", "wav2vec2-base-960h",
     }  # fmt: skip
-
-
-def tiny_wav2vec2(folder):
-    config = Wav2Vec2Config(
-        hidden_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
-    Wav2Vec2Model(config).save_pretrained(folder)
 
 
 def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from svp.diffusion.audio_track import AudioTrack
 from svp.errors import InputError
@@ -15,21 +14,13 @@ from svp.speech.alpha import find_audio_encoder, load_audio_encoder
 from svp.speech.wav2vec2 import Wav2Vec2AudioEncoder
 from svp.speech.wav2vec2_import import import_wav2vec2
 from svp.weights.provenance import licences
+from tiny_wav2vec2 import tiny_wav2vec2
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    config = Wav2Vec2Config(
-        hidden_size=12,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
-    return Wav2Vec2Model(config).eval()
+    return tiny_wav2vec2(hidden_size=12, layers=2).eval()
 
 
 @pytest.fixture(scope="module")

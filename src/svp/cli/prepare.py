@@ -141,12 +141,10 @@ def _cache_latents(dataset: Path, model: Path) -> Path:
     """Mean and log-variance of the VAE of a model for every accepted clip; the other parts are not loaded."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    from svp.bar import transient_bar
-    from svp.datasets.latents import cache_latents
+    from svp.datasets.latents import cached_latents
     from svp.datasets.prepared import PreparedDataset
     from svp.diffusion.vae import PatchAutoencoderKL
 
     name = json.loads((model / "vae" / "config.json").read_text(encoding="utf-8"))["_class_name"]
     kind = PatchAutoencoderKL if name == PatchAutoencoderKL.__name__ else AutoencoderKL
-    with transient_bar("encode latents") as told:
-        return cache_latents(PreparedDataset(dataset), kind.from_pretrained(model / "vae"), progress=told)
+    return cached_latents(PreparedDataset(dataset), kind.from_pretrained(model / "vae"))

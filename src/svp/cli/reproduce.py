@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from svp.cli.paths import CORES, need_output_folder
+from svp.cli.paths import need_output_folder
 
 Name = Literal["table3", "figure5"]
 Split = Literal["unseen", "test", "val", "train", "all"]
@@ -46,8 +46,7 @@ def reproduce(
         call += ["--model", each]
     call += ["--measured"] * measured
     call += ["--split", split, "--seed", str(seed), "-o", str(output)]
-    from svp.bar import transient_bar
-    from svp.datasets.measured import SeenDataset, measure_expressions
+    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
     from svp.reproduce.models import load_models
     from svp.reproduce.write import write_figure5, write_table3
@@ -56,8 +55,6 @@ def reproduce(
     models = load_models(model)
     dataset = PreparedDataset(data)
     if measured:
-        with transient_bar("measure expressions") as told:
-            seen = measure_expressions(dataset, workers=CORES, progress=told)
-        dataset = SeenDataset(data, seen)
+        dataset = SeenDataset(data, measured_expressions(dataset))
     said = write(dataset, models, output, selection=split, seed=seed, command=shlex.join(call))
     typer.echo(f"{output / name}.md: {said}")

@@ -1,12 +1,12 @@
 """dataset.json: how a prepared dataset was made, and what of it another run may change."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from svp.errors import InputError
+from svp.media.whole_file import whole_file
 
 FORMAT_VERSION = 1
 DATASET_NAME = "dataset.json"
@@ -69,6 +69,5 @@ def _first_difference(was: Any, now: Any) -> tuple[str, str]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write under the final name at once; equal content gives equal bytes."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from svp.bar import transient_bar
 from svp.datasets.derived import is_current, made_from
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
@@ -150,6 +151,12 @@ def cache_latents(
     finally:
         vae.train(training)
     return folder
+
+
+def cached_latents(dataset: PreparedDataset, vae: Any) -> Path:
+    """As `cache_latents`, with a bar on stderr: the first time takes minutes."""
+    with transient_bar("encode latents") as told:
+        return cache_latents(dataset, vae, progress=told)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What a preparation left: accepted clips, rejected ones by reason, seconds of speech of everybody in every emotion."""
 
 import csv
-import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from svp.datasets.manifest import NEUTRAL, ClipRow, Split
 from svp.media.video import FPS
+from svp.media.whole_file import whole_file
 
 SPEECH_CSV = "speech.csv"
 SHOWN = 20  # identities in the printed table; all are in SPEECH_CSV
@@ -104,12 +104,9 @@ def write_speech(root: Path, rows: Sequence[ClipRow]) -> None:
     for row in rows:
         groups[row.identity, row.emotion, row.split].append(row)
     heard = speech_seconds(rows)
-    path = root / SPEECH_CSV
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(root / SPEECH_CSV) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["identity", "emotion", "split", "clips", "seconds", "speech_seconds"])
         for (identity, emotion, split), clips in sorted(groups.items()):
             seconds = sum(row.seconds for row in clips)
             table.writerow([identity, emotion, split, len(clips), f"{seconds:.2f}", f"{heard[identity, emotion]:.2f}"])
-    os.replace(partial, path)

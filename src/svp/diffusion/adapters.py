@@ -18,15 +18,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from svp.errors import InputError
+from svp.media.whole_file import whole_file
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 
 def save_adapters(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write adapters; the file appears when it is complete."""
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=dict(header))
-    partial.replace(path)
+    with whole_file(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=dict(header))
 
 
 def load_adapters(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection
 from os import PathLike
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from svp.errors import InputError
 from svp.speech.layout import AUDIO_ENCODER
+from svp.weights.config import read_config
 from svp.weights.provenance import RECORD_NAME
 
 INDEX = "model_index.json"
@@ -60,7 +60,7 @@ def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
     Raises:
         InputError: naming the first file or part that is missing or broken.
     """
-    index = _read_json(folder / INDEX)
+    index = read_config(folder / INDEX, REMEDY)
     for name, kind in index.items():
         if name in replaced or not isinstance(kind, list) or kind[0] is None:  # a setting, or an absent optional part
             continue
@@ -68,7 +68,7 @@ def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
         if not part.is_dir():
             raise InputError(f"{part}: this part of the model is missing; {REMEDY}")
         for path in sorted(part.glob("*.json")):
-            _read_json(path)
+            read_config(path, REMEDY)
         for path in sorted(part.glob("*.safetensors")):
             try:
                 with safe_open(path, framework="pt"):
@@ -92,13 +92,3 @@ def unusable_model(folder: Path, error: Exception) -> InputError:
     """The error for a folder of whole files that do not make a model: a wrong key, another shape."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return InputError(f"{folder}: {lines[0].rstrip('.:; ')}; {REMEDY}")
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); {REMEDY}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds no JSON object; {REMEDY}")
-    return values

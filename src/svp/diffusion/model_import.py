@@ -26,10 +26,11 @@ from svp.errors import InputError
 from svp.presets import BASE, Preset, UNetSizes
 from svp.speech.layout import WAV2VEC2
 from svp.speech.wav2vec2_import import import_wav2vec2
-from svp.weights.animatediff import TABLE, read_motion_modules, split_motion
+from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion
 from svp.weights.checkpoint import Shapes, check_shapes, read_checkpoint, shapes
+from svp.weights.config import read_config
 from svp.weights.provenance import ImportedFile, owners, record_imports
-from svp.weights.sd15 import StableDiffusion, read_config, read_sd15
+from svp.weights.sd15 import StableDiffusion, read_sd15
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config
 from svp.weights.storage import write_weights
 from svp.weights.v_express import KIND as V_EXPRESS
@@ -37,7 +38,7 @@ from svp.weights.v_express import VExpress, find_v_express
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 SPATIAL, MOTION = "unet.spatial", "unet.motion"  # parts of the UNet by their origin
-STYLE_LAYERS, MOTION_LAYERS = "_style.", "motion_modules."
+STYLE_LAYERS = "_style."
 V_EXPRESS_SETTINGS = {"head_kps": "v-express", "reference_scale": 0.95, "audio_scale": 3.0}  # as it generates
 
 V_EXPRESS_STAGES = ("appearance", "motion")  # its own training did what these do

@@ -177,7 +177,7 @@ class VideoObserver:
         if self.detector is not None:
             self._look(frame, self.detector)
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        self.sharpness.append(float(cv2.Laplacian(grey, cv2.CV_32F).var()))
+        self.sharpness.append(sharpness(grey))
         self.colour.append(frame.reshape(-1, 3).mean(axis=0))
         if self.last is not None:
             self.stir += cv2.resize(
@@ -206,12 +206,8 @@ class VideoObserver:
         )
 
     def _look(self, frame: np.ndarray, detector: LandmarkDetector) -> None:
-        scale = max(1, LEAST_SIDE // min(frame.shape[:2]))
-        enlarged = frame
-        if scale > 1:
-            enlarged = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        found = detector.detect(enlarged)
-        landmarks = np.full((N_LANDMARKS, 3), np.nan, np.float32) if found is None else found / np.float32(scale)
+        found = detect_enlarged(detector, frame)
+        landmarks = np.full((N_LANDMARKS, 3), np.nan, np.float32) if found is None else found
         if self.embedder is not None and len(self.landmarks) % EVERY == 0 and found is not None:
             self.embeddings.append(self.embedder.embed(frame, landmarks))
         self.landmarks.append(landmarks)
@@ -224,6 +220,21 @@ class VideoObserver:
             return FaceFacts.of_track(np.stack(self.landmarks), name)
         except InputError as error:
             return str(error).removeprefix(f"{name}: ")
+
+
+def sharpness(grey: np.ndarray) -> float:
+    """Variance of the Laplacian of a grey picture (H, W) uint8."""
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def detect_enlarged(detector: LandmarkDetector, frame: np.ndarray) -> np.ndarray | None:
+    """Landmarks (478, 3) of a frame in its pixels, which is shown enlarged if it is small; None without a face."""
+    scale = max(1, LEAST_SIDE // min(frame.shape[:2]))
+    enlarged = frame
+    if scale > 1:
+        enlarged = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    found = detector.detect(enlarged)
+    return None if found is None else found / np.float32(scale)
 
 
 def _sound(path: Path) -> np.ndarray | str:

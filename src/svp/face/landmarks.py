@@ -1,21 +1,19 @@
 """478 face landmarks per picture or video frame, irises included.
 
-The detector is MediaPipe's face mesh (Apache-2.0, its models are inside the wheel); of the package only
-`finder.py` and `person.py` import it too. Pixel coordinates are continuous: the centre of the first pixel is
-(0.5, 0.5). z grows away from the viewer, in pixels too.
+The detector is MediaPipe's face mesh (Apache-2.0, its models are inside the wheel). Pixel coordinates are continuous:
+the centre of the first pixel is (0.5, 0.5). z grows away from the viewer, in pixels too.
 """
 
 import contextlib
 import os
-import sys
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
 
 from svp.errors import InputError
+from svp.face.graph import MediaPipeGraph
 from svp.face.topology import FACE_OVAL, N_LANDMARKS
 
 # The face finder sees faces of about a fifth of the picture or more; smaller ones are sought in overlapping tiles.
@@ -23,23 +21,7 @@ _TILE_SHARES = (0.6, 0.35)
 _MAX_FACES = 5
 
 
-@contextlib.contextmanager
-def native_stderr_silenced() -> Iterator[None]:
-    """MediaPipe's C++ side reports every start on descriptor 2, past Python's logging; errors must stay one line."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
-
-
-class LandmarkDetector:
+class LandmarkDetector(MediaPipeGraph):
     """Finds the landmarks of one face.
 
     Args:
@@ -48,25 +30,20 @@ class LandmarkDetector:
     """
 
     def __init__(self, static: bool = False) -> None:
+        super().__init__()
         self.static = static
-        self._mesh: Any = None
+
+    def _start(self, solutions: Any) -> Any:
+        return solutions.face_mesh.FaceMesh(
+            static_image_mode=self.static,
+            max_num_faces=_MAX_FACES if self.static else 1,
+            refine_landmarks=True,
+        )
 
     def _process(self, image: np.ndarray) -> list[np.ndarray]:
         """All faces of an RGB picture, each (478, 3) in its pixels."""
         height, width = image.shape[:2]
-        image = np.ascontiguousarray(image)
-        if self._mesh is None:
-            with native_stderr_silenced():  # the first picture starts the graph, which logs as well
-                import mediapipe
-
-                self._mesh = mediapipe.solutions.face_mesh.FaceMesh(
-                    static_image_mode=self.static,
-                    max_num_faces=_MAX_FACES if self.static else 1,
-                    refine_landmarks=True,
-                )
-                found = self._mesh.process(image)
-        else:
-            found = self._mesh.process(image)
+        found = self._found_in(image)
         return [
             np.array([(p.x * width, p.y * height, p.z * width) for p in face.landmark], np.float32)
             for face in found.multi_face_landmarks or ()
@@ -105,20 +82,6 @@ class LandmarkDetector:
             if faces:
                 return faces
         return []
-
-    def close(self) -> None:
-        """Free the detector; a later call starts a new one."""
-        if self._mesh is not None:
-            self._mesh.close()
-            self._mesh = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _tile_starts(length: int, side: int) -> list[int]:

@@ -8,9 +8,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-EYE_CORNERS: Final = ((33, 133), (362, 263))  # of the eye on the left of the picture, and of the other
-NOSE_TIP: Final = 4
-LANDMARKS: Final = (*EYE_CORNERS[0], *EYE_CORNERS[1], NOSE_TIP)
+from svp.face.topology import EYE_CORNERS_LEFT, EYE_CORNERS_RIGHT, NOSE_TIP
+
+LANDMARKS: Final = (*EYE_CORNERS_RIGHT, *EYE_CORNERS_LEFT, NOSE_TIP)  # the person's right eye is on the picture's left
 COLORS: Final = ((255, 0, 0), (0, 255, 0), (0, 0, 255))  # RGB
 LIMBS: Final = ((0, 2), (1, 2))  # from each eye to the nose, in the eye's colour
 LIMB_SHADE: Final = 0.6

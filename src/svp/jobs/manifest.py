@@ -5,12 +5,13 @@ A later line about an output replaces an earlier one; when a run ends the file i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from svp.media.whole_file import whole_file
 
 MANIFEST = "manifest.jsonl"
 
@@ -63,6 +64,5 @@ def add_row(folder: Path, row: VideoRow) -> None:
 
 def write_manifest(folder: Path, rows: Iterable[VideoRow]) -> None:
     """Write all rows; the file is there whole at any time."""
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
-    os.replace(partial, folder / MANIFEST)
+    with whole_file(folder / MANIFEST) as partial:
+        partial.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")

@@ -18,6 +18,7 @@ from svp.errors import InputError
 from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
 from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes
+from svp.weights.config import read_config
 from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.storage import write_weights
 
@@ -83,11 +84,8 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[
     path = folder / "config.json"
     if weights is None or not path.is_file():
         raise InputError(f"{folder}: needs config.json and model.safetensors; give a folder of openai/whisper-tiny")
-    try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON; download it again") from error
-    if not isinstance(config, dict) or config.get("model_type") != KIND:
+    config = read_config(path)
+    if config.get("model_type") != KIND:
         raise InputError(f"{path}: no configuration of a Whisper model; give a folder of openai/whisper-tiny")
     return config, _encoder_only(read_checkpoint(weights)), [weights, path]
 

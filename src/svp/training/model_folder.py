@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from svp.diffusion.build import build_pipeline
-from svp.diffusion.model_folder import model_folder
+from svp.diffusion.model_folder import TRAINING_RECORD, model_folder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS, Preset
-
-RECORD_NAME = "training.json"
 
 
 def stages_done(init: Path | None) -> list[str]:
@@ -63,11 +61,11 @@ def save_model(pipeline: SVPPipeline, model: Path, init: Path | None, record: di
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.save_pretrained(partial)
     records = [*(_records(model_folder(init)) if init is not None else []), record]
-    (partial / RECORD_NAME).write_text(json.dumps(records, indent=2) + "\n")
+    (partial / TRAINING_RECORD).write_text(json.dumps(records, indent=2) + "\n")
     shutil.rmtree(model, ignore_errors=True)
     partial.rename(model)
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
-    path = folder / RECORD_NAME
+    path = folder / TRAINING_RECORD
     return json.loads(path.read_text()) if path.exists() else []

@@ -11,10 +11,9 @@ from rich.console import Console
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from svp.bar import transient_bar
-from svp.datasets.latents import LatentCache, UnencodedLatents, cache_latents
+from svp.datasets.latents import LatentCache, UnencodedLatents, cached_latents
 from svp.datasets.manifest import NEUTRAL, Split
-from svp.datasets.measured import MeasuredExpressions, SeenDataset, measure_expressions
+from svp.datasets.measured import MeasuredExpressions, SeenDataset, measured_expressions
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.adapters import merge_adapters, save_adapters
 from svp.diffusion.denoiser import Denoiser
@@ -36,7 +35,6 @@ from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
 from svp.training.preview import ClipPreview, PicturePreview
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, visited_timesteps
 from svp.training.stages import STAGES, STYLED, Stage
-from svp.workers import CORES
 
 ADAPTERS_NAME = "adapters.safetensors"
 VALIDATION_TIMESTEPS = (100, 300, 500, 700, 900)
@@ -86,12 +84,13 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     if stage.name in ONLY_FOR["deterministic"]:
         _set_deterministic(style_encoder_of(pipeline), options.deterministic)
     fresh = latest_checkpoint(out) is None
-    task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done)
+    measured = measured_expressions(dataset) if stage.name == "prior" and options.measured else None
+    task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done, measured=measured)
     steps = run_stage(task, options, out, max_minutes=max_minutes)
     if state.is_main_process:
         if options.lora:
             _merge_lora(pipeline.denoiser, stage, options, out)
-        _finish(pipeline, dataset, stage, options)
+        _finish(pipeline, dataset, stage, options, measured)
         settings = options.model_dump(exclude={"stage", "preset", "data", "init"})  # paths say nothing elsewhere
         record = {"stage": stage.name, "preset": options.preset, "data": dataset.root.name, "steps": steps}
         record |= {"random_start": init is None, "options": settings}
@@ -134,7 +133,13 @@ def _set_deterministic(encoder: StyleEncoder, deterministic: bool) -> None:
 
 
 def _build_task(
-    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool, first: bool
+    pipeline: SVPPipeline,
+    dataset: PreparedDataset,
+    stage: Stage,
+    options: TrainOptions,
+    fresh: bool,
+    first: bool,
+    measured: MeasuredExpressions | None = None,
 ) -> Task:
     if stage.name == "vae":
         if fresh and isinstance(pipeline.vae, PatchAutoencoderKL):
@@ -156,7 +161,6 @@ def _build_task(
             encoder.set_standardization(*_moments(dataset, "expression"), *_sound_moments(dataset, encoder))
         objective = build_objective(pipeline, stage, options)
         size = encoder.config["style_size"]
-        measured = _measured(dataset) if options.measured else None
         return Task(
             objective,
             trainable(objective),
@@ -179,7 +183,7 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
         side = dataset.size // latent_stride(pipeline.vae)
         latents = UnencodedLatents(dataset, (pipeline.vae.config["latent_channels"], side, side))
     else:
-        folder = cached_latents(pipeline, dataset)
+        folder = cached_latents(dataset, pipeline.vae)
         latents = LatentCache(folder, scaling_factor=pipeline.vae.config["scaling_factor"])
     styles = None
     if stage.name in STYLED:
@@ -212,18 +216,6 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
     )
 
 
-def cached_latents(pipeline: SVPPipeline, dataset: PreparedDataset) -> Path:
-    """The dataset's latents, with a bar while they are made: that takes minutes the first time."""
-    with transient_bar("encode latents") as told:
-        return cache_latents(dataset, pipeline.vae, progress=told)
-
-
-def _measured(dataset: PreparedDataset) -> MeasuredExpressions:
-    """What is seen of a dataset of puppets, with a bar while it is measured: that takes minutes the first time."""
-    with transient_bar("measure expressions") as told:
-        return measure_expressions(dataset, workers=CORES, progress=told)
-
-
 def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
     """What happens once when stage `motion` starts: audio attention adds nothing yet, features get their scale."""
     with torch.no_grad():
@@ -243,11 +235,17 @@ def _merge_lora(denoiser: Denoiser, stage: Stage, options: TrainOptions, out: Pa
     merge_adapters(denoiser, tensors)
 
 
-def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> None:
+def _finish(
+    pipeline: SVPPipeline,
+    dataset: PreparedDataset,
+    stage: Stage,
+    options: TrainOptions,
+    measured: MeasuredExpressions | None,
+) -> None:
     """Set what follows from the trained weights: the latents' scale, the neutral code."""
     if stage.name == "vae":
         pipeline.vae.register_to_config(scaling_factor=1.0)
-        cache = LatentCache(cached_latents(pipeline, dataset), scaling_factor=1.0)
+        cache = LatentCache(cached_latents(dataset, pipeline.vae), scaling_factor=1.0)
         rows = dataset.accepted("train")[:STATISTICS_CLIPS]
         generator = torch.Generator().manual_seed(0)
         values = torch.cat([cache.sample(row.clip_id, 0, 1, generator) for row in rows])
@@ -255,9 +253,9 @@ def _finish(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, optio
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
         neutral = neutral_mean(encoder, dataset)
-        if options.measured:  # the share of expressions that were trained as they are seen
-            seen = neutral_mean(encoder, SeenDataset(dataset.root, _measured(dataset)))
-            neutral = torch.lerp(neutral, seen, options.measured)
+        if measured is not None:
+            seen = neutral_mean(encoder, SeenDataset(dataset.root, measured))
+            neutral = torch.lerp(neutral, seen, options.measured)  # in the share in which it was trained on them
         encoder.neutral_code.copy_(neutral)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from svp.errors import InputError
 from svp.weights.checkpoint import read_checkpoint
 
-MARK = "motion_modules."
+MOTION_LAYERS = "motion_modules."  # in the names of their tensors
 TABLE = "pos_encoder.pe"
 
 
@@ -21,7 +21,7 @@ def read_motion_modules(path: Path) -> dict[str, Tensor]:
         InputError: if it cannot be read or holds anything else.
     """
     tensors = read_checkpoint(path)
-    others = [name for name in tensors if MARK not in name]
+    others = [name for name in tensors if MOTION_LAYERS not in name]
     if others:
         raise InputError(
             f"{path}: {len(others)} of {len(tensors)} tensors are no motion modules, {others[0]} for one; "
@@ -32,5 +32,5 @@ def read_motion_modules(path: Path) -> dict[str, Tensor]:
 
 def split_motion(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The tensors without motion modules, and those of motion modules."""
-    motion = {name: tensor for name, tensor in tensors.items() if MARK in name}
+    motion = {name: tensor for name, tensor in tensors.items() if MOTION_LAYERS in name}
     return {name: tensor for name, tensor in tensors.items() if name not in motion}, motion

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from svp.errors import InputError
+from svp.media.whole_file import whole_file
 from svp.weights.deep3d import load_deep3d
 from svp.weights.i3d import load_i3d
 from svp.weights.inception import load_inception
@@ -46,9 +47,8 @@ def import_network(kind: str, load: Callable[[Path], nn.Module], source: Path, o
     folder.mkdir(parents=True, exist_ok=True)
     record = ImportedFile.of(kind, file, file.name, (kind,))
     if isinstance(network, ScriptedFeatures):
-        partial_copy = folder / f"{TORCHSCRIPT}.partial"
-        shutil.copyfile(file, partial_copy)
-        partial_copy.replace(folder / TORCHSCRIPT)
+        with whole_file(folder / TORCHSCRIPT) as copy:
+            shutil.copyfile(file, copy)
         (folder / SAFETENSORS).unlink(missing_ok=True)
     else:
         write_weights(folder / SAFETENSORS, network.state_dict())

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from svp.errors import InputError
 from svp.media.hashing import sha256_file
+from svp.media.whole_file import whole_file
 from svp.weights.registry import Weight, find_weight
 
 RECORD_NAME = "weights.json"
@@ -88,10 +89,9 @@ def record_imports(folder: Path, files: Iterable[ImportedFile]) -> None:
         parts = tuple(part for part in entry.parts if part not in replaced)
         if parts:
             kept.append(entry.model_copy(update={"parts": parts}))
-    path = folder / RECORD_NAME
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps([entry.model_dump() for entry in [*kept, *new]], indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    entries = [entry.model_dump() for entry in [*kept, *new]]
+    with whole_file(folder / RECORD_NAME) as partial:
+        partial.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
 
 
 def owners(folder: Path) -> Mapping[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from svp.errors import InputError
 from svp.weights.checkpoint import find_checkpoint, read_checkpoint
+from svp.weights.config import read_config
 from svp.weights.sizes import count
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
@@ -96,23 +96,6 @@ def _read_file(path: Path) -> StableDiffusion:
             f"{path}: {len(strange)} unexpected tensors, {strange[0]} for one; give v1-5-pruned-emaonly.safetensors"
         )
     return StableDiffusion(unet=unet_new, vae=vae_new, files={path.name: (path, ("unet", "vae"))})
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A configuration.
-
-    Raises:
-        InputError: if there is none, or it is no JSON object.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; download the whole folder")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON; download it again") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds no configuration; download it again")
-    return values
 
 
 def _new_name(name: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from svp.media.whole_file import whole_file
+
 NAMES = {
     torch.float32: "F32",
     torch.int64: "I64",
@@ -39,14 +41,12 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], fresh: Callable[[st
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, tensor in wide_first:
             if tensor.is_meta and fresh is not None:
                 tensor = fresh(name)
             file.write(tensor.detach().to(_stored(tensor)).contiguous().numpy().data)
-    partial.replace(path)
 
 
 def _stored(tensor: Tensor) -> torch.dtype:

@@ -11,8 +11,8 @@ from torch import Tensor
 from svp.errors import InputError
 from svp.weights.animatediff import read_motion_modules, split_motion
 from svp.weights.checkpoint import find_checkpoint, read_checkpoint
+from svp.weights.config import read_config
 from svp.weights.registry import WEIGHTS
-from svp.weights.sd15 import read_config
 
 KIND = "v-express"
 NAMES = WEIGHTS[KIND].files
