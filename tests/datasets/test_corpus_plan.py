@@ -105,6 +105,20 @@ def test_an_emotion_nobody_speaks_with_is_shown_to_neutral_speech(tmp_path: Path
     assert {clip.row.emotion for clip in clips} == set(EMOTIONS)
 
 
+def test_a_share_of_the_sentences_is_spoken_plainly_whatever_the_face_shows(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"p{number}.png").write_bytes(bytes([number]))
+    sounds = [sound("ann", f"{emotion} {number}", emotion) for emotion in EMOTIONS for number in range(2)]
+    everybody = {"val_fraction": 0.0, "test_fraction": 0.0}
+    for share in (0.0, 0.5, 1.0):
+        plans = plan_of(tmp_path, sounds, OPTIONS.model_copy(update={**everybody, "plain_speech": share}))
+        felt = [clip for clips in plans.values() for clip in clips if clip.row.emotion != "neutral"]
+        plain = [clip for clip in felt if clip.sound.emotion == "neutral"]
+        assert abs(len(plain) / len(felt) - share) < (0.1 if share == 0.5 else 1e-9)
+        assert all(clip.row.intensity in (1, 2, 3) for clip in plain)
+        assert all(clip.sound.emotion == clip.row.emotion for clip in felt if clip not in plain)
+
+
 def test_looks_of_a_portrait_are_people_of_one_split(speech: Path, tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"p{number}.png").write_bytes(bytes([number]))

@@ -32,6 +32,10 @@ def puppet(
     motion_clips: Annotated[
         int, typer.Option(help="Clips of every person that repeat a real one, where --speech is given too.")
     ] = 3,
+    plain_speech: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of sentences with an emotion spoken plainly: the face alone shows it."),
+    ] = 0.0,
     min_frames: Annotated[int, typer.Option(help="Shortest clip in frames, 25 a second.")] = 40,
     max_frames: Annotated[int, typer.Option(help="Longest clip in frames.")] = 52,
     val: Annotated[float, typer.Option(help="Share of portraits, and of recordings, for validation.")] = 0.04,
@@ -53,6 +57,7 @@ def puppet(
         emotions_per_identity=emotions_per_identity,
         clips_per_emotion=clips_per_emotion,
         motion_clips=motion_clips,
+        plain_speech=plain_speech,
         min_frames=min_frames,
         max_frames=max_frames,
         val_fraction=val,

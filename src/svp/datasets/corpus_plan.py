@@ -43,6 +43,8 @@ class CorpusOptions(Options):
         emotions_per_identity: how many emotions a person shows, neutral among them.
         clips_per_emotion: clips of each of them.
         motion_clips: clips in which a person repeats a real one, beside those with recorded speech.
+        plain_speech: share of the clips with an emotion in which the sentence is spoken plainly, so that the sound does
+            not give the emotion away and only the style can.
         min_frames, max_frames: length of a clip at 25 fps; a shorter recording gives a shorter clip.
         val_fraction, test_fraction: share of the portraits, and of the voices, kept for validation and test.
         audio_encoder: id of the encoder of `audio`.
@@ -55,6 +57,7 @@ class CorpusOptions(Options):
     emotions_per_identity: int = Field(default=3, ge=3, le=len(EMOTIONS))
     clips_per_emotion: int = Field(default=2, ge=1)
     motion_clips: int = Field(default=3, ge=1)
+    plain_speech: float = Field(default=0.0, ge=0, le=1)
     min_frames: int = Field(default=40, ge=1)
     max_frames: int = Field(default=52, ge=1)
     val_fraction: float = Field(default=0.04, ge=0, lt=0.5)
@@ -160,7 +163,8 @@ def _plan_person(
         clip_seed = (*person.seed, 3, number)
         rng = np.random.default_rng(clip_seed)
         intensity = 0 if emotion == NEUTRAL else int(rng.choice([1, 2, 3], p=LEVEL_ODDS))
-        pool = [sound for sound in sounds if (sound.emotion or UNKNOWN) == emotion]
+        plainly = not real and np.random.default_rng([*clip_seed, 1]).random() < options.plain_speech
+        pool = [sound for sound in sounds if (sound.emotion or UNKNOWN) == emotion and not plainly]
         pool = pool or [sound for sound in sounds if sound.emotion in (None, NEUTRAL)] or list(sounds)
         if not real:  # a sentence spoken at the very level is best
             pool = [sound for sound in pool if sound.intensity == intensity] or pool
