@@ -1,5 +1,6 @@
 """`svp style`: what its commands write is what StylePrior says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,4 +49,7 @@ def test_what_cannot_be_done_is_said_and_loses_nothing(tmp_path: Path) -> None:
         run("scale", "nosuch", "--strength", 1, "-o", tmp_path / "x.safetensors")
     with pytest.raises(InputError, match="safetensors"):
         run("scale", "happy", "--strength", 1, "-o", tmp_path / "x.mp4")
+    replace(StylePrior.load(only), encoder="another").save(tmp_path / "foreign.safetensors")
+    with pytest.raises(InputError, match=r"foreign\.safetensors: made by another style encoder than happy"):
+        run("mix", "happy", tmp_path / "foreign.safetensors", "-o", tmp_path / "x.safetensors")
     assert only.read_bytes() == before

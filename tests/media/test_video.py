@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from make_media import SIDE, encode_clip, encode_video, number_frame, read_number, turn
+from PIL import Image
 
 from svp.errors import InputError
 from svp.media.audio import read_audio, read_audio_or_none
@@ -229,6 +230,9 @@ def damaged_files(tmp_path):
         "cut, index in front": tmp_path / "cut_front.mp4",
         "cut matroska": tmp_path / "cut.mkv",
     }
+    for suffix in ("png", "jpg", "webp"):
+        files[suffix] = tmp_path / f"picture.{suffix}"
+        Image.fromarray(number_frame(3)).save(files[suffix])
     files["empty"].touch()
     for key in ("text", "text as mp4"):
         files[key].write_text("A portrait, a recording and a head motion.\n" * 50)

@@ -54,6 +54,13 @@ def test_wrong_timelines_are_refused() -> None:
             StyleTimeline(seconds, styles)
 
 
+def test_a_style_that_would_never_be_seen_is_refused() -> None:
+    timeline = StyleTimeline((0.0, 2.0), (style(1.0), style(2.0)))
+    timeline.need_seconds(2.04)
+    with pytest.raises(InputError, match=r"at 2 s: the sound ends at 1\.96 s"):
+        timeline.need_seconds(1.96)
+
+
 def test_cues_as_users_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = read_cues(["happy:2@2.5", "sad@0"])
@@ -73,7 +80,8 @@ def test_cues_as_users_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (["sad@1", "happy@2"], "the first style the time 0"),
         (["sad@-1"], "is no time"),
         (["sad@inf"], "is no time"),
-        (["sad@soon"], "sad@soon"),
+        (["sad@soon"], "sad@soon: no such file, and soon is no time"),
+        (["sad@"], "nothing is no time"),
         (["missing.json"], "missing.json: cannot be read"),
     ],
 )
@@ -83,10 +91,19 @@ def test_cues_that_cannot_be_meant(texts: list[str], problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{}", '[{"style": "sad", "when": 1}]', '[{"style": "sad", "at": -1}]', "nothing"]
+    "text",
+    [
+        "[]",
+        "{}",
+        '[{"style": "sad", "when": 1}]',
+        '[{"style": "sad", "at": -1}]',
+        '[{"style": "sad"}, {"style": "nosuch", "at": 1}]',
+        "nothing",
+    ],
 )
 def test_timelines_that_are_none_are_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"t\.json"):
+    with pytest.raises(InputError, match=r"t\.json") as caught:
         read_cues([str(path)])
+    assert ("entry 2: nosuch" in str(caught.value)) == ("nosuch" in text)

@@ -37,7 +37,7 @@ def generate(
         ),
     ] = None,
     style_strength: Annotated[
-        float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it.")
+        float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it; below 0 its opposite.")
     ] = 1.0,
     head_motion: Annotated[
         str,

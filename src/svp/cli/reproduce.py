@@ -12,6 +12,12 @@ from svp.cli.paths import need_output_folder
 
 Name = Literal["table3", "figure5"]
 Split = Literal["unseen", "test", "val", "train", "all"]
+Measured = Annotated[
+    bool,
+    typer.Option(
+        "--measured", help="Of puppets: expressions as they are measured in the frames, in place of the true ones."
+    ),
+]
 
 
 def reproduce(
@@ -25,12 +31,7 @@ def reproduce(
     split: Annotated[
         Split, typer.Option(help="Whose clips: unseen is test and val, people that no training has seen.")
     ] = "unseen",
-    measured: Annotated[
-        bool,
-        typer.Option(
-            "--measured", help="Of puppets: expressions as they are measured in the frames, in place of the true ones."
-        ),
-    ] = False,
+    measured: Measured = False,
     seed: Annotated[int, typer.Option(min=0, help="Of samples, folds, intervals and maps.")] = 0,
 ) -> None:
     """Measure a table or figure of the paper on a dataset: figures with intervals, a table in its layout, plots.

@@ -9,7 +9,8 @@ import typer
 
 from svp.cli.model import Preset, load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
-from svp.cli.reproduce import Split
+from svp.cli.reproduce import Measured, Split
+from svp.errors import InputError
 
 if TYPE_CHECKING:
     from svp.style.prior import StylePrior
@@ -50,6 +51,8 @@ def mix(
     Example: svp style mix sad happy --weight 0.3 -o wistful.safetensors
     """
     first, second = load(a, output), load(b, output)
+    if first.encoder != second.encoder:
+        raise InputError(f"{b}: made by another style encoder than {a}; extract both styles with the same model")
     first.mix(second, weight).save(output)
     typer.echo(f"{output}: {1 - weight:g} {first.name} + {weight:g} {second.name}")
 
@@ -58,7 +61,9 @@ def mix(
 def scale(
     style: Style,
     output: Output,
-    strength: Annotated[float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it.")],
+    strength: Annotated[
+        float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it; below 0 its opposite.")
+    ],
 ) -> None:
     """Weaken or exaggerate a style: its codes move along the line from the neutral code.
 
@@ -102,6 +107,7 @@ def draw(
     split: Annotated[
         Split, typer.Option(help="Whose clips: unseen is test and val, people that no training has seen.")
     ] = "unseen",
+    measured: Measured = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same map.")] = 0,
 ) -> None:
     """Draw the styles of a dataset's clips as a map (t-SNE, Fig. 5): colour is emotion, darker is more intense.
@@ -109,6 +115,7 @@ def draw(
     Example: svp style map data/puppets --split test -o styles.png
     """
     need_output(output, ".png")
+    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
     from svp.datasets.selection import select_clips, unlabelled
     from svp.media.image import write_png
@@ -117,6 +124,8 @@ def draw(
     from svp.style.map import FEWEST, draw_map, project, rendered
 
     source = PreparedDataset(dataset)
+    if measured:
+        source = SeenDataset(dataset, measured_expressions(source))
     rows = select_clips(source, split, clips=FEWEST)
     codes = encode_clips(load_style_encoder(model), source, rows, progress="encode clips").labelled()
     people, name = {row.identity for row in codes.rows}, source.root.resolve().name

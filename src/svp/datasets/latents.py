@@ -8,7 +8,6 @@ Shapes: N frames of a clip, n frames that were asked for, C latent channels on a
 
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.media.hashing import sha256_file
+from svp.media.whole_file import whole_file
 
 FOLDER = "latents"
 AT_ONCE = 8  # frames encoded together in a training step: Stable Diffusion's VAE takes gigabytes at 512 pixels
@@ -211,6 +211,5 @@ def _posterior(vae: Any, pictures_BHW3: Tensor) -> Any:
 
 def _save(path: Path, encoded: Sequence[tuple[Tensor, Tensor]], digest: str) -> None:
     mean_NChw, logvar_NChw = (torch.cat(parts).contiguous() for parts in zip(*encoded, strict=True))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata=made_from(digest))
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata=made_from(digest))

@@ -9,7 +9,6 @@ Shapes: N frames of a clip, E expression coefficients.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from svp.face.fit import fit_clip
 from svp.face.landmarks import require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.media.hashing import sha256_file
+from svp.media.whole_file import whole_file
 from svp.workers import CORES, run_jobs
 
 FOLDER: Final = "measured"
@@ -140,9 +140,8 @@ def _measure(folder: Path, job: tuple[Clip, str]) -> None:
         arrays = {EXPRESSION: fit_clip(track, FaceModel.load()).expression.astype(np.float32)}
     except InputError:  # no face is seen in it
         arrays = {}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file(arrays or {"unseen": np.ones(1, np.uint8)}, unfinished, metadata=made_from(digest))
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        save_file(arrays or {"unseen": np.ones(1, np.uint8)}, unfinished, metadata=made_from(digest))
 
 
 def _died(job: tuple[Clip, str]) -> None:

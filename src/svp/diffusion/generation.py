@@ -24,6 +24,7 @@ from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.windows import Chunk, Window
 from svp.face.key_points import KEY_POINTS
+from svp.media.video import FPS
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
 
@@ -42,6 +43,10 @@ class Job:
     seed: int
     plan: SamplingPlan
     kept: KeptLatents | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.style, StyleTimeline):
+            self.style.need_seconds(len(self.points) / FPS)
 
     def fixed_style(self) -> Tensor | None:
         """The code (D,) that holds for the whole video; None without a style, or where it changes."""

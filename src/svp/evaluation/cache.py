@@ -7,7 +7,6 @@ another installation, or one that is damaged, is as if it were not there.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.numpy import save_file
 
 from svp.errors import InputError
 from svp.media.hashing import sha256_text
+from svp.media.whole_file import whole_file
 
 VERSION: Final = 4  # raised when what is measured changes
 
@@ -56,12 +56,11 @@ class MeasurementCache:
         if self.folder is None:
             return
         path = self._path(key)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(whole, partial, metadata={"texts": json.dumps(dict(texts))})
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                save_file(whole, partial, metadata={"texts": json.dumps(dict(texts))})
         except (OSError, SafetensorError) as error:
             why = getattr(error, "strerror", None) or error
             raise InputError(f"{self.folder}: measurements cannot be kept there ({why}); use --no-cache") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from svp.errors import InputError
 from svp.evaluation.metric import Better
+from svp.media.whole_file import whole_file
 
 TRUTH = "truth"  # name of the row of the references themselves
 
@@ -146,9 +146,8 @@ class Report(Part):
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, list[str]]:

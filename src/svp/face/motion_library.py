@@ -8,7 +8,6 @@ Shapes: N frames at 25 fps, E expression units, T tracks.
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -24,6 +23,7 @@ from svp.face.model import FaceModel
 from svp.face.motion import BLINK_COURSE, CLOSED, HeadMotion
 from svp.face.pose import rotation_from_angles, yaw_pitch_roll
 from svp.media.video import FPS
+from svp.media.whole_file import output_file
 
 FORMAT: Final = "svp-motions"
 VERSION: Final = 1
@@ -193,15 +193,8 @@ class MotionLibrary:
             "sources": [track.source for track in self.tracks],
             "licences": [track.licence for track in self.tracks],
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with output_file(path) as partial:
             partial.write_bytes(save(tensors, metadata={"svp": json.dumps(header, sort_keys=True)}))
-            os.replace(partial, path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}); choose another name or folder") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

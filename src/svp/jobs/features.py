@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +11,7 @@ import numpy as np
 from svp.errors import InputError
 from svp.jobs.request import VideoJob, file_hash, model_key
 from svp.media.hashing import sha256_text
+from svp.media.whole_file import whole_file
 
 if TYPE_CHECKING:
     from svp.diffusion.portrait import Portrait
@@ -50,10 +50,9 @@ def features_of(job: VideoJob, folder: Path) -> list[Feature]:
 def save_portrait(path: Path, portrait: Portrait) -> None:
     """Write a measured portrait; the file appears when complete."""
     fit = {f"fit_{name}": value for name, value in vars(portrait.fit).items()}
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     crop = np.array(list(asdict(portrait.crop).values()), np.float64)
-    np.savez(partial, image=portrait.image, landmarks=portrait.landmarks, crop=crop, **fit)
-    os.replace(partial, path)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, image=portrait.image, landmarks=portrait.landmarks, crop=crop, **fit)
 
 
 def load_portrait(path: Path) -> Portrait:

@@ -1,6 +1,5 @@
 """Read the sound of any file as mono float samples on the clock of its pictures, and write WAV files."""
 
-import os
 import wave
 from array import array
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from av.stream import Stream
 
 from svp.errors import InputError
 from svp.media.container import declared_end, decode, find_stream, first_frame_time, open_media
+from svp.media.whole_file import output_file
 
 SAMPLE_RATE = 16000
 # Time stamps may be rounded to milliseconds; a larger step is a gap or an overlap in the recording.
@@ -154,17 +154,9 @@ def write_wav(path: str | PathLike[str], samples: np.ndarray, sample_rate: int =
     if samples.ndim != 1:
         raise ValueError(f"samples {samples.shape} must be (samples,)")
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     pcm = np.round(np.clip(samples.astype(np.float64), -1, 1) * 32767).astype("<i2")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with wave.open(str(partial), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(sample_rate)
-            file.writeframes(pcm.tobytes())
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with output_file(path) as partial, wave.open(str(partial), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(pcm.tobytes())

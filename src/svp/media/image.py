@@ -1,6 +1,5 @@
 """Read pictures as they are meant to be seen, write PNG files, lay out contact sheets."""
 
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from os import PathLike
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from svp.errors import InputError
+from svp.media.whole_file import output_file
 
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey pictures of 16 bits
 
@@ -79,15 +79,8 @@ def write_png(path: str | PathLike[str], image: np.ndarray) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image {image.shape} {image.dtype} must be (H, W, 3) uint8")
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with output_file(path) as partial:
         Image.fromarray(image).save(partial, format="PNG")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def contact_sheet(

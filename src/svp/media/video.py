@@ -20,6 +20,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from svp.errors import InputError
 from svp.media.container import decode, find_stream, frame_seconds, open_media
+from svp.media.whole_file import partial_path
 
 FPS = 25.0
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -228,6 +229,8 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     stream = find_stream(container, "video")
     if stream is None:
         raise InputError(f"{path}: has no picture; give a video")
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        raise InputError(f"{path}: is a still picture; give a video")
     video = cast(av.VideoStream, stream)
     video.thread_type = "AUTO"
     return video
@@ -277,7 +280,7 @@ class VideoWriter:
             raise ValueError(f"audio {audio.shape} must be (samples,)")
         if audio is not None and sample_rate not in AAC_RATES:
             raise ValueError(f"audio at {sample_rate} Hz must be at one of {AAC_RATES}")
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._partial = partial_path(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(

@@ -77,9 +77,12 @@ def _read_cue(text: str, folder: Path) -> Cue:
     try:
         time = float(seconds)
     except ValueError:
-        return Cue(0.0, find_style(text, folder))  # an @ in a name; whether there is such a style is told there
+        time = math.nan
     if not (math.isfinite(time) and time >= 0):
-        raise InputError(f"{text}: {seconds} is no time; write STYLE@SECONDS, as in {name}@2.5")
+        raise InputError(
+            f"{text}: no such file, and {seconds or 'nothing'} is no time in seconds; write STYLE@SECONDS, as in "
+            f"{name}@2.5"
+        )
     return Cue(time, find_style(name, folder))
 
 
@@ -98,4 +101,10 @@ def _read_timeline(path: Path, folder: Path) -> list[Cue]:
         ) from error
     if not entries:
         raise InputError(f"{path}: holds no style; give at least one")
-    return [Cue(entry.at, find_style(entry.style, folder), entry.strength) for entry in entries]
+    cues = []
+    for number, cue in enumerate(entries, 1):
+        try:
+            cues.append(Cue(cue.at, find_style(cue.style, folder), cue.strength))
+        except InputError as error:
+            raise InputError(f"{path}: entry {number}: {error}") from error
+    return cues

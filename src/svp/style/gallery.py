@@ -33,7 +33,10 @@ def find_style(text: str, folder: Path = Path()) -> Path:
     name, colon, level = text.partition(":")
     if name in gallery_names():
         if colon and level not in map(str, LEVELS):
-            raise InputError(f"{text}: style levels are {', '.join(map(str, LEVELS))}; write {name}:{DEFAULT_LEVEL}")
+            raise InputError(
+                f"{text}: style levels are {', '.join(map(str, LEVELS))}; write {name}:{DEFAULT_LEVEL}, or {name}@2.5 "
+                "for a time"
+            )
         return gallery_path(name, int(level) if level else DEFAULT_LEVEL)
     known = ", ".join(gallery_names()) or "none in this installation"
     raise InputError(f"{text}: no such file and no style of the gallery ({known}); give a clip or a saved style")

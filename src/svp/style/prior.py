@@ -6,8 +6,6 @@ Shapes: D channels of the style space.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from svp.errors import InputError
+from svp.media.whole_file import output_file
 from svp.style.encoder import StyleEncoder, StyleGaussian, deviation
 
 if TYPE_CHECKING:
@@ -149,7 +148,6 @@ class StylePrior:
         Raises:
             InputError: if the file cannot be written.
         """
-        path = Path(path)
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -160,19 +158,8 @@ class StylePrior:
         }
         tensors = {"mean": self.mean, "variance": self.variance, "neutral": self.neutral}
         tensors = {key: value.detach().to("cpu", torch.float32).contiguous().clone() for key, value in tensors.items()}
-        partial: str | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-            os.close(handle)
-            save_file(tensors, partial, metadata={"svp": json.dumps(header, sort_keys=True)})
-            os.chmod(partial, 0o644)
-            os.replace(partial, path)
-        except (OSError, SafetensorError) as error:  # a full disk is the latter
-            raise InputError(f"{path}: cannot be written ({error}); choose another name or folder") from error
-        finally:
-            if partial is not None:
-                Path(partial).unlink(missing_ok=True)
+        with output_file(Path(path)) as partial:
+            partial.write_bytes(save(tensors, metadata={"svp": json.dumps(header, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: str | Path) -> StylePrior:
@@ -202,4 +189,5 @@ class StylePrior:
                 extra=header["extra"],
             )
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-            raise InputError(f"{path}: not a saved style ({error}); {remedy}") from error
+            why = f"lacks {error}" if isinstance(error, KeyError) else error
+            raise InputError(f"{path}: not a saved style ({why}); {remedy}") from error

@@ -55,6 +55,13 @@ class StyleTimeline:
         """All styles at strength k, see `StylePrior.scale`."""
         return replace(self, styles=tuple(style.scale(strength) for style in self.styles))
 
+    def need_seconds(self, seconds: float) -> None:
+        """Raise InputError unless every style begins within a video of this length."""
+        late = [(at, style.name) for at, style in zip(self.seconds, self.styles, strict=True) if at >= seconds]
+        if late:
+            at, name = late[0]
+            raise InputError(f"style {name} at {at:g} s: the sound ends at {seconds:g} s; give it an earlier time")
+
     def weights(self, start: int, stop: int) -> Tensor:
         """Share of each style in the frames start … stop - 1, (F, K); rows sum to 1."""
         time_F = torch.arange(start, stop, dtype=torch.float64) / FPS
