@@ -14,7 +14,7 @@ from svp.cli.datasets import motions, puppet, sheet
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
 from svp.cli.prepare import prepare
-from svp.cli.reproduce import reproduce
+from svp.cli.reproduce import reproduce_app
 from svp.cli.style import style_app
 from svp.cli.train import train
 from svp.cli.weights import import_
@@ -27,10 +27,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
-for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce):
+for command in (generate, prepare, puppet, sheet, motions, train, evaluate):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(style_app, name="style")
+app.add_typer(reproduce_app, name="reproduce")
 
 
 def main() -> NoReturn:

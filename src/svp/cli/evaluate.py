@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from svp.cli.model import Preset, model_name
-from svp.cli.paths import CORES, need_folder, need_output
+from svp.cli.paths import CORES, named_folders, need_folder, need_output
 from svp.errors import InputError
 
 
@@ -38,15 +38,11 @@ def evaluate(
     Example: svp evaluate outputs/mini data/test/clips -o report.json --system hallo=outputs/hallo
     """
     need_output(output, ".json")
-    systems = {generated.resolve().name: generated}
-    for given in system or []:
-        name, separator, folder = given.partition("=")
-        if not (separator and name and folder):
-            raise InputError(f"--system {given}: write NAME=DIR")
-        if name in systems:
-            raise InputError(f"--system {given}: another folder has this name; choose another")
-        systems[name] = Path(folder)
-    for place in (*systems.values(), reference):  # before torch is imported
+    others, own = named_folders(system or []), generated.resolve().name
+    if own in others:
+        raise InputError(f"--system {own}={others[own]}: another folder has this name; choose another")
+    systems = {own: generated, **others}
+    for place in (generated, reference):  # before torch is imported
         need_folder(place)
     if weights is not None and not weights.is_dir():
         raise InputError(f"{weights}: no such folder; give --weights one that `svp import` wrote")

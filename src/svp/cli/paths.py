@@ -1,6 +1,7 @@
 """Checks of the paths that a command is given, before anything heavy starts; how many processes it may use."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from svp.errors import InputError
@@ -19,6 +20,20 @@ def need_folder(path: Path) -> None:
     """Raise InputError unless `path` is a folder."""
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; name one with videos")
+
+
+def named_folders(given: Sequence[str]) -> dict[str, Path]:
+    """The folders of `--system NAME=DIR`, by name, or InputError."""
+    folders: dict[str, Path] = {}
+    for text in given:
+        name, separator, folder = text.partition("=")
+        if not (separator and name and folder):
+            raise InputError(f"--system {text}: write NAME=DIR")
+        if name in folders:
+            raise InputError(f"--system {text}: another folder has this name; choose another")
+        folders[name] = Path(folder)
+        need_folder(folders[name])
+    return folders
 
 
 def need_output(path: Path, suffix: str, *inputs: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,7 +43,7 @@ class ClipSet:
     emotion: str | None
 
 
-def find_clips(systems: Mapping[str, Path], reference: Path) -> list[ClipSet]:
+def find_clips(systems: Mapping[str, Path], reference: Path, names: Collection[str] | None = None) -> list[ClipSet]:
     """The videos of the systems by the name of their reference, sorted; suffixes do not matter.
 
     `X.sample0.mp4`, `X.sample1.mp4`, ... are several videos of one input and belong to the reference `X`.
@@ -51,6 +51,7 @@ def find_clips(systems: Mapping[str, Path], reference: Path) -> list[ClipSet]:
     Args:
         systems: folder of each system.
         reference: folder of the true videos; a prepared dataset is taken by its clips.
+        names: of the references that count; None for all.
 
     Raises:
         InputError: a folder is missing or holds no video, or two files share a name.
@@ -65,7 +66,9 @@ def find_clips(systems: Mapping[str, Path], reference: Path) -> list[ClipSet]:
                 Video(system, name, path)
             )
     return [
-        ClipSet(name, truths.get(name), tuple(videos), emotions.get(name)) for name, videos in sorted(generated.items())
+        ClipSet(name, truths.get(name), tuple(videos), emotions.get(name))
+        for name, videos in sorted(generated.items())
+        if names is None or name in names
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ def evaluate(
     metrics: Sequence[AnyMetric],
     *,
     style_encoder: Path,
+    names: Collection[str] | None = None,
     weights: Path | None = None,
     workers: int = 1,
     seed: int = 0,
@@ -50,6 +51,7 @@ def evaluate(
         reference: folder of the true videos, or a prepared dataset.
         metrics: which ones, see `registry.choose`.
         style_encoder: folder of the style encoder, for the metrics that use one.
+        names: of the references that count; None for all.
         weights: folder of imported networks, for the metrics that use them; None where there are none.
         workers: processes.
         seed: of bootstrap intervals and of the halves for the floor.
@@ -64,7 +66,7 @@ def evaluate(
             f"{systems[TRUTH]}: would be called `{TRUTH}`, as the references' own row; rename the folder, or choose "
             "another NAME in --system NAME=DIR"
         )
-    clip_sets = find_clips(systems, reference)
+    clip_sets = find_clips(systems, reference, names)
     face, used = face_weights(), {metric.about.uses for metric in metrics}
     instruments: dict[Uses, str] = {"pixels": "none", "face": face}
     if "embedding" in used:

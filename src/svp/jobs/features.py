@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from svp.errors import InputError
 from svp.jobs.request import VideoJob, file_hash, model_key
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from svp.diffusion.portrait import Portrait
 
 STYLE_SUFFIX = ".safetensors"
+PORTRAIT_SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Feature:
 
 
 def features_of(job: VideoJob, folder: Path) -> list[Feature]:
-    """What a job needs: its portrait, then the clips among its styles; named by content and model."""
-    wanted: list[tuple[Literal["portrait", "style"], Path]] = [("portrait", job.portrait)]
+    """What has to be measured for a job: a picture, and the clips among its styles; named by content and model."""
+    wanted: list[tuple[Literal["portrait", "style"], Path]] = []
+    if job.portrait.suffix != PORTRAIT_SUFFIX:
+        wanted.append(("portrait", job.portrait))
     wanted += [("style", cue.path) for cue in job.cues if cue.path.suffix != STYLE_SUFFIX]
     found = []
     for kind, source in wanted:
         name = f"{kind}-{sha256_text(file_hash(source) + model_key(*job.model))[:32]}"
-        suffix = ".npz" if kind == "portrait" else STYLE_SUFFIX
+        suffix = PORTRAIT_SUFFIX if kind == "portrait" else STYLE_SUFFIX
         found.append(Feature(kind, source, job.model, folder / (name + suffix)))
     return found
 
@@ -53,6 +57,19 @@ def save_portrait(path: Path, portrait: Portrait) -> None:
     crop = np.array(list(asdict(portrait.crop).values()), np.float64)
     with whole_file(path) as partial, partial.open("wb") as file:
         np.savez(file, image=portrait.image, landmarks=portrait.landmarks, crop=crop, **fit)
+
+
+def prepared_landmarks(path: Path) -> np.ndarray:
+    """Landmarks (N, 478, 3) of a prepared clip, in pixels of its crop, from its file of features.
+
+    Raises:
+        InputError: it has none, or is damaged.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.get_tensor("landmarks")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: no features of a prepared clip ({error}); name one of DATASET/features") from error
 
 
 def load_portrait(path: Path) -> Portrait:

@@ -26,7 +26,10 @@ class VideoRequest(BaseModel):
     """The options of `svp generate`, with its defaults; words may be joined by - or _. Paths as they stand in the file.
 
     Attributes:
+        portrait: a picture, or a measured portrait (`features.save_portrait`), which is not cropped again.
         output: the mp4, inside the folder of the videos; by default named after the number of the line.
+        head_motion: as in `svp generate`; with `retarget` none also the features of a prepared clip, whose points are
+            taken as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svp.errors import InputError
-from svp.jobs.features import Feature, load_portrait, save_portrait
+from svp.jobs.features import Feature, load_portrait, prepared_landmarks, save_portrait
 from svp.jobs.manifest import VideoRow
 from svp.jobs.request import VideoJob
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from svp.diffusion.pipeline import SVPPipeline
 
+FEATURES_SUFFIX = ".safetensors"  # of a prepared clip
 INTERNAL = "internal error: "
 DIED = f"{INTERNAL}the process that makes it died twice (out of memory?)"
 
 
 @dataclass(frozen=True)
 class VideoTask:
-    """A job, the folder of its video, and the features that are ready for it: its portrait, then its style clips."""
+    """A job, the folder of its video, and the features that are ready for it."""
 
     job: VideoJob
     folder: Path
@@ -80,17 +83,21 @@ def video_died(task: VideoTask) -> VideoRow:
 def _make(task: VideoTask) -> tuple[int, int]:
     """The video of `svp generate` with the same options; (frames, side in pixels)."""
     from svp.diffusion.video import partial_folder
+    from svp.face.key_points import KEY_POINTS
     from svp.style.timeline import as_timeline
 
     job, output = task.job, task.folder / task.job.output
     pipeline = loaded(*job.model)
     learned = {feature.source: feature.path for feature in task.features}
-    portrait = load_portrait(learned[job.portrait])
+    portrait = load_portrait(learned.get(job.portrait, job.portrait))
     timed = [(cue.seconds, pipeline.style(learned.get(cue.path, cue.path)).scale(cue.strength)) for cue in job.cues]
     style = as_timeline(timed).scale(job.request.style_strength) if timed else None
     output.parent.mkdir(parents=True, exist_ok=True)
+    motion: str | np.ndarray = job.head_motion
+    if job.request.retarget == "none" and Path(motion).suffix == FEATURES_SUFFIX:
+        motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(motion)))
     stream = pipeline.stream(
-        portrait, job.audio, style, job.head_motion, partial=partial_folder(output), **job.request.sampling()
+        portrait, job.audio, style, motion, partial=partial_folder(output), **job.request.sampling()
     )
     stream.save(output)
     return stream.n_frames, stream.size

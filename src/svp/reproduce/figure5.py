@@ -15,7 +15,7 @@ from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection, select_clips
 from svp.evaluation.report import Part
 from svp.reproduce.models import StyleModel
-from svp.reproduce.setting import Setting, describe, setting_markdown
+from svp.reproduce.setting import Setting, describe, setting_markdown, unlabelled_note
 from svp.style.codes import BOTH, MODALITIES, encode_clips
 from svp.style.map import FEWEST, draw_map, project
 from svp.style.retrieval import retrieve_emotions
@@ -115,7 +115,7 @@ def measure_figure5(
             people, where = len({row.identity for row in codes.rows}), dataset.root.resolve().name
             title = f"styles of {people} {'person' if people == 1 else 'people'} by {modality} ({where})"
             drawings[f"{name}.png"] = draw_map(points_B2, codes.rows, title)
-    setting = describe(dataset, rows, selection, models, command, seed)
+    setting = describe(dataset, rows, selection, models, command, seed, unlabelled_note(rows))
     return Figure5(setting=setting, maps=maps), drawings
 
 

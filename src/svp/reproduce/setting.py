@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from svp.datasets.manifest import UNKNOWN, ClipRow
@@ -16,6 +16,7 @@ from svp.style.map import in_order
 from svp.versions import installed_versions
 
 VERSIONS_OF: Final = ("svp-portrait", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
+SEEN: Final = "identities of the split train are among those measured: figures say nothing of unseen people"
 MAKERS: Final = {"puppet": "puppets (`svp puppet`)"}
 
 
@@ -77,8 +78,9 @@ def describe(
     models: Sequence[StyleModel],
     command: str,
     seed: int,
+    notes: Sequence[str] = (),
 ) -> Setting:
-    """The setting of a measurement on `rows`."""
+    """The setting of a measurement on `rows`, with what else has to be known of it."""
     clips = Counter(row.emotion for row in rows)
     levels = Counter(str(row.intensity) for row in rows if row.emotion != UNKNOWN)
     maker = dataset.options.get("maker", "")
@@ -101,18 +103,18 @@ def describe(
         versions=installed_versions(VERSIONS_OF),
         dataset=facts,
         models=[ModelFacts(name=m.name, kind=m.kind, style_encoder=m.fingerprint) for m in models],
-        notes=list(_notes(facts, unlabelled(rows))),
+        notes=[*([] if facts.unseen else [SEEN]), *notes],
     )
 
 
-def _notes(facts: DatasetFacts, unknown: int) -> Iterator[str]:
-    if not facts.unseen:
-        yield "identities of the split train are among those measured: figures say nothing of unseen people"
-    if unknown:
-        yield (
-            f"of {unknown} of {sum(facts.clips.values())} clips the emotion is unknown: they take part only where "
-            "identities are told apart"
-        )
+def unlabelled_note(rows: Sequence[ClipRow]) -> list[str]:
+    """What has to be known of style codes where the emotion of some clips is unknown."""
+    unknown = unlabelled(rows)
+    if not unknown:
+        return []
+    return [
+        f"of {unknown} of {len(rows)} clips the emotion is unknown: they take part only where identities are told apart"
+    ]
 
 
 def setting_markdown(setting: Setting) -> list[str]:

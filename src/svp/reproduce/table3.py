@@ -19,7 +19,7 @@ from svp.datasets.selection import Selection, select_clips
 from svp.evaluation.report import Part
 from svp.reproduce.interval import Figure, Statistic, average, figure, method, of_clips, ratio
 from svp.reproduce.models import Kind, StyleModel, by_kind
-from svp.reproduce.setting import Setting, describe
+from svp.reproduce.setting import Setting, describe, unlabelled_note
 from svp.style.clustering import clustering_strength
 from svp.style.codes import BOTH, MODALITIES, StyleCodes, encode_clips, mean_expressions
 from svp.style.intensity import correlations_by_identity, neutral_distances, rank_correlation
@@ -154,13 +154,12 @@ def measure_table3(
             means = [style.gaussian.mean.numpy().astype(np.float64) for style in styles]
             missing = len(styles[0].missing)
             found.append(_row(modality, kind, styles[0].rows, means, neutrals, missing, seed))
-        probes += _probes(kind, [codes[model.name, BOTH] for model in members], seed)
+        probes += probe_rows(kind, [codes[model.name, BOTH] for model in members], seed)
     both = codes[models[0].name, BOTH].labelled()
     found.append(_row(BASELINE, "", both.rows, [mean_expressions(dataset, both.rows)], [None], 0, seed))
-    setting = describe(dataset, rows, selection, models, command, seed)
-    notes = [*setting.notes, *_notes(found, probes)]
+    notes = [*unlabelled_note(rows), *_notes(found, probes)]
     return Table3(
-        setting=setting.model_copy(update={"notes": notes}),
+        setting=describe(dataset, rows, selection, models, command, seed, notes),
         intervals={kind: method(len(members)) for kind, members in groups.items()},
         paper={name: dict(figures) for name, figures in PAPER.items()},
         rows=found,
@@ -256,7 +255,7 @@ def _series(
     )
 
 
-def _probes(kind: Kind, models: Sequence[StyleCodes], seed: int) -> Iterator[ProbeRow]:
+def probe_rows(kind: Kind, models: Sequence[StyleCodes], seed: int) -> Iterator[ProbeRow]:
     """What of the person and of the emotion is in the codes of several models of the same clips."""
     rows = models[0].rows
     heard: defaultdict[str, set[str]] = defaultdict(set)
