@@ -57,7 +57,7 @@ def evenly(cases: Sequence[Item], limit: int | None) -> list[Item]:
 
 
 def reconstructions(dataset: PreparedDataset, selection: Selection, limit: int | None) -> list[Case]:
-    """Clips in their own style, on a frame of another recording of the person, in the same emotion if there is one.
+    """Clips in their own style, on a frame of another recording of the person, in the same emotion or else neutral.
 
     A person of one clip has a frame of that very clip.
 
@@ -141,10 +141,10 @@ def _portrayed(row: ClipRow, rows: Sequence[ClipRow]) -> Case:
     return Case(row, min(others, key=lambda other: _unlike(row, other), default=row), row)
 
 
-def _unlike(row: ClipRow, other: ClipRow) -> tuple[bool, bool, int, str]:
-    """Sorts clips: other recordings first, then the same emotion, then the nearest intensity."""
-    same_sound, other_emotion = row.recording == other.recording, row.emotion != other.emotion
-    return same_sound, other_emotion, abs(row.intensity - other.intensity), other.clip_id
+def _unlike(row: ClipRow, other: ClipRow) -> tuple[bool, int, int, str]:
+    """Sorts clips: other recordings first, then the same emotion, then neutral, then the nearest intensity."""
+    kin = 0 if other.emotion == row.emotion else 1 if other.emotion == NEUTRAL else 2
+    return row.recording == other.recording, kin, abs(row.intensity - other.intensity), other.clip_id
 
 
 def _by(key: Callable[[ClipRow], str], rows: Sequence[ClipRow]) -> dict[str, list[ClipRow]]:

@@ -86,28 +86,26 @@ def comparison_plot(table: Comparison) -> Drawing:
     metrics = {metric.name: metric for metric in table.report.metrics}
     shown = [name for name in order if name in metrics and any(r.mean is not None for r in metrics[name].rows)]
     rows = max(1, math.ceil(len(shown) / PANELS))
-    systems = list(table.report.systems)
-    drawing = Drawing(figsize=(3.1 * PANELS, rows * (0.9 + 0.34 * (len(systems) + 2))), dpi=110, layout="constrained")
+    systems, papers = list(table.report.systems), [row for row in table.paper if row.method == OURS]
+    labels = [*systems, "ground truth", *(f"paper, other data ({row.dataset})" for row in papers)]
+    drawing = Drawing(figsize=(3.1 * PANELS, rows * (0.9 + 0.3 * len(labels))), dpi=110, layout="constrained")
     for panel, axes in enumerate(drawing.subplots(rows, PANELS, squeeze=False).flat):
         if panel >= len(shown):
             axes.set_axis_off()
             continue
         metric = metrics[shown[panel]]
-        names = [*systems, *([TRUTH] if metric.better == "near the truth's" or metric.name in SHOWN else [])]
-        for place, system in enumerate(names):
+        truth = [TRUTH] if metric.name in SHOWN else []  # that of the paper's metrics says nothing: 100 dB
+        for place, system in enumerate([*systems, *truth]):
             row = row_of(metric, system)
             if row is None or row.mean is None:
                 continue
             colour = "0.55" if system == TRUTH else "#c0392b" if system == OURS else "#2e86c1"
-            value = row.mean if row.absolute is None else row.absolute
-            axes.plot(value, place, "o", color=colour)
+            axes.plot(row.mean if row.absolute is None else row.absolute, place, "o", color=colour)
             if row.absolute is None and row.low is not None and row.high is not None:
                 axes.hlines(place, row.low, row.high, color=colour, linewidth=2, alpha=0.5)
-        labels = list(names)
-        for row in table.paper:
-            if row.method == OURS and metric.name in row.figures:
-                axes.plot(row.figures[metric.name], len(labels), "kD", mfc="none", ms=5)
-                labels.append(f"paper, other data ({row.dataset})")
+        for place, theirs in enumerate(papers, start=len(systems) + 1):
+            if metric.name in theirs.figures:
+                axes.plot(theirs.figures[metric.name], place, "kD", mfc="none", ms=5)
         axes.set_yticks(range(len(labels)), labels if panel % PANELS == 0 else [""] * len(labels), fontsize=8)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_title(f"{metric.title} {ARROWS[metric.better]}", fontsize=9)

@@ -121,8 +121,8 @@ class Experiment:
         """What the cases were measured with; of the experiment's own model where none is named."""
         steps = "the model's own" if self.steps is None else self.steps
         how = (
-            f"videos: seed {self.seed}, --fast {self.fast}, {steps} steps; styles learned from the videos of the clips, as "
-            "`svp generate --style CLIP` learns them"
+            f"videos: seed {self.seed}, --fast {self.fast}, {steps} steps; styles learned from the clips' videos, "
+            "as `svp generate --style CLIP` learns them"
         )
         rows = list({case.target.clip_id: case.target for case in cases}.values())
         used = list(models or [self.style_model])

@@ -109,14 +109,14 @@ def measure_figure4(experiment: Experiment, against: str) -> tuple[Figure4, dict
             row
             for system, found in made.items()
             for measure in MEASURES
-            if (row := _leakage(experiment, system, measure, cases, found, seen)) is not None
+            if (row := leakage(experiment, system, measure, cases, found, seen)) is not None
         ],
         probes=probes,
     )
     return figures, {"figure4.png": _sheet(experiment, cases, made)}
 
 
-def _leakage(
+def leakage(
     experiment: Experiment,
     system: str,
     measure: str,

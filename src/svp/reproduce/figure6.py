@@ -95,7 +95,7 @@ def measure_figure6(experiment: Experiment, emotions: tuple[str, str]) -> tuple[
     paths = [[folder / f"{row.clip_id}.mp4" for folder in videos.folders.values()] for row in people]
     seen = watch([path for of in paths for path in of if path.is_file()], experiment.cache, experiment.workers)
     curves = [
-        _curve(row.clip_id, [_corners(seen.get(path, "was not made")) for path in of])
+        _curve(row.clip_id, [corners(seen.get(path, "was not made")) for path in of])
         for row, of in zip(people, paths, strict=True)
     ]
     found = Figure6(
@@ -151,7 +151,7 @@ def _named(weight: float) -> str:
     return f"{round(1000 * weight):04d}"
 
 
-def _corners(facts: VideoFacts | str) -> tuple[float, float] | None:
+def corners(facts: VideoFacts | str) -> tuple[float, float] | None:
     """Lift of the mouth's corners and smile less frown, means over the frames; None without a face."""
     if isinstance(facts, str) or isinstance(facts.face, str):
         return None
