@@ -36,6 +36,7 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
             ("import",),
         ),
         *(("style", name) for name in ("extract", "mix", "scale", "sample")),
+        *(("reproduce", name) for name in ("table1", "table3", "figure6")),
     ],
 )
 def test_help_of_every_command_has_an_example(command):
