@@ -237,7 +237,7 @@ def test_what_cannot_be_made_is_said_in_one_line(data, model, deterministic, tmp
         run("figure6", data, model, out, "--between", "angry", "happy")
     with pytest.raises(InputError, match="shows one person"):
         run("figure4", data, model, out, "--split", "val", "--against", deterministic)
-    with pytest.raises(InputError, match="name of our own row"):
+    with pytest.raises(InputError, match="name of a row of the table"):
         run("table1", data, model, out, "--system", f"Ours={data / 'clips'}")
     with pytest.raises(InputError, match="holds no picture"):
         run("figure3", data, model, out, "--portraits", data)

@@ -101,7 +101,7 @@ def in_style_of_others(dataset: PreparedDataset, selection: Selection, cases: Se
     Cases whose emotion nobody else shows are left out.
     """
     emotions = _by(lambda row: row.emotion, clips_of(dataset, selection))
-    found = []
+    found: list[Case] = []
     for case in cases:
         others = [row for row in emotions[case.target.emotion] if row.identity != case.target.identity]
         if others:

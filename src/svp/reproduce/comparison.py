@@ -10,7 +10,7 @@ from svp.errors import InputError
 from svp.evaluation.clips import find_clips
 from svp.evaluation.evaluate import evaluate
 from svp.evaluation.registry import choose
-from svp.evaluation.report import Part, Report
+from svp.evaluation.report import TRUTH, Part, Report
 from svp.reproduce.case import Case, in_style_of_others, reconstructions, transfers, without_style
 from svp.reproduce.experiment import Experiment
 from svp.reproduce.paper import OURS, TABLE1, TABLE2, WITHOUT_STYLE, PaperRow
@@ -99,8 +99,8 @@ def _compare(
 ) -> Comparison:
     shown = {system: cases for system, cases in ours.items() if cases}
     for system in others:
-        if system in ours:
-            raise InputError(f"--system {system}={others[system]}: is the name of our own row; choose another")
+        if system in (*ours, TRUTH):
+            raise InputError(f"--system {system}={others[system]}: is the name of a row of the table; choose another")
     experiment.check_model(experiment.model)
     metrics = choose([], experiment.weights)
     everyone = [case for cases in shown.values() for case in cases]

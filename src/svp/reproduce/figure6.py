@@ -186,7 +186,7 @@ def _frame(path: Path) -> np.ndarray:
 def curve_plot(found: Figure6) -> Drawing:
     """Corners of the mouth over the weight, by landmarks and by the face model; people thin, their mean thick."""
     drawing = Drawing(figsize=(8.4, 3.4), dpi=130, layout="constrained")
-    panels = {"lift": "corners of the mouth, % of the eyes' distance", "smile": "smile less frown, ARKit weight"}
+    panels = {"lift": "lift of the mouth's corners, %", "smile": "smile less frown, ARKit weight"}
     for axes, (of, label) in zip(drawing.subplots(1, 2), panels.items(), strict=True):
         for curve in (*found.curves, found.mean):
             values = [np.nan if value is None else value for value in getattr(curve, of)]
