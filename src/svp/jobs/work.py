@@ -94,8 +94,8 @@ def _make(task: VideoTask) -> tuple[int, int]:
     style = as_timeline(timed).scale(job.request.style_strength) if timed else None
     output.parent.mkdir(parents=True, exist_ok=True)
     motion: str | np.ndarray = job.head_motion
-    if job.request.retarget == "none" and Path(motion).suffix == FEATURES_SUFFIX:
-        motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(motion)))
+    if job.request.retarget == "none" and job.head_motion.endswith(FEATURES_SUFFIX):
+        motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(job.head_motion)))
     stream = pipeline.stream(
         portrait, job.audio, style, motion, partial=partial_folder(output), **job.request.sampling()
     )
