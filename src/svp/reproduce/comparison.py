@@ -82,8 +82,8 @@ def measure_table2(experiment: Experiment, others: Mapping[str, Path]) -> Compar
     }
     about = (
         "Emotional clips made again from their own sound and Head-Kps on a frame of a neutral clip of the person: "
-        "without style, in the style of another person's clip of the same emotion (not in the paper: it cannot hold "
-        "what is to be shown), and in their own."
+        "without style, in the style of another person's clip of the same emotion (not in the paper: that clip is not "
+        "the answer), and in their own."
     )
     return _compare(experiment, TRANSFER, "Table 2: transfer of intrinsic style", about, ours, others, TABLE2)
 
