@@ -6,6 +6,7 @@ A file per room. Rooms are imported inside the commands, so that `svp --help` an
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
@@ -18,7 +19,7 @@ from svp.cli.reproduce import reproduce
 from svp.cli.style import style_app
 from svp.cli.train import train
 from svp.cli.weights import import_
-from svp.errors import InputError
+from svp.errors import InputError, InputWarning
 
 app = typer.Typer(
     name="svp",
@@ -35,6 +36,7 @@ app.add_typer(style_app, name="style")
 
 def main() -> NoReturn:
     """Entry point: what the user can put right becomes one line on stderr and exit code 2; an interrupt is 130."""
+    warnings.showwarning = _show_warning
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="svp", standalone_mode=False))
     except InputError as error:
@@ -48,3 +50,9 @@ def main() -> NoReturn:
         sys.exit(130)
     typer.echo(f"svp: {message.replace(chr(10), ' ')}", err=True)
     sys.exit(2)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """A warning that is meant for the user is one line too; others name their place in the code."""
+    own = issubclass(category, InputWarning)
+    typer.echo(f"svp: {message}" if own else warnings.formatwarning(message, category, filename, lineno), err=True)
