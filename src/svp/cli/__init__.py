@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -52,7 +52,15 @@ def main() -> NoReturn:
     sys.exit(2)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning that is meant for the user is one line too; others name their place in the code."""
     own = issubclass(category, InputWarning)
-    typer.echo(f"svp: {message}" if own else warnings.formatwarning(message, category, filename, lineno), err=True)
+    text = f"svp: {message}" if own else warnings.formatwarning(message, category, filename, lineno, line)
+    typer.echo(text, file=file, err=file is None)

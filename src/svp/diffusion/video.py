@@ -112,7 +112,8 @@ class FrameStream(Iterator[np.ndarray]):
         canvas: Canvas | None = None,
     ) -> None:
         self.n_frames, self.taken, self.partial = n_frames, 0, partial
-        self.width, self.height = (size, size) if canvas is None else (canvas.width, canvas.height)
+        self.width = size if canvas is None else canvas.width
+        self.height = size if canvas is None else canvas.height
         self._frames = frames if canvas is None else map(canvas.paste, frames)
         self._source = source
 

@@ -113,7 +113,8 @@ def find_face(image: np.ndarray, name: str, box: FaceBox | None = None) -> np.nd
         box.require_inside(size, name)
         rows, columns = box.surroundings(size)
         with LandmarkDetector(static=True) as detector:
-            near = [face + np.float32([columns.start, rows.start, 0]) for face in detector.faces(image[rows, columns])]
+            corner = np.array([columns.start, rows.start, 0], np.float32)
+            near = [face + corner for face in detector.faces(image[rows, columns])]
         return next((face for face in near if box.holds(face)), box.mean_face())
     with LandmarkDetector(static=True) as detector:
         faces = detector.faces(image)
