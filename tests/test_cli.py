@@ -145,6 +145,9 @@ CHEAP = {  # wrong inputs that are found although the model, which is looked for
     "retarget": (("--retarget", "none"), "retarget none"),
     "portrait": (("--portrait", ROOT / "README.md"), "README.md"),
     "audio": (("--audio", ROOT / "LICENSE"), "LICENSE"),
+    "knob": (("--gaze", "-40,0"), "gaze -40,0: give degrees right and up, at most 25 and 12"),
+    "aspect": (("--aspect", "16x9"), "aspect 16x9: give WIDTH:HEIGHT"),
+    "face box": (("--face-box", "1,2,3"), "face box 1,2,3: give X,Y,W,H"),
 }
 
 

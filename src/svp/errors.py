@@ -1,4 +1,4 @@
-"""The one error a user is meant to see."""
+"""The error and the warning that a user is meant to see."""
 
 
 class InputError(Exception):
@@ -7,3 +7,7 @@ class InputError(Exception):
     The message is one line that names the file or option, what is wrong with it and the remedy. The command line
     prints it to stderr and exits with code 2; library callers may catch it.
     """
+
+
+class InputWarning(UserWarning):
+    """An input can be used, but perhaps not as it was meant; one line as for an error, and the work goes on."""

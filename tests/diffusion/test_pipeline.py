@@ -21,6 +21,7 @@ from svp.diffusion.portrait import Portrait
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.video import count_frames
 from svp.errors import InputError
+from svp.face.crop import SquareCrop
 from svp.media.audio import read_audio, write_wav
 from svp.media.video import probe, read_frames
 from svp.presets import BASE
@@ -213,6 +214,29 @@ def test_the_video_file_has_the_frames_and_the_sound(pipeline: SVPPipeline, port
     streamed = tmp_path / "streamed.mp4"
     pipeline.stream(portrait, tone(0.5), head_motion="still", num_inference_steps=1).save(streamed)
     assert np.array_equal(np.stack(list(read_frames(streamed))), read)
+
+
+def test_a_video_of_the_whole_picture_is_the_crops_frames_in_it(pipeline, portrait, tmp_path) -> None:
+    picture = np.tile(portrait.image, (2, 3, 1))  # 64 x 96, the crop in its second column
+    wide = replace(portrait, crop=SquareCrop(1.5 * SIZE, SIZE / 2, SIZE, SIZE), picture=picture)
+    options = {"head_motion": "still", "num_inference_steps": 1}
+    crops = pipeline(wide, tone(0.4), **options).frames
+    full = pipeline(wide, tone(0.4), frame="full", **options)
+    assert full.frames.shape == (10, 2 * SIZE, 3 * SIZE, 3)
+    assert (full.frames[:, SIZE:] == picture[SIZE:]).all()
+    centre = np.s_[:, SIZE // 2 - 4 : SIZE // 2 + 4, SIZE + SIZE // 2 - 4 : SIZE + SIZE // 2 + 4]
+    inside = crops[:, SIZE // 2 - 4 : SIZE // 2 + 4, SIZE // 2 - 4 : SIZE // 2 + 4]
+    assert not np.array_equal(inside[0], inside[-1])
+    correlation = np.corrcoef(full.frames[centre].ravel().astype(float), inside.ravel().astype(float))[0, 1]
+    assert correlation > 0.99
+    stream = pipeline.stream(wide, tone(0.4), frame="full", aspect="1:1", **options)
+    assert (stream.width, stream.height) == (2 * SIZE, 2 * SIZE)
+    stream.save(tmp_path / "square.mp4")
+    assert probe(tmp_path / "square.mp4").width == probe(tmp_path / "square.mp4").height == 2 * SIZE
+    with pytest.raises(InputError, match="prepared without its picture"):
+        pipeline.stream(portrait, tone(0.1), frame="full")
+    with pytest.raises(InputError, match="cropped already"):
+        pipeline.stream(portrait, tone(0.1), face_box=(1.0, 2.0, 30.0, 30.0))
 
 
 def test_nothing_is_left_of_a_video_that_failed(pipeline: SVPPipeline, portrait: Portrait, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The crop keeps geometry: what it cuts it can put back, and pictures of one face are framed alike."""
+"""The crop keeps geometry, and pictures of one face are framed alike."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,6 @@ def a_face(center: tuple[float, float] = (300.0, 260.0), scale: float = 80.0) ->
     face = FaceModel.load().neutral * scale
     face[:, :2] += center
     return face.astype(np.float32)
-
-
-def a_picture(height: int = 480, width: int = 640) -> np.ndarray:
-    """Smooth colours, so that resampling twice loses little."""
-    y, x = np.mgrid[:height, :width]
-    waves = [np.sin(x / 37 + 1) + np.cos(y / 29), np.sin(x / 53) * np.cos(y / 41), np.cos((x + y) / 61)]
-    return (127 + 60 * np.stack(waves, axis=-1)).clip(0, 255).astype(np.uint8)
 
 
 def test_points_round_trip() -> None:
@@ -37,23 +30,9 @@ def test_a_dot_lands_where_the_points_say(size: int) -> None:
     np.testing.assert_allclose(found, crop.points(np.array([[342.0, 202.0]]))[0], atol=0.15)  # warps work in 1/32 pixel
 
 
-@pytest.mark.parametrize("size", [128, 512])
-def test_pasting_a_crop_back_restores_the_picture(size: int) -> None:
-    picture = a_picture()
-    crop = SquareCrop(310.2, 230.7, 300.5, size)
-    pasted = crop.paste(picture, crop.apply(picture))
-    assert np.abs(pasted.astype(int) - picture).mean() < 1
-    far = np.s_[:60]
-    np.testing.assert_array_equal(pasted[far], picture[far])
-
-
-def test_a_crop_reaching_over_the_border_is_whole_and_goes_back() -> None:
-    picture = a_picture()
-    crop = SquareCrop(20.0, 15.0, 200.0, 128)
-    cut = crop.apply(picture)
-    assert cut.shape == (128, 128, 3)
-    assert crop.paste(picture, cut).shape == picture.shape
-    assert np.array_equal(SquareCrop(-500.0, 0.0, 100.0, 128).paste(picture, cut), picture)
+def test_a_crop_reaching_over_the_border_is_whole() -> None:
+    cut = SquareCrop(20.0, 15.0, 200.0, 128).apply(np.full((480, 640, 3), 90, np.uint8))
+    assert cut.shape == (128, 128, 3) and (cut == 90).all()
 
 
 def test_portraits_and_clips_are_framed_alike() -> None:
@@ -102,5 +81,3 @@ def test_nonsense_is_refused() -> None:
         SquareCrop(0, 0, 0, 128)
     with pytest.raises(ValueError, match="no frame with a face"):
         clip_crop(np.full((3, 478, 3), np.nan), 128)
-    with pytest.raises(ValueError, match="expected"):
-        SquareCrop(50, 50, 100, 64).paste(a_picture(), np.zeros((32, 32, 3), np.uint8))

@@ -77,15 +77,21 @@ def test_bad_lines_are_told_apart(inputs):
         line(model="nomodel"),
         {"audio": "short.wav"},
         [1],
+        line(gaze=[10, -5], face_box=[60, 60, 130, 160], frame="full", aspect="4:3", output="c.mp4"),
+        line(gaze=[50, 0]),
+        line(**{"mouth-amplitude": 4}),
+        line(face_box="1,2"),
+        line(aspect="wide"),
     ]
     found = read_jobs(write(inputs, lines, "bad.jsonl"))
     good = [job for job in found if isinstance(job, VideoJob)]
-    assert [(job.line, job.output) for job in good] == [(1, "000001.mp4"), (9, "a/b.mp4")]
+    assert [(job.line, job.output) for job in good] == [(1, "000001.mp4"), (9, "a/b.mp4"), (15, "c.mp4")]
     assert [(cue.seconds, cue.path.is_file()) for cue in good[0].cues] == [(0, True), (0.2, True)]
     reasons = {job.line: job.reason for job in found if isinstance(job, BadLine)}
     expected = {3: "nosuch", 4: "nobody.png: no such file", 5: "no JSON object", 6: "steps", 7: "need a style"}
     expected |= {8: "inside the output folder", 10: "line 9 too", 11: "no style of the gallery", 12: "no such model"}
-    expected |= {13: "portrait: Field required", 14: "dictionary"}
+    expected |= {13: "portrait: Field required", 14: "dictionary", 16: "gaze 50,0", 17: "mouth_amplitude 4"}
+    expected |= {18: "face box 1,2", 19: "aspect wide"}
     assert reasons.keys() == expected.keys()
     for number, text in expected.items():
         assert text in reasons[number] and "\n" not in reasons[number]
@@ -100,7 +106,8 @@ def test_keys_change_with_what_the_video_follows_from(inputs, tmp_path):
 
     assert key() == key(output="other.mp4") == key(style_strength=1.0)
     others = [key(seed=1), key(audio="long.wav"), key(style="happy"), key(style="happy:2"), key(head_motion="still")]
-    assert len({key(), *others}) == 6
+    others += [key(blink_rate=0), key(gaze="5,0"), key(frame="full"), key(aspect="1:1"), key(face_box="9,9,90,90")]
+    assert len({key(), *others}) == 11
 
 
 def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path):
@@ -108,13 +115,14 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
     from PIL import Image
 
     Image.new("RGB", (64, 64), (90, 120, 60)).save(wall)
-    lines = [line(), line(seed=1, output="deep/er.mp4"), line(portrait="wall.png"), line(nosuch=1)]
+    lines = [line(), line(seed=1, frame="full", output="deep/er.mp4"), line(portrait="wall.png"), line(nosuch=1)]
     report = generate_all(write(inputs, lines), tmp_path, workers=2, progress=False)
     assert not report.complete and report.kept == 0
     assert [row.status for row in report.rows] == ["ok", "ok", "failed", "rejected"]
     assert "no face found" in report.rows[2].reason and "wall.png" in str(report)
     assert [row["status"] for row in rows(tmp_path)] == ["ok", "ok", "failed", "rejected"]
-    assert report.rows[0].frames == 15 and probe(tmp_path / "deep/er.mp4").width == 32
+    assert (report.rows[0].frames, report.rows[0].width, report.rows[0].height) == (15, 32, 32)
+    assert probe(tmp_path / "deep/er.mp4").width == report.rows[1].width == 256  # the whole picture
     assert len(list((tmp_path / ".features").iterdir())) == 1  # one portrait for two videos
     assert not list(tmp_path.glob("**/*.partial"))
     written = {name: (tmp_path / name).stat().st_mtime_ns for name in ("000001.mp4", "deep/er.mp4")}

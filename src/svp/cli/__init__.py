@@ -6,7 +6,8 @@ A file per room. Rooms are imported inside the commands, so that `svp --help` an
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+import warnings
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -18,7 +19,7 @@ from svp.cli.reproduce import reproduce_app
 from svp.cli.style import style_app
 from svp.cli.train import train
 from svp.cli.weights import import_
-from svp.errors import InputError
+from svp.errors import InputError, InputWarning
 
 app = typer.Typer(
     name="svp",
@@ -36,6 +37,7 @@ app.add_typer(reproduce_app, name="reproduce")
 
 def main() -> NoReturn:
     """Entry point: what the user can put right becomes one line on stderr and exit code 2; an interrupt is 130."""
+    warnings.showwarning = _show_warning
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="svp", standalone_mode=False))
     except InputError as error:
@@ -49,3 +51,17 @@ def main() -> NoReturn:
         sys.exit(130)
     typer.echo(f"svp: {message.replace(chr(10), ' ')}", err=True)
     sys.exit(2)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning that is meant for the user is one line too; others name their place in the code."""
+    own = issubclass(category, InputWarning)
+    text = f"svp: {message}" if own else warnings.formatwarning(message, category, filename, lineno, line)
+    typer.echo(text, file=file, err=file is None)

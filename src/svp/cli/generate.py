@@ -46,6 +46,29 @@ def generate(
             "(`svp motions`); a clip whose head motion is used; or `still`."
         ),
     ] = "natural",
+    mouth_amplitude: Annotated[
+        float, typer.Option(help="How far the sound moves the mouth: 0 to 3, 1 as the model learned it.")
+    ] = 1.0,
+    head_amplitude: Annotated[
+        float, typer.Option(help="How far the head moves: 0 (still) to 2, 1 as the head motion has it.")
+    ] = 1.0,
+    blink_rate: Annotated[
+        float | None, typer.Option(help="Blinks per minute, 0 to 60; those of the head motion by default.")
+    ] = None,
+    gaze: Annotated[
+        str, typer.Option(metavar="RIGHT,UP", help="Degrees by which the eyes look right in the picture and up.")
+    ] = "0,0",
+    frame: Annotated[
+        Literal["crop", "full"],
+        typer.Option(help="`crop`: the square around the face; `full`: the face moves in the whole picture."),
+    ] = "crop",
+    aspect: Annotated[
+        str | None, typer.Option(metavar="W:H", help="Shape of the video, such as 16:9: more of the picture is shown.")
+    ] = None,
+    face_box: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Where the face is, in pixels, if none is found or another is meant."),
+    ] = None,
     preset: Annotated[
         Literal["mini", "base"] | None, typer.Option(help="The shipped model, mini by default; base with --plan only.")
     ] = None,
@@ -132,11 +155,18 @@ def generate(
     from svp.style.cues import read_cues
 
     cues = read_cues(styles)  # before torch is imported
+    from dataclasses import asdict, astuple
+
     from svp.diffusion.inputs import check_inputs, check_style_source
+    from svp.diffusion.knobs import Knobs, parse_gaze
     from svp.diffusion.video import partial_folder
+    from svp.face.canvas import View
+    from svp.face.face_box import FaceBox
     from svp.style.timeline import as_timeline
 
-    check_inputs(portrait, audio, None, head_motion, retarget)
+    knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
+    box = None if face_box is None else astuple(FaceBox.parse(face_box))
+    check_inputs(portrait, audio, None, head_motion, retarget, knobs)
     for cue in cues:
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
@@ -144,7 +174,7 @@ def generate(
         fit_pipeline(pipeline, chosen, audio, max_memory)
     if adapters is not None:
         pipeline.merge_adapters(adapters)
-    face = pipeline.portrait(portrait)  # before a style is learned from a clip, which takes longer
+    face = pipeline.portrait(portrait, box)  # before a style is learned from a clip, which takes longer
     timed = [(cue.seconds, pipeline.style(cue.path).scale(cue.strength)) for cue in cues]
     prior = as_timeline(timed).scale(style_strength) if timed else None
     with progress_bar() as bar:
@@ -160,11 +190,13 @@ def generate(
             guidance_audio=guidance_audio,
             guidance_style=guidance_style,
             retarget=retarget,
+            **asdict(knobs),
+            **asdict(view),
             callback=lambda done, total: bar.update(task, completed=done, total=total),
             partial=partial_folder(output),
         )
         stream.save(output)
-    typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.size} x {stream.size}")
+    typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.width} x {stream.height}")
 
 
 def progress_bar() -> Progress:

@@ -42,6 +42,7 @@ class Job:
     style: StylePrior | StyleTimeline | None
     seed: int
     plan: SamplingPlan
+    mouth_amplitude: float = 1.0  # factor on the model's own audio scale
     kept: KeptLatents | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +63,7 @@ class Job:
         facts = {
             "seed": self.seed,
             "plan": asdict(self.plan),
+            "mouth_amplitude": self.mouth_amplitude,
             "style_seconds": list(self.style.seconds) if isinstance(self.style, StyleTimeline) else [],
         }
         tensors = [self.reference_latents, torch.from_numpy(self.points)]
@@ -132,7 +134,7 @@ def generate_frames(
             reference=shared.reference,
             style=own.style if shared.style is None else shared.style,
             reference_scale=settings.reference_scale,
-            audio_scale=settings.audio_scale,
+            audio_scale=settings.audio_scale * job.mouth_amplitude,
         )
 
         deep: defaultdict[Window, dict[tuple[int, ...], Tensor]] = defaultdict(dict)

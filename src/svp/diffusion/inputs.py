@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from svp.diffusion.knobs import Knobs
 from svp.diffusion.portrait import MotionSource, PictureSource, Portrait, check_motion, read_picture
 from svp.errors import InputError
 from svp.media.audio import check_sound, read_audio
@@ -25,13 +26,14 @@ def check_inputs(
     style: StyleSource | StyleTimeline | None,
     head_motion: MotionSource,
     retarget: str,
+    knobs: Knobs,
 ) -> None:
     """What can be found wrong at once and without a model; clips are looked into later.
 
     Raises:
         InputError: if an input is missing or unreadable.
     """
-    check_motion(head_motion, retarget)
+    check_motion(head_motion, retarget, knobs)
     if not isinstance(portrait, Portrait):
         read_picture(portrait)
     if isinstance(audio, str | Path):

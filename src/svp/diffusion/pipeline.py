@@ -29,6 +29,7 @@ from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
 from svp.diffusion.kept import KeptLatents
+from svp.diffusion.knobs import Knobs
 from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
@@ -38,9 +39,11 @@ from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
-from svp.diffusion.vae import PatchAutoencoderKL, latent_stride, require_vae
+from svp.diffusion.vae import PatchAutoencoderKL, decode_latents, encode_image, latent_stride, require_vae
 from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
 from svp.errors import InputError
+from svp.face.canvas import View
+from svp.face.face_box import FaceBox
 from svp.face.key_points import KEY_POINTS
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, find_audio_encoder, is_silent, silence
@@ -49,13 +52,6 @@ from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
-
-DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
-
-
-def decoded_at_once(image_size: int) -> int:
-    """How many pictures of so many pixels a side are decoded together."""
-    return max(1, DECODE_PIXELS // image_size**2)
 
 
 class SVPPipeline(DiffusionPipeline):
@@ -259,43 +255,33 @@ class SVPPipeline(DiffusionPipeline):
         prediction = guided(predict, c, guidance_audio, guidance_style, together=together)
         return prediction.to(latents.device, latents.dtype)
 
-    @torch.no_grad()
     def encode_image(self, image: np.ndarray) -> Tensor:
-        """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8: mode of the VAE's posterior x scaling_factor."""
-        pixels = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
-        posterior = require_vae(self.vae).encode(pixels.to(*place_of(self.vae))).latent_dist
-        return posterior.mode().float() * self.vae.config["scaling_factor"]
+        """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8, see `vae.py`."""
+        return encode_image(require_vae(self.vae), image)
 
-    @torch.no_grad()
     def decode_latents(self, latents: Tensor, *, bf16: bool = False) -> Iterator[np.ndarray]:
-        """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other.
-
-        Small pictures are decoded several at a time: by `mini` on a CPU in half the time.
-
-        Args:
-            bf16: decode in bfloat16.
-        """
-        device, dtype = place_of(require_vae(self.vae))
-        for part in latents.split(decoded_at_once(self.settings.image_size)):
-            scaled = part / self.vae.config["scaling_factor"]
-            scaled = scaled.to(device, dtype, memory_format=torch.channels_last)  # quickest on a CPU
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                pixels = self.vae.decode(scaled).sample.float().clamp(-1, 1)
-            yield from ((pixels + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other; see `vae.py`."""
+        return decode_latents(require_vae(self.vae), latents, self.settings.image_size, bf16=bf16)
 
     def _to_unet(self, tensor: Tensor | None) -> Any:
         return None if tensor is None else tensor.to(*place_of(self.unet))
 
     # ------------------------------------------------------------------ inputs
 
-    def portrait(self, source: PictureSource | Portrait) -> Portrait:
-        """A portrait cropped and measured for this model; many videos can share it.
+    def portrait(
+        self, source: PictureSource | Portrait, face_box: tuple[float, float, float, float] | None = None
+    ) -> Portrait:
+        """A portrait cropped and measured for this model; many videos can share it. `face_box`: see `FaceBox`.
 
         Raises:
             InputError: if it cannot be used, or was prepared for another size.
         """
         size = self.settings.image_size
-        return source.require_size(size) if isinstance(source, Portrait) else prepare_portrait(source, size)
+        if not isinstance(source, Portrait):
+            return prepare_portrait(source, size, None if face_box is None else FaceBox(*face_box))
+        if face_box is not None:
+            raise InputError("face_box: this portrait is cropped already; give it to pipeline.portrait")
+        return source.require_size(size)
 
     def style(self, source: StyleSource) -> StylePrior:
         """A style from a saved style or a clip, checked against this model; see `load_style`."""
@@ -318,6 +304,13 @@ class SVPPipeline(DiffusionPipeline):
         guidance_audio: float | None = None,
         guidance_style: float | None = None,
         retarget: str = "pose",
+        mouth_amplitude: float = 1.0,
+        head_amplitude: float = 1.0,
+        blink_rate: float | None = None,
+        gaze: tuple[float, float] = (0.0, 0.0),
+        frame: str = "crop",
+        aspect: str | None = None,
+        face_box: tuple[float, float, float, float] | None = None,
         callback: Callable[[int, int], None] | None = None,
         partial: Path | None = None,
     ) -> FrameStream:
@@ -338,6 +331,9 @@ class SVPPipeline(DiffusionPipeline):
             guidance_audio: g_a, for reference, audio and Head-Kps.
             guidance_style: g_s.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
+            mouth_amplitude, head_amplitude, blink_rate, gaze: see `Knobs`.
+            frame, aspect: see `View`.
+            face_box: see `portrait`.
             callback: called with (done, total) network windows.
             partial: folder that keeps the latents of finished chunks (see `kept.py`): the same call goes on where an
                 interrupted one was, and gives the same frames.
@@ -357,15 +353,17 @@ class SVPPipeline(DiffusionPipeline):
         if not 1 <= plan.num_inference_steps <= steps_possible:
             raise InputError(f"steps {plan.num_inference_steps}: choose 1 to {steps_possible}")
         require_vae(self.vae)
-        check_inputs(portrait, audio, style, head_motion, retarget)
+        knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, gaze), View(frame, aspect)
+        check_inputs(portrait, audio, style, head_motion, retarget, knobs)
         if style is not None:
             check_style(style, self.style_encoder)
-        measured = self.portrait(portrait)
+        measured = self.portrait(portrait, face_box)
+        canvas = measured.canvas(view)
         samples = load_audio(audio)
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
         key_points = KEY_POINTS[self.settings.head_kps]
-        points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed, key_points)
+        points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed, key_points, knobs)
         layout = alpha_layout(self.settings.audio_encoder)
         job = Job(
             reference_latents=self.encode_image(measured.image),
@@ -374,11 +372,13 @@ class SVPPipeline(DiffusionPipeline):
             style=style if style is None or isinstance(style, StyleTimeline) else self.style(style),
             seed=seed,
             plan=plan,
+            mouth_amplitude=mouth_amplitude,
         )
         if partial is not None:
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(self, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
-        return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard, partial)
+        frames = generate_frames(self, job, callback)
+        return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas)
 
     def __call__(
         self,

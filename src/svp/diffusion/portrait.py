@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from svp.diffusion.knobs import UNCHANGED, Knobs
 from svp.errors import InputError
+from svp.face.canvas import Canvas, View
 from svp.face.crop import SquareCrop, clip_crop, portrait_crop
+from svp.face.face_box import FaceBox, find_face
 from svp.face.fit import FaceFit, fit_clip
 from svp.face.key_points import KEY_POINTS, KeyPoints
-from svp.face.landmarks import require_landmarks, require_track, track_landmarks
+from svp.face.landmarks import require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion, forth_and_back
 from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
@@ -38,19 +41,21 @@ class Portrait:
         landmarks: (478, 3) in pixels of the crop.
         fit: face model fitted to the landmarks (one frame): it lifts the eight points to 3-D.
         crop: where the crop lies in the full picture.
+        picture: that, uint8 RGB (H, W, 3); None where only the crop is at hand.
     """
 
     image: np.ndarray
     landmarks: np.ndarray
     fit: FaceFit
     crop: SquareCrop
+    picture: np.ndarray | None = None
 
     @classmethod
     def of_crop(cls, image: np.ndarray, landmarks: np.ndarray) -> Portrait:
         """A picture (S, S, 3) uint8 RGB that is cropped already, a frame of a prepared clip say, and its landmarks."""
         side = len(image)
         fit = fit_clip(landmarks[None], FaceModel.load())
-        return cls(image, landmarks, fit, SquareCrop(side / 2, side / 2, side, side))
+        return cls(image, landmarks, fit, SquareCrop(side / 2, side / 2, side, side), image)
 
     def require_size(self, size: int) -> Portrait:
         """This portrait, if its crop has the side that a model needs.
@@ -66,22 +71,35 @@ class Portrait:
             )
         return self
 
+    def canvas(self, view: View) -> Canvas | None:
+        """What frames of the crop are pasted into to give a view; None if they are the view.
 
-def prepare_portrait(source: PictureSource, size: int) -> Portrait:
+        Raises:
+            InputError: if the picture would be needed and is not at hand.
+        """
+        if view.square:
+            return None
+        if self.picture is None:
+            raise InputError("portrait: prepared without its picture, which frame and aspect need; give the picture")
+        return Canvas.of(self.picture, self.crop, view)
+
+
+def prepare_portrait(source: PictureSource, size: int, face_box: FaceBox | None = None) -> Portrait:
     """Find the face, crop it as training clips are cropped, fit the face model.
 
     Args:
         source: picture file, PIL picture or (H, W, 3) uint8 RGB.
         size: S.
+        face_box: where the face is, see `find_face`.
 
     Raises:
-        InputError: if the picture cannot be read or shows no face.
+        InputError: if the picture cannot be read or shows no face, or the box is not in it.
     """
     image = read_picture(source)
-    landmarks = require_landmarks(image, source if isinstance(source, str | Path) else "portrait")
+    landmarks = find_face(image, str(source) if isinstance(source, str | Path) else "portrait", face_box)
     crop = portrait_crop(landmarks, size, image.shape[:2])
     landmarks = crop.points(landmarks)
-    return Portrait(crop.apply(image), landmarks, fit_clip(landmarks[None], FaceModel.load()), crop)
+    return Portrait(crop.apply(image), landmarks, fit_clip(landmarks[None], FaceModel.load()), crop, image)
 
 
 def read_picture(source: PictureSource) -> np.ndarray:
@@ -103,11 +121,11 @@ def read_picture(source: PictureSource) -> np.ndarray:
     raise InputError(f"portrait: {described} is no picture; give a file, a PIL picture or uint8 RGB (H, W, 3)")
 
 
-def check_motion(motion: MotionSource, retarget: str) -> None:
+def check_motion(motion: MotionSource, retarget: str, knobs: Knobs) -> None:
     """Cheap checks of `head_points`' arguments, before anything heavy starts.
 
     Raises:
-        InputError: if there is no such clip, or an option is unknown or has no clip to apply to.
+        InputError: if there is no such clip, or an option is unknown or has nothing to apply to.
     """
     if retarget not in RETARGETS:
         raise InputError(f"retarget {retarget}: unknown; use one of {', '.join(RETARGETS)}")
@@ -116,6 +134,8 @@ def check_motion(motion: MotionSource, retarget: str) -> None:
         raise InputError("retarget none: uses the points of a driving clip; give a clip as head motion")
     if retarget != "none" and isinstance(found, np.ndarray):
         raise InputError(f"retarget {retarget}: points are taken as they are; say none")
+    if retarget == "none" and knobs.head:
+        raise InputError("retarget none: takes points as they are; head_amplitude, blink_rate and gaze need pose")
 
 
 def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.ndarray:
@@ -147,6 +167,7 @@ def head_points(
     retarget: str,
     seed: int,
     key_points: KeyPoints = KEY_POINTS["upper-face"],
+    knobs: Knobs = UNCHANGED,
 ) -> np.ndarray:
     """The points per frame that guide the model, usually the eight Head-Kps.
 
@@ -157,15 +178,18 @@ def head_points(
         portrait: whose own points are moved.
         loudness: (N,) of the recording, see `svp.speech.loudness`.
         retarget: `pose` gives the portrait the motion; `none` takes the clip's points as they are, in the clip's crop.
-        seed: of the choice from a library.
+        seed: of the choice from a library, and of the blinks that `knobs` ask for.
         key_points: which points the model takes.
+        knobs: how the motion is changed.
 
     Returns:
         (N, K, 2) in pixels of the portrait's crop; pupils are NaN while a blink hides them.
 
     Raises:
-        InputError: if the clip or library cannot be read, or the clip shows no face.
+        InputError: if the clip or library cannot be read, the clip shows no face, or the points have no pupils.
     """
+    if knobs.eyes and not key_points.pupils:
+        raise InputError("blink_rate and gaze: move pupils, of which this model is not told; leave them out")
     n_frames, found = len(loudness), find_motion(motion)
     if isinstance(found, MotionLibrary):
         track = found.motion(loudness, seed)
@@ -183,4 +207,4 @@ def head_points(
             points = key_points.seen(clip_crop(landmarks, len(portrait.image)).points(landmarks))
             return points[forth_and_back(len(points), n_frames)]
         track = HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load())).resized(n_frames)
-    return key_points.moved(portrait.landmarks, portrait.fit, track)
+    return key_points.moved(portrait.landmarks, portrait.fit, knobs.change(track, seed))

@@ -7,8 +7,10 @@ lacks. Folding p x p pixels into channels first (and unfolding last) drops the c
 Shapes: B pictures, H x W pixels in [-1, 1], C latent channels, h x w = H/s x W/s latent cells, s = `stride`.
 """
 
+from collections.abc import Iterator
 from typing import cast
 
+import numpy as np
 import torch
 from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -16,8 +18,10 @@ from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from svp.diffusion.offload import place_of
 from svp.errors import InputError
 
+DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
 INITIAL_LOGVAR = -5.0  # posterior deviation 0.08 of latents of unit scale: the decoder learns to bear small errors
 WHITENING = 0.5  # exponent: between the patches' own spectrum (0: fine detail drowns in noise) and equal parts (1)
 
@@ -121,3 +125,35 @@ def latent_stride(vae: AutoencoderKL | None) -> int:
     """
     vae = require_vae(vae)
     return int(vae.config.get("patch_size", 1)) * 2 ** (len(vae.config["block_out_channels"]) - 1)
+
+
+@torch.no_grad()
+def encode_image(vae: AutoencoderKL, image: np.ndarray) -> Tensor:
+    """Latents (1, C, h, w) of a picture (H, W, 3) uint8: mode of the posterior x scaling_factor."""
+    pixels = torch.from_numpy(image.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
+    posterior = vae.encode(pixels.to(*place_of(vae))).latent_dist
+    return posterior.mode().float() * vae.config["scaling_factor"]
+
+
+def decoded_at_once(image_size: int) -> int:
+    """How many pictures of so many pixels a side are decoded together."""
+    return max(1, DECODE_PIXELS // image_size**2)
+
+
+@torch.no_grad()
+def decode_latents(vae: AutoencoderKL, latents: Tensor, image_size: int, *, bf16: bool = False) -> Iterator[np.ndarray]:
+    """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other.
+
+    Small pictures are decoded several at a time: by `mini` on a CPU in half the time.
+
+    Args:
+        image_size: S.
+        bf16: decode in bfloat16.
+    """
+    device, dtype = place_of(vae)
+    for part in latents.split(decoded_at_once(image_size)):
+        scaled = part / vae.config["scaling_factor"]
+        scaled = scaled.to(device, dtype, memory_format=torch.channels_last)  # quickest on a CPU
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            pixels = vae.decode(scaled).sample.float().clamp(-1, 1)
+        yield from ((pixels + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from svp.face.canvas import Canvas
 from svp.media.audio import SAMPLE_RATE, sound_blocks
 from svp.media.video import FPS, VideoWriter
 
@@ -55,16 +56,16 @@ class Soundtrack:
             skip = max(0, skip - len(block))
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound: Soundtrack) -> None:
+def write_video(path: str | Path, frames: Iterable[np.ndarray], size: tuple[int, int], sound: Soundtrack) -> None:
     """Write frames as they come, with the sound; the file appears when complete.
 
     Args:
         path: of the mp4.
-        frames: (size, size, 3) uint8 RGB, in order.
-        size: side in pixels.
+        frames: (H, W, 3) uint8 RGB, in order.
+        size: (W, H) in pixels.
         sound: what is heard.
     """
-    with VideoWriter(path, size, size, fps=FPS, audio=sound.blocks(), sample_rate=sound.rate) as writer:
+    with VideoWriter(path, *size, fps=FPS, audio=sound.blocks(), sample_rate=sound.rate) as writer:
         for frame in frames:
             writer.write(frame)
 
@@ -74,7 +75,7 @@ class GeneratedVideo:
     """A finished video in memory.
 
     Attributes:
-        frames: (N, S, S, 3) uint8 RGB at 25 fps.
+        frames: (N, H, W, 3) uint8 RGB at 25 fps.
         sound: the recording.
     """
 
@@ -86,16 +87,17 @@ class GeneratedVideo:
 
     def save(self, path: str | Path) -> None:
         """Write an mp4 with the sound."""
-        write_video(path, self.frames, self.frames.shape[1], self.sound)
+        _, height, width, _ = self.frames.shape
+        write_video(path, self.frames, (width, height), self.sound)
 
 
 class FrameStream(Iterator[np.ndarray]):
     """The frames of a video as they are generated; none is held, only the recording is (64 kB
-    per second).
+    per second). They are those of the model, of `size` pixels a side, pasted into the canvas if there is one.
 
     Attributes:
         n_frames: how many frames there will be in all.
-        size: side in pixels.
+        width, height: in pixels.
         taken: how many frames were taken so far.
         partial: folder with what an interrupted run can go on from, on the disk of the video; None keeps nothing.
     """
@@ -107,9 +109,13 @@ class FrameStream(Iterator[np.ndarray]):
         size: int,
         source: str | Path | np.ndarray,
         partial: Path | None = None,
+        canvas: Canvas | None = None,
     ) -> None:
-        self.n_frames, self.size, self.taken, self.partial = n_frames, size, 0, partial
-        self._frames, self._source = frames, source
+        self.n_frames, self.taken, self.partial = n_frames, 0, partial
+        self.width = size if canvas is None else canvas.width
+        self.height = size if canvas is None else canvas.height
+        self._frames = frames if canvas is None else map(canvas.paste, frames)
+        self._source = source
 
     @property
     def sound(self) -> Soundtrack:
@@ -117,7 +123,7 @@ class FrameStream(Iterator[np.ndarray]):
         return Soundtrack(self._source, self.taken)
 
     def __next__(self) -> np.ndarray:
-        """The next frame, (S, S, 3) uint8 RGB."""
+        """The next frame, (H, W, 3) uint8 RGB."""
         frame = next(self._frames)
         self.taken += 1
         return frame
@@ -127,20 +133,21 @@ class FrameStream(Iterator[np.ndarray]):
 
         Where `partial` is given, what is written so far lies in that folder, which is removed when the video is done.
         """
+        size = (self.width, self.height)
         if self.partial is None:
-            write_video(path, self, self.size, self.sound)
+            write_video(path, self, size, self.sound)
             return
         written = self.partial / f"video{Path(path).suffix}"
         for stale in self.partial.glob(f"*{written.name}*"):  # of a run that was killed
             stale.unlink()
-        write_video(written, self, self.size, self.sound)
+        write_video(written, self, size, self.sound)
         os.replace(written, path)
         shutil.rmtree(self.partial)
 
     def collect(self) -> GeneratedVideo:
         """All frames that are still to come, in memory, and their part of the sound."""
         sound = self.sound
-        frames = np.empty((self.n_frames - self.taken, self.size, self.size, 3), np.uint8)
+        frames = np.empty((self.n_frames - self.taken, self.height, self.width, 3), np.uint8)
         for index, frame in enumerate(self):
             frames[index] = frame
         return GeneratedVideo(frames, sound)

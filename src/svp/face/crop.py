@@ -1,4 +1,4 @@
-"""The square crop around a face: the same framing for portraits and clips, with its inverse.
+"""The square crop around a face: the same framing for portraits and clips.
 
 Coordinates are continuous pixels (the centre of the first pixel is 0.5, 0.5), as everywhere in this room.
 """
@@ -18,7 +18,6 @@ CROP_RAISE = 0.05  # how far the crop's centre lies above the face's, in sides: 
 PULL_INSIDE = 0.05  # how far (in sides) a crop may be moved to show less of the outside of the picture
 TRAVEL = 0.25  # a face that travels further than this share of the side is followed
 FOLLOW_SECONDS = 1.0  # time constant of the smoothing of a followed face
-FEATHER = 0.04  # width of the soft edge of a pasted crop, in sides
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,6 @@ class SquareCrop:
         result[..., :2] += shift
         return result.astype(np.result_type(points, np.float32))
 
-    def _matrix(self, scale: float) -> np.ndarray:
-        """2 x 3 matrix for OpenCV, whose pixel centres are integers."""
-        shift = 0.5 * scale - 0.5 - self.origin * scale
-        return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-
     def widened(self, margin: float) -> "SquareCrop":
         """The same with a rim of `margin` sides around it, at the same scale."""
         rim = round(margin * self.size)
@@ -82,63 +76,39 @@ class SquareCrop:
         return slice(top, bottom), slice(left, right)
 
     def apply(self, image: np.ndarray, border: int = cv2.BORDER_REFLECT) -> np.ndarray:
-        """Cut the crop out of a picture (H, W, 3). Returns (size, size, 3).
+        """Cut the crop out of a picture (H, W, 3). Returns (size, size, 3); `border` as in `cut`."""
+        return cut(image, self.origin, self.scale, (self.size, self.size), border)
 
-        Args:
-            image: the picture.
-            border: OpenCV's name for what lies outside the picture; it is mirrored by default.
-        """
-        shrink = int(1 / self.scale)
-        if shrink < 2:
-            return cv2.warpAffine(
-                image,
-                self._matrix(self.scale),
-                (self.size, self.size),
-                flags=cv2.INTER_LINEAR,
-                borderMode=border,
-            )
-        # An affine warp samples points; averaging over the whole factor first keeps fine texture from flickering.
-        between = SquareCrop(self.center_x, self.center_y, self.side, self.size * shrink)
-        return cv2.resize(between.apply(image, border), (self.size, self.size), interpolation=cv2.INTER_AREA)
 
-    def paste(self, full: np.ndarray, crop_image: np.ndarray, feather: float = FEATHER) -> np.ndarray:
-        """Put a crop back into its picture.
+def cut(
+    image: np.ndarray,
+    origin: np.ndarray,
+    scale: float,
+    size: tuple[int, int],
+    border: int = cv2.BORDER_REFLECT,
+    between: int = cv2.INTER_LINEAR,
+) -> np.ndarray:
+    """An upright window of a picture (H, W, 3), scaled.
 
-        Args:
-            full: uint8 (H, W, 3), not changed.
-            crop_image: uint8 (size, size, 3).
-            feather: width of the soft edge in sides; 0 pastes hard.
+    Args:
+        image: the picture.
+        origin: (2,) its top left corner, x and y in pixels of the picture.
+        scale: pixels of the result per pixel of the picture.
+        size: (width, height) of the result.
+        border: OpenCV's name for what lies outside the picture; it is mirrored by default.
+        between: OpenCV's name for what lies between its pixels.
 
-        Returns:
-            A new picture (H, W, 3).
-        """
-        if crop_image.shape[:2] != (self.size, self.size):
-            raise ValueError(f"crop is {crop_image.shape[:2]}, expected ({self.size}, {self.size})")
-        height, width = full.shape[:2]
-        left, top = np.floor(self.origin).astype(int)
-        right, bottom = np.ceil(self.origin + self.side).astype(int)
-        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-        result = full.copy()
-        if left >= right or top >= bottom:
-            return result
-        inverse = self._matrix(self.scale)
-        inverse[:, 2] += self.scale * np.array([left, top])  # from pixels of the region to pixels of the crop
-        region = cv2.warpAffine(
-            crop_image,
-            inverse,
-            (right - left, bottom - top),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).astype(np.float32)
-        x = np.arange(left, right) + 0.5 - self.origin[0]
-        y = np.arange(top, bottom) + 0.5 - self.origin[1]
-        soft = max(feather * self.side, 1e-6)
-        edge_x = np.clip(np.minimum(x, self.side - x) / soft, 0, 1)
-        edge_y = np.clip(np.minimum(y, self.side - y) / soft, 0, 1)
-        weight = (edge_y[:, None] * edge_x[None, :])[..., None].astype(np.float32)
-        old = full[top:bottom, left:right].astype(np.float32)
-        result[top:bottom, left:right] = np.clip(np.rint(old + weight * (region - old)), 0, 255).astype(full.dtype)
-        return result
+    Returns:
+        (height, width, 3), of the picture's type.
+    """
+    shrink = int(1 / scale)
+    if shrink < 2:
+        shift = 0.5 * scale - 0.5 - np.asarray(origin) * scale  # pixel centres of OpenCV are integers
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        return cv2.warpAffine(image, matrix, size, flags=between, borderMode=border)
+    # An affine warp samples points; averaging over the whole factor first keeps fine texture from flickering.
+    fine = cut(image, origin, scale * shrink, (size[0] * shrink, size[1] * shrink), border, between)
+    return cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
 
 
 def _boxes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

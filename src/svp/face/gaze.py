@@ -108,8 +108,12 @@ def pupil_offsets(expression: np.ndarray, model: FaceModel) -> np.ndarray:
 
     right_eye = angle("In", "Right") - angle("Out", "Right"), angle("Down", "Right") - angle("Up", "Right")
     left_eye = angle("Out", "Left") - angle("In", "Left"), angle("Down", "Left") - angle("Up", "Left")
-    mean = (np.stack(right_eye, axis=1) + np.stack(left_eye, axis=1)) / 2
-    return np.asarray(np.sin(mean) * model.eye_radius / eye_width(model))
+    return offsets_of_angles((np.stack(right_eye, axis=1) + np.stack(left_eye, axis=1)) / 2, model)
+
+
+def offsets_of_angles(angles: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Offsets of the pupils (..., 2) in eye widths of eyes turned by angles (..., 2) in radians, right and down."""
+    return np.asarray(np.sin(angles) * model.eye_radius / eye_width(model))
 
 
 def units_of_offsets(offsets: np.ndarray, model: FaceModel) -> np.ndarray:

@@ -23,12 +23,14 @@ class KeyPoints:
 
     Attributes:
         count: K.
+        pupils: whether pupils are among them, so that they show gaze and blinks.
         seen: landmarks (N, 478, 3) to points (N, K, 2) in the same pixels.
         moved: a portrait's landmarks (478, 3), their fit and a motion of N frames to points (N, K, 2).
         draw: points (N, K, 2) and the side of a picture to pictures (N, 3, size, size), RGB in [0, 1].
     """
 
     count: int
+    pupils: bool
     seen: Callable[[np.ndarray], np.ndarray]
     moved: Callable[[np.ndarray, FaceFit, HeadMotion], np.ndarray]
     draw: Callable[[np.ndarray, int], np.ndarray]
@@ -39,6 +41,8 @@ def _three_moved(landmarks: np.ndarray, fit: FaceFit, motion: HeadMotion) -> np.
 
 
 KEY_POINTS: Final = {
-    "upper-face": KeyPoints(len(HEAD_KPS), seen_head_kps, apply_to_portrait, draw_head_kps),
-    "v-express": KeyPoints(3, lambda landmarks: three_points(landmarks[:, LANDMARKS]), _three_moved, draw_three_points),
+    "upper-face": KeyPoints(len(HEAD_KPS), True, seen_head_kps, apply_to_portrait, draw_head_kps),
+    "v-express": KeyPoints(
+        3, False, lambda landmarks: three_points(landmarks[:, LANDMARKS]), _three_moved, draw_three_points
+    ),
 }

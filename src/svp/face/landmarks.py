@@ -61,12 +61,16 @@ class LandmarkDetector(MediaPipeGraph):
         Raises:
             ValueError: if the array is not a uint8 RGB picture.
         """
+        return next(iter(self.faces(image)), None)
+
+    def faces(self, image: np.ndarray) -> list[np.ndarray]:
+        """All faces of one picture as in `detect`, the largest first; some may be there twice, in video mode one is."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"expected a uint8 RGB picture (H, W, 3), got {image.dtype} {image.shape}")
         faces = self._process(image)
         if not faces and self.static:
             faces = self._search_tiles(image)
-        return max(faces, key=_face_area, default=None)
+        return sorted(faces, key=_face_area, reverse=True)
 
     def _search_tiles(self, image: np.ndarray) -> list[np.ndarray]:
         height, width = image.shape[:2]

@@ -5,14 +5,15 @@ they are. Distances are in units of the distance between the person's own pupils
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
 
 from svp.face.fit import FaceFit
-from svp.face.gaze import eye_width, pupil_offsets
+from svp.face.gaze import eye_width, offsets_of_angles, pupil_offsets
 from svp.face.head_kps import HEAD_KPS
 from svp.face.model import FaceModel
 from svp.face.pose import rotation_from_angles, yaw_pitch_roll
@@ -26,6 +27,7 @@ JITTER_SIGMA: Final = 1.0  # frames; a detector trembles, a head does not
 NECK: Final = (0.0, 1.5, 1.4)  # pivot of the head, from the point between the eyes, in distances between the eyes
 BLINK_COURSE: Final = (0.4, 1.0, 1.0, 0.7, 0.35, 0.1)  # how far the lids are closed, frame by frame
 CLOSED: Final = 0.45  # from here on the lids hide the pupil: fitted blinks of real clips reach 0.35 to 0.8
+BLINK_PLACES: Final = (0.15, 0.85)  # where in its share of a minute a blink may lie, so that no two run together
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,34 @@ class HeadMotion:
         """The same motion for another number of frames: longer ones are cut, shorter ones play forth and back."""
         frames = forth_and_back(len(self), n_frames)
         return type(self)(self.rotation[frames], self.translation[frames], self.gaze[frames], self.blink[frames])
+
+    def amplified(self, amplitude: float) -> Self:
+        """The head goes `amplitude` times as far from its rest: 0 keeps it there, 1 changes no bit."""
+        if amplitude == 1.0:
+            return self
+        rotation = Rotation.from_rotvec(amplitude * Rotation.from_matrix(self.rotation).as_rotvec()).as_matrix()
+        return replace(self, rotation=rotation.astype(np.float32), translation=np.float32(amplitude) * self.translation)
+
+    def blinking(self, rate: float, fps: float, rng: np.random.Generator) -> Self:
+        """Other blinks in place of its own: `rate` per minute, one somewhere in each of as many equal parts of it.
+
+        Their places are drawn from `rng`. A longer motion begins with the blinks of a shorter one. 0 is no blink.
+        """
+        blink = np.zeros(len(self) + len(BLINK_COURSE), np.float32)
+        if rate > 0:
+            share = 60 * fps / rate
+            parts = np.arange(int(np.ceil(len(self) / share)))
+            starts = (parts + rng.uniform(*BLINK_PLACES, len(parts))) * share
+            for start in starts[starts < len(self)].astype(int):
+                blink[start : start + len(BLINK_COURSE)] = BLINK_COURSE
+        return replace(self, blink=blink[: len(self)])
+
+    def looking(self, right: float, up: float, model: FaceModel | None = None) -> Self:
+        """The eyes turned by so many degrees more, to the right of the picture and up along the head."""
+        if right == up == 0:
+            return self
+        turn = offsets_of_angles(np.radians([right, -up]), model or FaceModel.load())
+        return replace(self, gaze=self.gaze + turn.astype(np.float32))
 
 
 def forth_and_back(length: int, n_frames: int) -> np.ndarray:

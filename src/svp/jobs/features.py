@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,12 +29,14 @@ class Feature:
         source: picture or clip.
         model: as in `VideoJob`.
         path: where it is, or will be, kept.
+        face_box: of a portrait, in its pixels; None lets the face be found.
     """
 
     kind: Literal["portrait", "style"]
     source: Path
     model: tuple[str, str | None]
     path: Path
+    face_box: tuple[float, float, float, float] | None = None
 
 
 def features_of(job: VideoJob, folder: Path) -> list[Feature]:
@@ -43,16 +45,19 @@ def features_of(job: VideoJob, folder: Path) -> list[Feature]:
     if job.portrait.suffix != PORTRAIT_SUFFIX:
         wanted.append(("portrait", job.portrait))
     wanted += [("style", cue.path) for cue in job.cues if cue.path.suffix != STYLE_SUFFIX]
+    box = job.request.box()
     found = []
     for kind, source in wanted:
-        name = f"{kind}-{sha256_text(file_hash(source) + model_key(*job.model))[:32]}"
+        corners = astuple(box) if box is not None and kind == "portrait" else None
+        facts = file_hash(source) + model_key(*job.model) + (str(corners) if corners else "")
+        name = f"{kind}-{sha256_text(facts)[:32]}"
         suffix = PORTRAIT_SUFFIX if kind == "portrait" else STYLE_SUFFIX
-        found.append(Feature(kind, source, job.model, folder / (name + suffix)))
+        found.append(Feature(kind, source, job.model, folder / (name + suffix), corners))
     return found
 
 
 def save_portrait(path: Path, portrait: Portrait) -> None:
-    """Write a measured portrait; the file appears when complete."""
+    """Write a measured portrait without its picture; the file appears when complete."""
     fit = {f"fit_{name}": value for name, value in vars(portrait.fit).items()}
     crop = np.array(list(asdict(portrait.crop).values()), np.float64)
     with whole_file(path) as partial, partial.open("wb") as file:
@@ -72,20 +77,21 @@ def prepared_landmarks(path: Path) -> np.ndarray:
         raise InputError(f"{path}: no features of a prepared clip ({error}); name one of DATASET/features") from error
 
 
-def load_portrait(path: Path) -> Portrait:
-    """What `save_portrait` wrote, bit for bit.
+def load_portrait(path: Path, picture: Path | None) -> Portrait:
+    """What `save_portrait` wrote, bit for bit, with its picture if it is given, which is read again.
 
     Raises:
-        InputError: it is damaged.
+        InputError: one of the two is damaged.
     """
-    from svp.diffusion.portrait import Portrait
+    from svp.diffusion.portrait import Portrait, read_picture
     from svp.face.crop import SquareCrop
     from svp.face.fit import FaceFit
 
+    full = None if picture is None else read_picture(picture)
     try:
         with np.load(path) as arrays:
             fit = FaceFit(**{key.removeprefix("fit_"): arrays[key] for key in arrays if key.startswith("fit_")})
             x, y, side, size = arrays["crop"].tolist()
-            return Portrait(arrays["image"], arrays["landmarks"], fit, SquareCrop(x, y, side, int(size)))
+            return Portrait(arrays["image"], arrays["landmarks"], fit, SquareCrop(x, y, side, int(size)), full)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); delete it") from error

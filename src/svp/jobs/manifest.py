@@ -25,7 +25,8 @@ class VideoRow(BaseModel):
         status: `ok`; `failed` where the work went wrong, `rejected` where the line cannot be used.
         reason: why not.
         key: of the inputs (`VideoJob.key`); a job whose key is another one is done again.
-        frames, size: of the video, at 25 frames a second, and its side in pixels.
+        frames: of the video, 25 a second.
+        width, height: in pixels.
         took: seconds of work.
         worker: process id and machine.
     """
@@ -38,7 +39,8 @@ class VideoRow(BaseModel):
     reason: str = ""
     key: str = ""
     frames: int = 0
-    size: int = 0
+    width: int = 0
+    height: int = 0
     took: float = 0.0
     worker: str = ""
 

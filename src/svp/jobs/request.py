@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
@@ -14,8 +14,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from svp import __version__
+from svp.diffusion.knobs import Knobs, parse_gaze
 from svp.diffusion.model_folder import find_model
 from svp.errors import InputError
+from svp.face.canvas import View
+from svp.face.face_box import FaceBox
 from svp.media.hashing import sha256_file, sha256_text
 from svp.style.cues import Cue, read_cues
 
@@ -40,6 +43,13 @@ class VideoRequest(BaseModel):
     style: tuple[str, ...] = ()
     style_strength: float = 1.0
     head_motion: str = "natural"
+    mouth_amplitude: float = 1.0
+    head_amplitude: float = 1.0
+    blink_rate: float | None = None
+    gaze: str = "0,0"
+    frame: Literal["crop", "full"] = "crop"
+    aspect: str | None = None
+    face_box: str | None = None
     preset: Literal["mini"] | None = None
     model: str | None = None
     adapters: str | None = None
@@ -60,12 +70,19 @@ class VideoRequest(BaseModel):
     def _one_or_several(cls, value: Any) -> Any:
         return () if value is None else (value,) if isinstance(value, str) else value
 
+    @field_validator("gaze", "face_box", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return ",".join(map(str, value)) if isinstance(value, list) else value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.preset is not None and self.model is not None:
             raise ValueError("preset and model are both given; give one of the two")
         if not self.style and (self.style_strength != 1.0 or self.guidance_style is not None):
             raise ValueError("style_strength and guidance_style need a style")
+        self.sampling()
+        self.box()
         if self.output:
             path = PurePosixPath(self.output)
             if path.is_absolute() or ".." in path.parts or path.suffix.lower() != ".mp4":
@@ -74,9 +91,13 @@ class VideoRequest(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """The arguments of `SVPPipeline.stream` that are no files."""
-        return {"num_inference_steps": self.steps} | self.model_dump(
-            include={"fast", "seed", "guidance_audio", "guidance_style", "retarget"}
-        )
+        knobs = Knobs(self.mouth_amplitude, self.head_amplitude, self.blink_rate, parse_gaze(self.gaze))
+        named = self.model_dump(include={"fast", "seed", "guidance_audio", "guidance_style", "retarget"})
+        return {"num_inference_steps": self.steps, **named, **asdict(knobs), **asdict(View(self.frame, self.aspect))}
+
+    def box(self) -> FaceBox | None:
+        """Where the portrait's face is, if that is told."""
+        return None if self.face_box is None else FaceBox.parse(self.face_box)
 
 
 @dataclass(frozen=True)

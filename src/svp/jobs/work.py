@@ -53,7 +53,7 @@ def make_feature(feature: Feature) -> tuple[Feature, str]:
     try:
         pipeline = loaded(*feature.model)
         if feature.kind == "portrait":
-            save_portrait(feature.path, pipeline.portrait(feature.source))
+            save_portrait(feature.path, pipeline.portrait(feature.source, feature.face_box))
         else:
             pipeline.style(feature.source).save(feature.path)
     except Exception as error:  # one job never stops the others
@@ -70,18 +70,18 @@ def make_video(task: VideoTask) -> VideoRow:
     begin, job = time.perf_counter(), task.job
     row = VideoRow(output=job.output, line=job.line, status="ok", worker=f"{os.getpid()}@{platform.node()}")
     try:
-        frames, size = _make(task)
+        made = _make(task)
     except Exception as error:  # one job never stops the others
         return row.model_copy(update={"status": "failed", "reason": _reason(error), "took": _since(begin)})
-    return row.model_copy(update={"key": job.key, "frames": frames, "size": size, "took": _since(begin)})
+    return row.model_copy(update={"key": job.key, **made, "took": _since(begin)})
 
 
 def video_died(task: VideoTask) -> VideoRow:
     return VideoRow(output=task.job.output, line=task.job.line, status="failed", reason=DIED)
 
 
-def _make(task: VideoTask) -> tuple[int, int]:
-    """The video of `svp generate` with the same options; (frames, side in pixels)."""
+def _make(task: VideoTask) -> dict[str, int]:
+    """The video of `svp generate` with the same options; how many frames it has and how large they are."""
     from svp.diffusion.video import partial_folder
     from svp.face.key_points import KEY_POINTS
     from svp.style.timeline import as_timeline
@@ -89,7 +89,10 @@ def _make(task: VideoTask) -> tuple[int, int]:
     job, output = task.job, task.folder / task.job.output
     pipeline = loaded(*job.model)
     learned = {feature.source: feature.path for feature in task.features}
-    portrait = load_portrait(learned.get(job.portrait, job.portrait))
+    if job.portrait in learned:
+        portrait = load_portrait(learned[job.portrait], job.portrait)
+    else:  # measured already
+        portrait = load_portrait(job.portrait, None)
     timed = [(cue.seconds, pipeline.style(learned.get(cue.path, cue.path)).scale(cue.strength)) for cue in job.cues]
     style = as_timeline(timed).scale(job.request.style_strength) if timed else None
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +103,7 @@ def _make(task: VideoTask) -> tuple[int, int]:
         portrait, job.audio, style, motion, partial=partial_folder(output), **job.request.sampling()
     )
     stream.save(output)
-    return stream.n_frames, stream.size
+    return {"frames": stream.n_frames, "width": stream.width, "height": stream.height}
 
 
 def _reason(error: Exception) -> str:
