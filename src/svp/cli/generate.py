@@ -134,7 +134,7 @@ def generate(
     cues = read_cues(styles)  # before torch is imported
     from svp.diffusion.inputs import check_inputs, check_style_source
     from svp.diffusion.video import partial_folder
-    from svp.style.timeline import as_timeline
+    from svp.style.timeline import style_over_time
 
     check_inputs(portrait, audio, None, head_motion, retarget)
     for cue in cues:
@@ -145,8 +145,7 @@ def generate(
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait)  # before a style is learned from a clip, which takes longer
-    timed = [(cue.seconds, pipeline.style(cue.path).scale(cue.strength)) for cue in cues]
-    prior = as_timeline(timed).scale(style_strength) if timed else None
+    prior = style_over_time(cues, pipeline.style, style_strength)
     with progress_bar() as bar:
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,14 +80,14 @@ def video_died(task: VideoTask) -> VideoRow:
 def _make(task: VideoTask) -> tuple[int, int]:
     """The video of `svp generate` with the same options; (frames, side in pixels)."""
     from svp.diffusion.video import partial_folder
-    from svp.style.timeline import as_timeline
+    from svp.style.timeline import style_over_time
 
     job, output = task.job, task.folder / task.job.output
     pipeline = loaded(*job.model)
     learned = {feature.source: feature.path for feature in task.features}
     portrait = load_portrait(learned[job.portrait])
-    timed = [(cue.seconds, pipeline.style(learned.get(cue.path, cue.path)).scale(cue.strength)) for cue in job.cues]
-    style = as_timeline(timed).scale(job.request.style_strength) if timed else None
+    cues = [replace(cue, path=learned.get(cue.path, cue.path)) for cue in job.cues]
+    style = style_over_time(cues, pipeline.style, job.request.style_strength)
     output.parent.mkdir(parents=True, exist_ok=True)
     stream = pipeline.stream(
         portrait, job.audio, style, job.head_motion, partial=partial_folder(output), **job.request.sampling()

@@ -6,7 +6,7 @@ Shapes: B clips, D channels of the style space.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from svp.datasets.manifest import ClipRow
 
 FEWEST: Final = 5  # clips that have neighbours to speak of
 PERPLEXITY: Final = 30.0  # neighbours that count, at most a third of the clips
@@ -28,6 +27,16 @@ COLOURS: Final[Mapping[str, str]] = {
 OTHER_COLOURS: Final = ("#17becf", "#bcbd22", "#393b79", "#637939", "#843c39", "#7b4173")
 SHADES: Final = {0: 0.8, 1: 0.35, 2: 0.65, 3: 1.0}  # share of the colour by intensity; 0: neutral, or level unknown
 SIZES: Final = {0: 26.0, 1: 18.0, 2: 30.0, 3: 46.0}  # of the markers, square points
+
+
+class Labelled(Protocol):
+    """What has an emotion, of an intensity; 0 where that is unknown or neutral. A clip, or a style of the gallery."""
+
+    @property
+    def emotion(self) -> str: ...
+
+    @property
+    def intensity(self) -> int: ...
 
 
 def project(codes: ArrayLike, seed: int) -> np.ndarray:
@@ -44,8 +53,8 @@ def project(codes: ArrayLike, seed: int) -> np.ndarray:
         return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
 
 
-def draw_map(points_B2: np.ndarray, rows: Sequence[ClipRow], title: str) -> Figure:
-    """A dot per clip: the colour is its emotion, darker and larger with the intensity, as in the paper's figure."""
+def draw_map(points_B2: np.ndarray, rows: Sequence[Labelled], title: str) -> Figure:
+    """A dot per clip or style: the colour is its emotion, darker and larger with the intensity, as in the paper's figure."""
     emotions = in_order({row.emotion for row in rows})
     colours = emotion_colours(emotions)
     levels = sorted({row.intensity for row in rows} - {0})
