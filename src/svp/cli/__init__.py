@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import typer
 
+from svp.cli.app import serve
 from svp.cli.datasets import motions, puppet, sheet
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce):
     app.command()(command)
 app.command("import")(import_)
+app.command("app")(serve)
 app.add_typer(style_app, name="style")
 
 

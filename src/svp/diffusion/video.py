@@ -90,13 +90,13 @@ class GeneratedVideo:
 
 
 class FrameStream(Iterator[np.ndarray]):
-    """The frames of a video as they are generated; none is held, only the recording is (64 kB
-    per second).
+    """The frames of a video as they are generated; the last one alone is held, and the recording (64 kB per second).
 
     Attributes:
         n_frames: how many frames there will be in all.
         size: side in pixels.
         taken: how many frames were taken so far.
+        last: the frame that was taken last; None before the first.
         partial: folder with what an interrupted run can go on from, on the disk of the video; None keeps nothing.
     """
 
@@ -109,6 +109,7 @@ class FrameStream(Iterator[np.ndarray]):
         partial: Path | None = None,
     ) -> None:
         self.n_frames, self.size, self.taken, self.partial = n_frames, size, 0, partial
+        self.last: np.ndarray | None = None
         self._frames, self._source = frames, source
 
     @property
@@ -118,9 +119,9 @@ class FrameStream(Iterator[np.ndarray]):
 
     def __next__(self) -> np.ndarray:
         """The next frame, (S, S, 3) uint8 RGB."""
-        frame = next(self._frames)
+        self.last = next(self._frames)
         self.taken += 1
-        return frame
+        return self.last
 
     def save(self, path: str | Path) -> None:
         """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there.

@@ -6,7 +6,7 @@ Shapes: B clips, D channels of the style space.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from svp.datasets.manifest import ClipRow
 
 FEWEST: Final = 5  # clips that have neighbours to speak of
 PERPLEXITY: Final = 30.0  # neighbours that count, at most a third of the clips
@@ -27,16 +28,6 @@ COLOURS: Final[Mapping[str, str]] = {
 OTHER_COLOURS: Final = ("#17becf", "#bcbd22", "#393b79", "#637939", "#843c39", "#7b4173")
 SHADES: Final = {0: 0.8, 1: 0.35, 2: 0.65, 3: 1.0}  # share of the colour by intensity; 0: neutral, or level unknown
 SIZES: Final = {0: 26.0, 1: 18.0, 2: 30.0, 3: 46.0}  # of the markers, square points
-
-
-class Labelled(Protocol):
-    """What has an emotion, of an intensity; 0 where that is unknown or neutral. A clip, or a style of the gallery."""
-
-    @property
-    def emotion(self) -> str: ...
-
-    @property
-    def intensity(self) -> int: ...
 
 
 def project(codes: ArrayLike, seed: int) -> np.ndarray:
@@ -53,8 +44,8 @@ def project(codes: ArrayLike, seed: int) -> np.ndarray:
         return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
 
 
-def draw_map(points_B2: np.ndarray, rows: Sequence[Labelled], title: str) -> Figure:
-    """A dot per clip or style: the colour is its emotion, darker and larger with the intensity, as in the paper's figure."""
+def draw_map(points_B2: np.ndarray, rows: Sequence[ClipRow], title: str) -> Figure:
+    """A dot per clip: the colour is its emotion, darker and larger with the intensity, as in the paper's figure."""
     emotions = in_order({row.emotion for row in rows})
     colours = emotion_colours(emotions)
     levels = sorted({row.intensity for row in rows} - {0})
@@ -65,7 +56,7 @@ def draw_map(points_B2: np.ndarray, rows: Sequence[Labelled], title: str) -> Fig
         points_B2[order, 0],
         points_B2[order, 1],
         s=[SIZES[rows[k].intensity] for k in order],
-        c=[_shade(colours[rows[k].emotion], SHADES[rows[k].intensity]) for k in order],
+        c=[shade(colours[rows[k].emotion], SHADES[rows[k].intensity]) for k in order],
         edgecolors="white",
         linewidths=0.4,
     )
@@ -75,7 +66,7 @@ def draw_map(points_B2: np.ndarray, rows: Sequence[Labelled], title: str) -> Fig
     axes.set_title(title, fontsize=10)
     count = {emotion: sum(row.emotion == emotion for row in rows) for emotion in emotions}
     dots = [_dot(colours[emotion], 6.5, f"{emotion} ({count[emotion]})") for emotion in emotions]
-    dots += [_dot(_shade("#000000", SHADES[k]), SIZES[k] ** 0.5, f"intensity {k}") for k in levels]
+    dots += [_dot(shade("#000000", SHADES[k]), SIZES[k] ** 0.5, f"intensity {k}") for k in levels]
     axes.legend(handles=dots, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     figure.set_layout_engine("constrained")
     return figure
@@ -100,7 +91,8 @@ def rendered(figure: Figure) -> np.ndarray:
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _shade(colour: str, share: float) -> tuple[float, float, float]:
+def shade(colour: str, share: float) -> tuple[float, float, float]:
+    """A colour of which only a share is left, the rest is white; red, green, blue in [0, 1]."""
     red, green, blue = (1 - share * (1 - value) for value in to_rgb(colour))
     return red, green, blue
 
