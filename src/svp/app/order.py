@@ -176,14 +176,14 @@ def timeline_texts(rows: Iterable[Sequence[Any]], gallery: Mapping[str, object])
         InputError: a style is none of the gallery, or a time is no number.
     """
     texts = []
-    for number, (style, second) in enumerate(rows, 1):
+    for row, (style, second) in enumerate(rows, 1):
         if style in (None, "") and second in (None, ""):
             continue
         name = known_style(str(style).strip(), gallery)
         try:
             texts.append(f"{name}@{number(float(second or 0))}")
         except ValueError as error:
-            raise InputError(f"row {number}: {second} is no time; give a number of seconds") from error
+            raise InputError(f"row {row}: {second} is no time; give a number of seconds") from error
     if not texts:
         raise InputError("styles over time: the table is empty; write a style into its first row")
     return texts
