@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,8 @@ from urllib.request import urlretrieve
 
 import numpy as np
 import pytest
-from conftest import Served, free_port
 from PIL import Image
-from tiny_pipeline import tone
 
-from svp.app.server import ServerOptions, serving
 from svp.cli import app
 from svp.errors import InputError
 from svp.evaluation.report import Report
@@ -23,12 +21,28 @@ from svp.media.audio import write_wav
 from svp.media.video import probe, read_frames
 from svp.style.gallery import find_style
 
+sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+pytest.importorskip("gradio", reason="the page needs the extra `app`")
 sync_api = pytest.importorskip("playwright.sync_api")
-from gradio_client import Client, handle_file  # noqa: E402  # it comes with Gradio
+from gradio_client import Client, handle_file  # noqa: E402  # after what would skip
+from served_page import Served, free_port, serve_page, start_browser  # noqa: E402
+from tiny_pipeline import tone  # noqa: E402
+
+from svp.app.server import ServerOptions, serving  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT / "samples" / "portraits"
-PATIENCE = 120_000  # milliseconds; other tests may have the processors
+PATIENCE = 60_000  # milliseconds; other tests may have the processors
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve_page(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    yield from start_browser()
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +154,7 @@ def test_a_picture_without_a_face_is_explained(browser, served, inputs):
     with opened(browser, served) as page:
         fill(page, inputs / "wall.png", inputs / "short.wav")
         page.click("#make")
-        told = page.locator("#progress").get_by_text("wall.png: no face found")
+        told = page.locator("#progress .work").get_by_text("wall.png: no face found")
         told.wait_for()
         assert "/" not in told.inner_text()
     assert not unfinished(served)
@@ -166,8 +180,6 @@ def test_cancel_ends_the_work_and_removes_what_there_is(browser, served, inputs,
 
 def _works(thread: threading.Thread) -> bool:
     """Whether a thread is somewhere in the networks."""
-    import sys
-
     frame = sys._current_frames().get(thread.ident)
     while frame is not None:
         if frame.f_code.co_name == "predict_noise":
@@ -221,7 +233,7 @@ def test_the_example_of_the_documents_works(served, inputs, capsys):
         code = code.replace(written, here)
     exec(code, names := {})
     assert probe(names["video"]).seconds == pytest.approx(0.4)
-    assert names["progress"] == {"text": "Done", "percent": 100}
+    assert names["progress"] == {"text": "Done", "percent": 100, "failed": False}
     assert "--style happy:2" in names["command"] and "--style-strength 1.2" in names["command"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -118,7 +119,7 @@ class Page:
             show_progress_on=[progress],
         )
         cancel.click(
-            Progress("Cancelled").shown,
+            Progress("Cancelled", failed=True).shown,
             outputs=[progress],
             cancels=[making],
             queue=False,
@@ -162,23 +163,26 @@ class Page:
         Yields:
             The video (None until it is there), how far it is, and the shell and Python lines that make it too.
         """
-        yield None, Progress().shown(), "", ""  # what was there before goes
-        with explained():
-            order = self._order(
-                portrait,
-                audio,
-                *(style_from, style, style_clip, mix_with, mix_share, timeline),
-                style_strength=style_strength,
-                head_motion=_motion(head_motion, motion_clip),
-                fast=quality,
-                seed=seed,
-                model=self.studio.model,
-            )
-        lines = order.command(), order.python()
-        with explained(order.told), self.studio.work(order) as work:
-            while not work.wait(POLL):
-                yield None, work.progress.shown(), *lines
-            yield str(work.result()), Progress("Done", 1.0).shown(), *lines
+        try:
+            with explained():
+                order = self._order(
+                    portrait,
+                    audio,
+                    *(style_from, style, style_clip, mix_with, mix_share, timeline),
+                    style_strength=style_strength,
+                    head_motion=_motion(head_motion, motion_clip),
+                    fast=quality,
+                    seed=seed,
+                    model=self.studio.model,
+                )
+            lines = order.command(), order.python()
+            with explained(order.told), self.studio.work(order) as work:
+                while not work.wait(POLL):
+                    yield None, work.progress.shown(), *lines
+                yield str(work.result()), Progress("Done", 1.0).shown(), *lines
+        except gr.Error as error:  # which is seen for some seconds; this stays
+            yield None, Progress(html.unescape(error.message), failed=True).shown(), "", ""
+            raise
 
     def _order(
         self,

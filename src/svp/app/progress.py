@@ -12,8 +12,8 @@ from PIL import Image
 
 TEMPLATE: Final = """{{#if value.text}}<div class="work">
 {{#if value.frame}}<img alt="The latest frame" src="{{value.frame}}">{{/if}}
-<div class="bar" role="progressbar" aria-label="Progress" aria-valuenow="{{value.percent}}" aria-valuemin="0"
-aria-valuemax="100"><span style="width: {{value.percent}}%"></span></div>
+{{#unless value.failed}}<div class="bar" role="progressbar" aria-label="Progress"
+aria-valuenow="{{value.percent}}" aria-valuemin="0" aria-valuemax="100"><span style="width: {{value.percent}}%"></span></div>{{/unless}}
 <p aria-live="polite">{{value.text}}</p></div>{{/if}}"""  # Handlebars, filled by the page with `Progress.shown`
 STYLE: Final = """
 .work { display: flex; flex-direction: column; align-items: center; gap: 0.6rem; padding: 0.8rem;
@@ -33,15 +33,17 @@ class Progress:
         text: for a person; empty shows nothing.
         share: of the work, 0 to 1.
         frame: the last one made, (S, S, 3) uint8 RGB.
+        failed: there is nothing to wait for any more.
     """
 
     text: str = ""
     share: float = 0.0
     frame: np.ndarray | None = None
+    failed: bool = False
 
     def shown(self) -> dict[str, Any]:
         """As JSON for `TEMPLATE` and for API clients; the frame is a data address, so that no file is left of it."""
-        shown: dict[str, Any] = {"text": self.text, "percent": round(100 * self.share)}
+        shown: dict[str, Any] = {"text": self.text, "percent": round(100 * self.share), "failed": self.failed}
         if self.frame is not None:
             buffer = io.BytesIO()
             Image.fromarray(self.frame).save(buffer, "JPEG", quality=85)

@@ -1,16 +1,13 @@
-"""A server of the page with a tiny model that understands the gallery, and a browser."""
+"""A server of the page with a tiny model that understands the gallery, and a browser: for `test_page.py`."""
 
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
-pytest.importorskip("gradio", reason="the page needs the extra `app`")
+from playwright.sync_api import Browser, sync_playwright
 from tiny_pipeline import tiny_pipeline, tiny_preset
 
 from svp.app.server import ServerOptions, serving
@@ -55,30 +52,28 @@ def gallery_pipeline() -> SVPPipeline:
     return pipeline
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    root = tmp_path_factory.mktemp("served")
+def serve_page(root: Path) -> Iterator[Served]:
+    """A server until the next step of the iterator; then nothing of its visitors is left."""
     gallery_pipeline().save_pretrained(root / "model")
     (root / "reports").mkdir()
+    (root / "temporary").mkdir()
     pipeline = SVPPipeline.from_pretrained(root / "model")
     options = ServerOptions(port=free_port(), max_seconds=45.0, reports=root / "reports")
     with pytest.MonkeyPatch.context() as patch:
-        (root / "temporary").mkdir()
         patch.setattr("tempfile.tempdir", str(root / "temporary"))
         with serving(pipeline, str(root / "model"), options) as address:
             [folder] = (root / "temporary").glob("svp-app-*")
             yield Served(address, folder, root / "model", root / "reports", pipeline)
-        assert not list((root / "temporary").glob("svp-app-*"))  # nothing of the visitors is left
+        assert not list((root / "temporary").glob("svp-app-*"))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:  # noqa: F821
-    playwright = pytest.importorskip("playwright.sync_api")
+def start_browser() -> Iterator[Browser]:
+    """A headless browser of this machine; the test is skipped where there is none."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
     arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=arguments)
         yield browser
         browser.close()
