@@ -5,6 +5,7 @@ import pytest
 
 from svp.app.order import Mix, known_style, number, place_order, timeline_texts
 from svp.app.style_map import StyleMap
+from svp.cli import app
 from svp.errors import InputError
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.prior import StylePrior
@@ -79,3 +80,12 @@ def test_every_style_is_found_where_it_is_drawn(gallery):
         assert np.allclose(found, (x, y), atol=0.5)  # levels of neutral share a place
     assert not np.array_equal(style_map.marked("sad:3"), style_map.marked("happy:3"))
     assert np.array_equal(style_map.marked("nobody"), style_map.picture)
+
+
+def test_the_command_looks_at_its_options_first(tmp_path):
+    for options, problem in (
+        (("--password", "ann"), "write USER:WORD"),
+        (("--reports", tmp_path / "none"), "no such folder"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            app(args=["app", *map(str, options)], standalone_mode=False)

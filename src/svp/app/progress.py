@@ -13,7 +13,8 @@ from PIL import Image
 TEMPLATE: Final = """{{#if value.text}}<div class="work">
 {{#if value.frame}}<img alt="The latest frame" src="{{value.frame}}">{{/if}}
 {{#unless value.failed}}<div class="bar" role="progressbar" aria-label="Progress"
-aria-valuenow="{{value.percent}}" aria-valuemin="0" aria-valuemax="100"><span style="width: {{value.percent}}%"></span></div>{{/unless}}
+aria-valuenow="{{value.percent}}" aria-valuemin="0" aria-valuemax="100">
+<span style="width: {{value.percent}}%"></span></div>{{/unless}}
 <p aria-live="polite">{{value.text}}</p></div>{{/if}}"""  # Handlebars, filled by the page with `Progress.shown`
 STYLE: Final = """
 .work { display: flex; flex-direction: column; align-items: center; gap: 0.6rem; padding: 0.8rem;
