@@ -48,6 +48,15 @@ PEOPLE: dict[str, tuple[tuple[str, ...], tuple[int, int, int]]] = {  # name -> (
         ("wiki_020962.jpg", "wiki_021104.jpg", "wiki_021525.jpg", "wiki_021720.jpg", "wiki_021154.jpg"),
         (200, 205, 200),
     ),
+    # these two come with the package: only pictures of the biographical directory, works of the US government
+    "grace": (
+        ("bio_020141.jpg", "bio_020314.jpg", "bio_021192.jpg", "bio_029709.jpg", "bio_041904.jpg"),
+        (196, 192, 204),
+    ),
+    "henry": (
+        ("bio_020112.jpg", "bio_020127.jpg", "bio_020131.jpg", "bio_020341.jpg", "bio_020523.jpg"),
+        (182, 194, 196),
+    ),
 }
 
 

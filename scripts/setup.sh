@@ -44,7 +44,7 @@ if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
     # shellcheck disable=SC2086
     $pip ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$torch" || fail "PyTorch could not be installed; see the lines above"
 fi
-$pip --constraint constraints.txt --editable ".[dev,speech,identity,lora,cluster]" || fail "packages could not be installed; see the lines above"
+$pip --constraint constraints.txt --editable ".[dev,speech,identity,lora,cluster,app]" || fail "packages could not be installed; see the lines above"
 
 # OpenCV, which the landmark detector imports, is linked against the system's libGL and GLib.
 .venv/bin/python -c 'import cv2' 2>/dev/null ||

@@ -34,6 +34,7 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
             ("train",),
             ("evaluate",),
             ("import",),
+            ("app",),
         ),
         *(("style", name) for name in ("extract", "mix", "scale", "sample")),
         *(("reproduce", name) for name in ("table1", "table3", "figure6")),

@@ -15,8 +15,9 @@ from svp.face.landmarks import require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.media.audio import read_audio, write_wav
 from svp.media.video import probe, read_frames
+from svp.style.cues import read_cues
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
-from svp.style.timeline import as_timeline
+from svp.style.timeline import style_over_time
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "felix.png"
@@ -99,9 +100,7 @@ def test_styles_and_seeds_change_the_video(pipeline):
 def test_mouth_corners_follow_the_styles_of_a_timeline_at_their_time(pipeline):
     """Paper, contributions: multiple changes within one video. Sad, then happy from one second on."""
     portrait = pipeline.portrait(ROOT / "samples" / "portraits" / "ada.png")
-    styles = as_timeline(
-        [(second, StylePrior.load(gallery_path(name, 3))) for second, name in ((0, "sad"), (1, "happy"))]
-    )
+    styles = style_over_time(read_cues(["sad", "happy@1"]), pipeline.style)
     frames = pipeline(portrait, read_audio(SPEECH)[:32_000], styles, "still").frames
     large = np.repeat(np.repeat(frames, 2, axis=1), 2, axis=2)
     fit = fit_clip(require_track(track_landmarks(large), "mini"), FaceModel.load())

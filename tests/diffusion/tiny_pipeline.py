@@ -54,9 +54,9 @@ def tiny_preset() -> Preset:
     return MINI.model_copy(update=changes)
 
 
-def tiny_pipeline(seed: int = 0) -> SVPPipeline:
+def tiny_pipeline(seed: int = 0, preset: Preset | None = None) -> SVPPipeline:
     """Every weight is drawn, also those that start at zero: every condition has an effect."""
-    pipeline = build_pipeline(tiny_preset(), seed)
+    pipeline = build_pipeline(preset or tiny_preset(), seed)
     generator = torch.Generator().manual_seed(seed)
     for module in (pipeline.denoiser, pipeline.vae, pipeline.style_encoder):
         for parameter in module.eval().parameters():

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from svp.errors import InputError
-from svp.style.cues import read_cues
+from svp.style.cues import Cue, read_cues
 from svp.style.gallery import gallery_path
 from svp.style.prior import StylePrior
-from svp.style.timeline import StyleTimeline, as_timeline
+from svp.style.timeline import StyleTimeline, style_over_time
 
 
 def style(value: float, encoder: str = "e") -> StylePrior:
@@ -39,9 +39,14 @@ def test_changes_that_follow_quickly_stay_blends() -> None:
 
 
 def test_one_style_is_no_timeline_and_scaling_reaches_all() -> None:
-    assert as_timeline([(0.0, style(1.0))]).mean[0] == 1
-    scaled = StyleTimeline((0.0, 1.0), (style(1.0), style(3.0))).scale(2.0)
-    assert [float(part.mean[0]) for part in scaled.styles] == [2, 6]
+    def load(path: Path) -> StylePrior:
+        return style(float(path.name))
+
+    cues = [Cue(0.0, Path("1"), 2.0), Cue(1.0, Path("3"))]
+    assert style_over_time([], load) is None
+    assert style_over_time(cues[:1], load, 1.5).mean[0] == 3
+    scaled = style_over_time(cues, load, 2.0)
+    assert scaled.seconds == (0.0, 1.0) and [float(part.mean[0]) for part in scaled.styles] == [4, 6]
 
 
 def test_wrong_timelines_are_refused() -> None:

@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO
 
 import typer
 
+from svp.cli.app import serve
 from svp.cli.datasets import motions, puppet, sheet
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
@@ -31,6 +32,7 @@ app = typer.Typer(
 for command in (generate, prepare, puppet, sheet, motions, train, evaluate):
     app.command()(command)
 app.command("import")(import_)
+app.command("app")(serve)
 app.add_typer(style_app, name="style")
 app.add_typer(reproduce_app, name="reproduce")
 

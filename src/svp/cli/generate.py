@@ -162,7 +162,7 @@ def generate(
     from svp.diffusion.video import partial_folder
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
-    from svp.style.timeline import as_timeline
+    from svp.style.timeline import style_over_time
 
     knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
     box = None if face_box is None else astuple(FaceBox.parse(face_box))
@@ -175,8 +175,7 @@ def generate(
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait, box)  # before a style is learned from a clip, which takes longer
-    timed = [(cue.seconds, pipeline.style(cue.path).scale(cue.strength)) for cue in cues]
-    prior = as_timeline(timed).scale(style_strength) if timed else None
+    prior = style_over_time(cues, pipeline.style, style_strength)
     with progress_bar() as bar:
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(

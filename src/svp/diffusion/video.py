@@ -92,13 +92,15 @@ class GeneratedVideo:
 
 
 class FrameStream(Iterator[np.ndarray]):
-    """The frames of a video as they are generated; none is held, only the recording is (64 kB
-    per second). They are those of the model, of `size` pixels a side, pasted into the canvas if there is one.
+    """The frames of a video as they are generated; the last one alone is held, and the recording (64 kB per second).
+
+    They are those of the model, of `size` pixels a side, pasted into the canvas if there is one.
 
     Attributes:
         n_frames: how many frames there will be in all.
         width, height: in pixels.
         taken: how many frames were taken so far.
+        last: the frame that was taken last; None before the first.
         partial: folder with what an interrupted run can go on from, on the disk of the video; None keeps nothing.
     """
 
@@ -112,6 +114,7 @@ class FrameStream(Iterator[np.ndarray]):
         canvas: Canvas | None = None,
     ) -> None:
         self.n_frames, self.taken, self.partial = n_frames, 0, partial
+        self.last: np.ndarray | None = None
         self.width = size if canvas is None else canvas.width
         self.height = size if canvas is None else canvas.height
         self._frames = frames if canvas is None else map(canvas.paste, frames)
@@ -124,9 +127,9 @@ class FrameStream(Iterator[np.ndarray]):
 
     def __next__(self) -> np.ndarray:
         """The next frame, (H, W, 3) uint8 RGB."""
-        frame = next(self._frames)
+        self.last = next(self._frames)
         self.taken += 1
-        return frame
+        return self.last
 
     def save(self, path: str | Path) -> None:
         """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there.

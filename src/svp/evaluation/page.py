@@ -90,10 +90,10 @@ def problem_groups(report: Report) -> dict[tuple[str, str], list[str]]:
     return grouped(((problem.system, problem.reason), problem.name) for problem in report.problems)
 
 
-def write_html(report: Report, path: Path) -> None:
-    """Write the report as one HTML file without any link outwards."""
+def html_page(report: Report) -> str:
+    """The report as one HTML page without any link outwards."""
     environment = Environment(autoescape=True, trim_blocks=True)
-    page = environment.from_string(TEMPLATE).render(
+    return environment.from_string(TEMPLATE).render(
         report=report,
         problems=problem_groups(report),
         names=[TRUTH, *report.systems],
@@ -103,4 +103,8 @@ def write_html(report: Report, path: Path) -> None:
         best=best_systems,
         plots=plots,
     )
-    write_text(path, page)
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write `html_page` to a file that appears whole."""
+    write_text(path, html_page(report))

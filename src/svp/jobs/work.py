@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +84,7 @@ def _make(task: VideoTask) -> dict[str, int]:
     """The video of `svp generate` with the same options; how many frames it has and how large they are."""
     from svp.diffusion.video import partial_folder
     from svp.face.key_points import KEY_POINTS
-    from svp.style.timeline import as_timeline
+    from svp.style.timeline import style_over_time
 
     job, output = task.job, task.folder / task.job.output
     pipeline = loaded(*job.model)
@@ -93,8 +93,8 @@ def _make(task: VideoTask) -> dict[str, int]:
         portrait = load_portrait(learned[job.portrait], job.portrait)
     else:  # measured already
         portrait = load_portrait(job.portrait, None)
-    timed = [(cue.seconds, pipeline.style(learned.get(cue.path, cue.path)).scale(cue.strength)) for cue in job.cues]
-    style = as_timeline(timed).scale(job.request.style_strength) if timed else None
+    cues = [replace(cue, path=learned.get(cue.path, cue.path)) for cue in job.cues]
+    style = style_over_time(cues, pipeline.style, job.request.style_strength)
     output.parent.mkdir(parents=True, exist_ok=True)
     motion: str | np.ndarray = job.head_motion
     if job.request.retarget == "none" and job.head_motion.endswith(FEATURES_SUFFIX):

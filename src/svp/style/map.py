@@ -56,7 +56,7 @@ def draw_map(points_B2: np.ndarray, rows: Sequence[ClipRow], title: str) -> Figu
         points_B2[order, 0],
         points_B2[order, 1],
         s=[SIZES[rows[k].intensity] for k in order],
-        c=[_shade(colours[rows[k].emotion], SHADES[rows[k].intensity]) for k in order],
+        c=[shade(colours[rows[k].emotion], SHADES[rows[k].intensity]) for k in order],
         edgecolors="white",
         linewidths=0.4,
     )
@@ -66,7 +66,7 @@ def draw_map(points_B2: np.ndarray, rows: Sequence[ClipRow], title: str) -> Figu
     axes.set_title(title, fontsize=10)
     count = {emotion: sum(row.emotion == emotion for row in rows) for emotion in emotions}
     dots = [_dot(colours[emotion], 6.5, f"{emotion} ({count[emotion]})") for emotion in emotions]
-    dots += [_dot(_shade("#000000", SHADES[k]), SIZES[k] ** 0.5, f"intensity {k}") for k in levels]
+    dots += [_dot(shade("#000000", SHADES[k]), SIZES[k] ** 0.5, f"intensity {k}") for k in levels]
     axes.legend(handles=dots, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     figure.set_layout_engine("constrained")
     return figure
@@ -91,7 +91,8 @@ def rendered(figure: Figure) -> np.ndarray:
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _shade(colour: str, share: float) -> tuple[float, float, float]:
+def shade(colour: str, share: float) -> tuple[float, float, float]:
+    """A colour of which only a share is left, the rest is white; red, green, blue in [0, 1]."""
     red, green, blue = (1 - share * (1 - value) for value in to_rgb(colour))
     return red, green, blue
 

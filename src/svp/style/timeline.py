@@ -5,14 +5,16 @@ Shapes: K styles, F frames, D channels of the style space.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from svp.errors import InputError
 from svp.media.video import FPS
+from svp.style.cues import Cue
 from svp.style.encoder import deviation
 from svp.style.prior import StylePrior
 
@@ -81,8 +83,18 @@ class StyleTimeline:
         return mean_FD + deviation(variance_FD) * noise
 
 
-def as_timeline(cues: Sequence[tuple[float, StylePrior]]) -> StylePrior | StyleTimeline:
-    """One style as it is, several as a timeline."""
-    if len(cues) == 1:
-        return cues[0][1]
-    return StyleTimeline(tuple(second for second, _ in cues), tuple(style for _, style in cues))
+def style_over_time(
+    cues: Sequence[Cue], load: Callable[[Path], StylePrior], strength: float = 1.0
+) -> StylePrior | StyleTimeline | None:
+    """What cues say: one style as it is, several as a timeline; None without any.
+
+    Args:
+        cues: in order of their times, see `read_cues`.
+        load: the style of a cue's file, such as `SVPPipeline.style`.
+        strength: of all, beside that of each.
+    """
+    if not cues:
+        return None
+    styles = tuple(load(cue.path).scale(cue.strength) for cue in cues)
+    style = styles[0] if len(styles) == 1 else StyleTimeline(tuple(cue.seconds for cue in cues), styles)
+    return style.scale(strength)

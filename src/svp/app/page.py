@@ -1,0 +1,249 @@
+"""The page: a form for a video, its making and the result, and a second tab with reports."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+from gradio.data_classes import ImageData
+
+from svp.app.failure import explained
+from svp.app.order import Mix, Order, known_style, place_order, timeline_texts
+from svp.app.progress import STYLE, TEMPLATE, Progress
+from svp.app.reports import Reports, framed
+from svp.app.studio import Studio
+from svp.app.style_fields import FIRST, SECOND, SOURCES, StyleFields, show_on
+from svp.app.style_map import StyleMap
+from svp.diffusion.model_folder import ASSETS
+from svp.diffusion.sampling_plan import MODES
+from svp.errors import InputError
+
+FACES: Final = ASSETS / "portraits"
+POLL: Final = 0.3  # seconds between two looks at the work
+MOTIONS: Final = {"natural": "Natural", "still": "Still", "clip": "From a clip"}
+INTRODUCTION: Final = """# SVP
+A portrait, a recording and a *style* become a talking-head video."""
+CONSENT: Final = """Use pictures and voices only of people who agreed to it, and say that the video is generated.
+What you upload and what is made of it is deleted after {minutes} minutes."""
+
+
+class Page:
+    """The page and its functions.
+
+    Args:
+        studio: makes the videos.
+        reports: of the second tab.
+        keep: seconds after which files go.
+    """
+
+    def __init__(self, studio: Studio, reports: Reports, keep: int) -> None:
+        self.studio, self.reports, self.keep = studio, reports, keep
+        self.gallery = studio.gallery()
+
+    def blocks(self) -> gr.Blocks:
+        """The page as Gradio serves it."""
+        gr.set_static_paths([FACES])  # shown from where they are: no copy that is cleaned away
+        with gr.Blocks(title="SVP", analytics_enabled=False, delete_cache=(60, self.keep)) as blocks:
+            gr.Markdown(INTRODUCTION)
+            with gr.Tab("Video"):
+                self._video_tab()
+            with gr.Tab("Reports"):
+                self._reports_tab()
+        return blocks
+
+    # ------------------------------------------------------------------ a video
+
+    def _video_tab(self) -> None:
+        pipeline = self.studio.pipeline
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=340):
+                with gr.Row(equal_height=False):
+                    portrait = gr.Image(
+                        label="Portrait",
+                        sources=["upload", "clipboard"],
+                        type="filepath",
+                        image_mode=None,
+                        buttons=[],
+                        height=260,
+                        min_width=240,
+                        elem_id="portrait",
+                    )
+                    portrait.preprocess = _uploaded  # type: ignore[method-assign]  # no opening where nothing can be told
+                    audio = gr.Audio(
+                        label=f"Recording, up to {self.studio.max_seconds:g} s",
+                        sources=["upload", "microphone"],
+                        type="filepath",
+                        buttons=[],
+                        min_width=240,
+                        elem_id="recording",
+                    )
+                faces = [[str(path)] for path in sorted(FACES.glob("*.png"))]
+                gr.Examples(faces, [portrait], label="Or the face of nobody", elem_id="faces")
+                style_map = StyleMap(self.gallery) if self.gallery else None
+                style = StyleFields(list(self.gallery), style_map, clips=pipeline.style_encoder is not None)
+                motion = gr.Radio(
+                    [(text, name) for name, text in MOTIONS.items()], value="natural", label="Head motion"
+                )
+                moving = gr.Video(
+                    label="A clip whose head motion is taken", sources=["upload"], visible=False, height=240
+                )
+                show_on(motion, [(moving, ("clip",))])
+                able = [name for name, mode in MODES.items() if pipeline.settings.turbo_steps or not mode.distilled]
+                with gr.Row():
+                    quality = gr.Radio(
+                        [(name.capitalize(), name) for name in able], value="exact", label="Quality", min_width=240
+                    )
+                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
+            with gr.Column(scale=2, min_width=340):
+                with gr.Row():
+                    make = gr.Button("Make the video", variant="primary", min_width=120, elem_id="make")
+                    cancel = gr.Button("Cancel", variant="stop", min_width=120, elem_id="cancel")
+                gr.Markdown(CONSENT.format(minutes=self.keep // 60), elem_classes="consent")
+                progress = gr.HTML(
+                    Progress().shown(), html_template=TEMPLATE, css_template=STYLE, elem_id="progress", min_height=80
+                )
+                video = gr.Video(label="Video", interactive=False, buttons=["download"], elem_id="video")
+                with gr.Accordion("The same from the command line and in Python", open=False):
+                    command = gr.Code(label="Shell", language="shell", wrap_lines=True, elem_id="command")
+                    python = gr.Code(label="Python", language="python", wrap_lines=True, elem_id="python")
+        making = make.click(
+            self.generate,
+            [portrait, audio, *style.components, motion, moving, quality, seed],
+            [video, progress, command, python],
+            api_name="generate",
+            concurrency_limit=1,
+            show_progress="minimal",
+            show_progress_on=[progress],
+        )
+        cancel.click(
+            Progress("Cancelled", failed=True).shown,
+            outputs=[progress],
+            cancels=[making],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    def generate(
+        self,
+        portrait: str | None,
+        audio: str | None,
+        style_from: str = "gallery",
+        style: str | None = FIRST,
+        style_clip: str | None = None,
+        mix_with: str | None = SECOND,
+        mix_share: float = 0.5,
+        timeline: list[list[Any]] | None = None,
+        style_strength: float = 1.0,
+        head_motion: str = "natural",
+        motion_clip: str | None = None,
+        quality: str = "exact",
+        seed: int = 0,
+    ) -> Iterator[tuple[str | None, dict[str, Any], str, str]]:
+        """Make a video; what does not matter to `style_from` and `head_motion` is left aside.
+
+        Args:
+            portrait: picture with one visible face.
+            audio: speech, its length is the video's.
+            style_from: gallery, clip, mix, timeline or none.
+            style: of the gallery, such as happy:2; the first one of a mix.
+            style_clip: video to learn the style from.
+            mix_with: the second one of a mix.
+            mix_share: its share, 0 to 1.
+            timeline: rows of a style of the gallery and the second from which it holds.
+            style_strength: 0 is neutral, 1 the style as it is.
+            head_motion: natural, still or clip.
+            motion_clip: video whose head motion is taken.
+            quality: exact, balanced, or turbo where the model was distilled for it.
+            seed: the same one and the same inputs give the same video.
+
+        Yields:
+            The video (None until it is there), how far it is, and the shell and Python lines that make it too.
+        """
+        try:
+            with explained():
+                order = self._order(
+                    portrait,
+                    audio,
+                    *(style_from, style, style_clip, mix_with, mix_share, timeline),
+                    style_strength=style_strength,
+                    head_motion=_motion(head_motion, motion_clip),
+                    fast=quality,
+                    seed=seed,
+                    model=self.studio.model,
+                )
+            lines = order.command(), order.python()
+            with explained(order.told), self.studio.work(order) as work:
+                while not work.wait(POLL):
+                    yield None, work.progress.shown(), *lines
+                yield str(work.result()), Progress("Done", 1.0).shown(), *lines
+        except gr.Error as error:  # which is seen for some seconds; this stays
+            yield None, Progress(html.unescape(error.message), failed=True).shown(), "", ""
+            raise
+
+    def _order(
+        self,
+        portrait: str | None,
+        audio: str | None,
+        style_from: str,
+        style: str | None,
+        style_clip: str | None,
+        mix_with: str | None,
+        mix_share: float,
+        timeline: list[list[Any]] | None,
+        **options: Any,
+    ) -> Order:
+        clip, mix, styles = None, None, []
+        if style_from == "gallery":
+            styles = [known_style(style, self.gallery)]
+        elif style_from == "clip":
+            if style_clip is None:
+                raise InputError("style clip: none yet; upload a video of somebody speaking, or take a style otherwise")
+            clip = style_clip
+        elif style_from == "mix":
+            mix = Mix(known_style(style, self.gallery), known_style(mix_with, self.gallery), mix_share)
+        elif style_from == "timeline":
+            styles = timeline_texts(timeline or [], self.gallery)
+        elif style_from != "none":
+            raise InputError(f"style_from {style_from}: unknown; use one of {', '.join(SOURCES)}")
+        return place_order(portrait, audio, styles=styles, clip=clip, mix=mix, **options)
+
+    # ------------------------------------------------------------------ reports
+
+    def _reports_tab(self) -> None:
+        options: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
+        gr.Markdown("What `svp evaluate` measured.")
+        with gr.Row(equal_height=False):
+            if self.reports.folder is not None:
+                choice = gr.Dropdown(self.reports.names(), value=None, label="Reports of this server", elem_id="report")
+            upload = gr.File(label="A report of yours (.json)", file_types=[".json"], height=140, elem_id="own-report")
+        shown = gr.HTML(elem_id="report-page")
+        upload.upload(self._uploaded_report, upload, shown, **options)
+        if self.reports.folder is not None:
+            choice.focus(lambda: gr.update(choices=self.reports.names()), outputs=choice, **options)
+            choice.input(self._report, choice, shown, **options)
+
+    def _report(self, name: str) -> str:
+        with explained():
+            return self.reports.page(name)
+
+    def _uploaded_report(self, path: str) -> str:
+        with explained():
+            return framed(Path(path))
+
+
+def _uploaded(picture: ImageData | None) -> str | None:
+    return None if picture is None else picture.path
+
+
+def _motion(name: str, clip: str | None) -> str:
+    if name not in MOTIONS:
+        raise InputError(f"head motion {name}: unknown; use one of {', '.join(MOTIONS)}")
+    if name != "clip":
+        return name
+    if clip is None:
+        raise InputError("head motion: no clip yet; upload one, or choose natural or still")
+    return str(Path(clip).resolve())

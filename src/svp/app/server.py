@@ -1,0 +1,125 @@
+"""A server for the page, on this machine alone unless it is told otherwise; it sends nothing out and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import gradio as gr
+
+from svp.app.page import Page
+from svp.app.reports import Reports
+from svp.app.studio import Studio
+from svp.errors import InputError
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+
+CACHE: Final = "GRADIO_TEMP_DIR"
+KEEP: Final = 3600  # seconds that uploads and videos stay
+LARGEST_UPLOAD: Final = "100mb"
+# The browser itself refuses whatever the page would load from or send to anywhere else.
+POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:"
+)
+HEAD: Final = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+CSS: Final = """
+.consent { font-size: 0.85rem; opacity: 0.8 }
+.report { width: 100%; height: 80vh; border: 0; border-radius: 8px; background: white }
+#video video { max-height: 24rem; margin: auto }
+#style-map img { max-height: 24rem; object-fit: contain }
+"""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a page is served.
+
+    Attributes:
+        host, port: where; 127.0.0.1 is this machine alone.
+        password: a name and a word to log in with; None lets everybody in who reaches the host.
+        max_seconds: the longest recording that is taken.
+        queue: how many may wait for their video.
+        reports: folder with reports of `svp evaluate`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    password: tuple[str, str] | None = None
+    max_seconds: float = 60.0
+    queue: int = 16
+    reports: Path | None = None
+
+
+@contextmanager
+def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterator[str]:
+    """The page is served while the block runs; afterwards nothing is left of it.
+
+    Args:
+        pipeline: makes the videos.
+        model: its name, or the folder it came from.
+        options: how.
+
+    Yields:
+        Its address.
+
+    Raises:
+        InputError: the port is taken, or the host is none of this machine's.
+    """
+    with _cache_folder() as folder:
+        studio = Studio(pipeline, model, folder, options.max_seconds)
+        blocks = Page(studio, Reports(options.reports), KEEP).blocks().queue(max_size=options.queue)
+        try:
+            yield _launch(blocks, options)
+        finally:
+            studio.close()
+            blocks.close(verbose=False)
+
+
+def _launch(blocks: gr.Blocks, options: ServerOptions) -> str:
+    """Begin to serve; the address."""
+    theme = gr.themes.Soft(
+        primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )  # fonts of the visitor's own, none from a network
+    try:
+        _, address, _ = blocks.launch(
+            server_name=options.host,
+            server_port=options.port,
+            auth=options.password,
+            max_file_size=LARGEST_UPLOAD,
+            share=False,
+            ssr_mode=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=["api", "settings"],
+            theme=theme,
+            css=CSS,
+            head=HEAD,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise InputError(f"--port {options.port}: is taken, or {options.host} is not here; choose others") from error
+    return address
+
+
+@contextmanager
+def _cache_folder() -> Iterator[Path]:
+    """A folder for all that Gradio and the studio write, which goes at the end."""
+    before = os.environ.get(CACHE)
+    with TemporaryDirectory(prefix="svp-app-", ignore_cleanup_errors=True) as folder:
+        os.environ[CACHE] = folder
+        try:
+            yield Path(folder).resolve()
+        finally:
+            if before is None:
+                del os.environ[CACHE]
+            else:
+                os.environ[CACHE] = before

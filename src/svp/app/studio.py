@@ -1,0 +1,194 @@
+"""The model of a server and the videos in the making: one at a time, each can be watched and stopped."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from svp.app.order import Order
+from svp.app.progress import Progress
+from svp.diffusion.inputs import check_inputs
+from svp.diffusion.video import FrameStream
+from svp.errors import InputError
+from svp.media.audio import SAMPLE_RATE, check_sound, read_audio_or_none
+from svp.media.video import probe
+from svp.speech.alpha import is_silent
+from svp.style.cues import read_cues
+from svp.style.gallery import LEVELS, gallery_names, gallery_path
+from svp.style.prior import StylePrior
+from svp.style.timeline import style_over_time
+
+if TYPE_CHECKING:
+    from svp.diffusion.pipeline import SVPPipeline
+
+CLIP_FACTOR: Final = 4  # a clip may be so many times longer than a recording: it is measured, not made
+
+
+class Work:
+    """A video in the making, on the studio's thread.
+
+    Attributes:
+        folder: its own; what is in it goes unless the video was made and taken.
+    """
+
+    def __init__(self, studio: Studio, order: Order) -> None:
+        self.folder = studio.folder / secrets.token_hex(16)
+        self._studio, self._order = studio, order
+        self._stopped = threading.Event()
+        self._stage, self._begin = "Waiting for the video before this one", 0.0
+        self._windows = (0, 1)
+        self._stream: FrameStream | None = None
+        self._future: Future[Path] = studio.pool.submit(self._make)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the video is done, or failed, within that time."""
+        try:
+            self._future.exception(seconds)
+        except TimeoutError:
+            return False
+        except CancelledError:
+            pass
+        return True
+
+    def result(self) -> Path:
+        """The video.
+
+        Raises:
+            InputError: it could not be made of these inputs.
+            CancelledError: it was stopped.
+        """
+        return self._future.result()
+
+    def stop(self) -> None:
+        """End the work after the network window that is being computed; its files go."""
+        self._stopped.set()
+        self._future.cancel()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is now."""
+        done, total = self._windows
+        stream = self._stream
+        if stream is None or not done:
+            return Progress(self._stage)
+        left = (time.monotonic() - self._begin) * (total - done) / done
+        text = f"Frame {stream.taken} of {stream.n_frames}, about {duration(left)} left"
+        return Progress(text, done / total, stream.last)
+
+    def _make(self) -> Path:
+        try:
+            self.folder.mkdir(parents=True)
+            return self._made()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _made(self) -> Path:
+        studio, request = self._studio, self._order.request
+        self._at("Looking at the portrait")
+        check_inputs(request.portrait, request.audio, None, request.head_motion, request.retarget)
+        studio.check_lengths(request.audio, request.head_motion, *request.style)
+        if self._order.mix is not None:
+            self._order.mix.save(self.folder)
+        cues = read_cues(request.style, self.folder)
+        portrait = studio.pipeline.portrait(request.portrait)
+        self._at("Learning the style" if cues else "Listening to the recording")
+        style = style_over_time(cues, studio.pipeline.style, request.style_strength)
+        if self._order.mix is not None:
+            (self.folder / self._order.mix.file).unlink()
+        self._at("Listening to the recording")
+        self._stream = studio.pipeline.stream(
+            portrait, request.audio, style, request.head_motion, callback=self._advance, **request.sampling()
+        )
+        self._at("Beginning with the first frames")
+        self._begin = time.monotonic()
+        output = self.folder / self._order.output
+        self._stream.save(output)
+        return output
+
+    def _at(self, stage: str) -> None:
+        if self._stopped.is_set():
+            raise CancelledError
+        self._stage = stage
+
+    def _advance(self, done: int, total: int) -> None:
+        self._at(self._stage)
+        self._windows = done, total
+
+
+class Studio:
+    """A model and its thread.
+
+    Args:
+        pipeline: the model.
+        model: name of a shipped one or the folder it came from.
+        folder: for the videos, each in a folder of its own.
+        max_seconds: the longest recording that is taken.
+    """
+
+    def __init__(self, pipeline: SVPPipeline, model: str, folder: Path, max_seconds: float) -> None:
+        self.pipeline, self.folder, self.max_seconds = pipeline, folder, max_seconds
+        self.model = None if model == "mini" else str(Path(model).resolve())
+        self.pool = ThreadPoolExecutor(1, "studio")
+        self._works: set[Work] = set()
+
+    def gallery(self) -> dict[str, StylePrior]:
+        """The styles of the gallery that this model understands, by name and level."""
+        encoder = self.pipeline.style_encoder
+        own = None if encoder is None else encoder.fingerprint()
+        styles = {
+            f"{name}:{level}": StylePrior.load(gallery_path(name, level))
+            for name in gallery_names()
+            for level in LEVELS
+        }
+        return {name: style for name, style in styles.items() if style.encoder == own}
+
+    @contextmanager
+    def work(self, order: Order) -> Iterator[Work]:
+        """A video in the making; it ends with the block, and goes if it was not taken to the end."""
+        work = Work(self, order)
+        self._works.add(work)
+        try:
+            yield work
+        except BaseException:
+            work.stop()
+            shutil.rmtree(work.folder, ignore_errors=True)
+            raise
+        finally:
+            self._works.discard(work)
+
+    def check_lengths(self, audio: str, *clips: str) -> None:
+        """Whether the sound can be heard and nothing takes too long; words that are no files are passed over.
+
+        Raises:
+            InputError: if not.
+        """
+        check_sound(audio)
+        samples = read_audio_or_none(audio, stop=self.max_seconds + 1)
+        if samples is not None and len(samples) > self.max_seconds * SAMPLE_RATE:
+            raise InputError(f"{audio}: longer than the {self.max_seconds:g} s that are taken here; cut it")
+        if is_silent(samples):
+            raise InputError(f"{audio}: is silent; record it again, and see that the microphone is on")
+        longest = CLIP_FACTOR * self.max_seconds
+        for clip in (Path(clip) for clip in clips):
+            if clip.is_absolute() and clip.suffix != ".safetensors" and probe(clip).seconds > longest:
+                raise InputError(f"{clip}: longer than the {longest:g} s that are taken here; cut it")
+
+    def close(self) -> None:
+        """Stop what is being made."""
+        for work in tuple(self._works):
+            work.stop()
+        self.pool.shutdown(cancel_futures=True)
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"

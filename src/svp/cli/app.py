@@ -1,0 +1,65 @@
+"""`svp app`: the page in the browser."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svp.cli.model import load_pipeline, model_name
+from svp.cli.paths import need_folder
+from svp.errors import InputError
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 7860,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in. This machine alone by default.")
+    ] = "127.0.0.1",
+    password: Annotated[
+        str | None, typer.Option(envvar="SVP_APP_PASSWORD", help="USER:WORD that visitors log in with.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder instead of the shipped one.")] = None,
+    max_seconds: Annotated[float, typer.Option(min=1, max=3600, help="The longest recording that is taken.")] = 60.0,
+    queue: Annotated[int, typer.Option(min=1, help="How many may wait for their video.")] = 16,
+    reports: Annotated[
+        Path | None, typer.Option(help="Folder with reports of `svp evaluate`, shown on the second tab.")
+    ] = None,
+) -> None:
+    """Make videos on a page in the browser. Its functions are an HTTP API too, see docs/app.md.
+
+    Example: svp app --port 7860
+    """
+    user, separator, word = (password or "").partition(":")
+    if password is not None and not (user and separator and word):
+        raise InputError("--password: write USER:WORD")
+    if reports is not None:
+        need_folder(reports)
+    try:
+        from svp.app.server import ServerOptions, serving
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "gradio":
+            raise
+        raise InputError("svp app: needs Gradio; pip install 'svp-portrait[app]'") from error
+    name = model_name(model, None)
+    pipeline = load_pipeline(name)
+    typer.echo(f"sound features: {pipeline.audio_encoder.id}", err=True)  # loaded now, not while a visitor waits
+    options = ServerOptions(host, port, (user, word) if password is not None else None, max_seconds, queue, reports)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what visitors left is deleted then too
+    with serving(pipeline, name, options) as address:
+        typer.echo(f"{address} is ready; end it with Ctrl-C")
+        if password is None and not _only_here(host):
+            typer.echo("svp: whoever reaches this machine can use the page; --password asks for one", err=True)
+        threading.Event().wait()
+
+
+def _only_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

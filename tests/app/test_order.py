@@ -1,0 +1,91 @@
+"""What is asked of the page: names instead of folders, styles of the gallery alone, lines that say it all."""
+
+import numpy as np
+import pytest
+
+from svp.app.order import Mix, known_style, number, place_order, timeline_texts
+from svp.app.style_map import StyleMap
+from svp.cli import app
+from svp.errors import InputError
+from svp.style.gallery import LEVELS, gallery_names, gallery_path
+from svp.style.prior import StylePrior
+
+
+@pytest.fixture(scope="module")
+def gallery() -> dict[str, StylePrior]:
+    return {
+        f"{name}:{level}": StylePrior.load(gallery_path(name, level)) for name in gallery_names() for level in LEVELS
+    }
+
+
+def test_lines_name_files_and_what_is_not_usual():
+    order = place_order(
+        "/srv/up/1/me too.png", "/srv/up/2/talk.wav", styles=["sad@0", "happy@2.5"], style_strength=1.3,
+        head_motion="/srv/up/3/talk.wav", seed=4,
+    )  # fmt: skip
+    assert order.command().replace(" \\\n ", "") == (
+        "svp generate --portrait 'me too.png' --audio talk.wav --style sad@0 --style happy@2.5 --style-strength 1.3 "
+        "--head-motion other_talk.wav --seed 4 -o 'me too_talk.mp4'"
+    )
+    assert order.python().splitlines()[-2:] == [
+        "style = style_over_time(read_cues(['sad@0', 'happy@2.5']), pipe.style, 1.3)",
+        "pipe.stream('me too.png', 'talk.wav', style, 'other_talk.wav', seed=4).save('me too_talk.mp4')",
+    ]
+    plain = place_order("/a/me.png", "/a/talk.wav", style_strength=1.3)  # nothing to strengthen
+    assert plain.command().replace(" \\\n ", "") == "svp generate --portrait me.png --audio talk.wav -o me_talk.mp4"
+
+
+def test_messages_show_no_folder_of_the_server():
+    order = place_order("/srv/svp app/1/me.png", "/srv/svp app/2/talk.wav")
+    told = order.told("/srv/svp app/1/me.png: no face found (either/or, 3 / 4); see /etc/svp/models/x.json")
+    assert told == "me.png: no face found (either/or, 3 / 4); see x.json"
+
+
+def test_what_is_missing_or_wrong_is_said():
+    for wrong, problem in (
+        (lambda: place_order(None, "a.wav"), "portrait: none yet"),
+        (lambda: place_order("a.png", None), "recording: none yet"),
+        (lambda: place_order("a.png", "a.wav", seed=-1), "seed: .*greater than or equal to 0"),
+        (lambda: place_order("a.png", "a.wav", fast="instantly"), "fast: .*exact"),
+        (lambda: Mix("sad:3", "happy:3", 1.5), "mix: 1.5"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            wrong()
+
+
+def test_only_the_gallery_has_names(gallery, tmp_path):
+    (tmp_path / "secret.safetensors").write_bytes(b"")
+    assert [known_style(name, gallery) for name in ("happy", "happy:1")] == ["happy:3", "happy:1"]
+    for name in (str(tmp_path / "secret.safetensors"), "../secret", "", None, "happy:4"):
+        with pytest.raises(InputError, match="not in the gallery"):
+            known_style(name, gallery)
+    assert timeline_texts([["sad", 0], ["", None], ["happy:2", "2.5"]], gallery) == ["sad:3@0", "happy:2@2.5"]
+    for rows, problem in (
+        ([["sad", "soon"]], "row 1: soon"),
+        ([], "empty"),
+        ([["/etc/passwd", 0]], "not in the gallery"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            timeline_texts(rows, gallery)
+    assert [number(value) for value in (1, 0.1, 1 / 3)] == ["1", "0.1", repr(1 / 3)]
+
+
+def test_every_style_is_found_where_it_is_drawn(gallery):
+    style_map = StyleMap(gallery)
+    height, width, _ = style_map.picture.shape
+    for name, (x, y) in style_map.places.items():
+        assert 0 < x < width and 0 < y < height
+        assert not np.array_equal(style_map.picture[round(y), round(x)], (255, 255, 255)), name
+        found = style_map.places[style_map.nearest(x + 1, y - 1)]
+        assert np.allclose(found, (x, y), atol=0.5)  # levels of neutral share a place
+    assert not np.array_equal(style_map.marked("sad:3"), style_map.marked("happy:3"))
+    assert np.array_equal(style_map.marked("nobody"), style_map.picture)
+
+
+def test_the_command_looks_at_its_options_first(tmp_path):
+    for options, problem in (
+        (("--password", "ann"), "write USER:WORD"),
+        (("--reports", tmp_path / "none"), "no such folder"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            app(args=["app", *map(str, options)], standalone_mode=False)

@@ -1,0 +1,285 @@
+"""The page as people use it, in a real browser; and its functions as programs use them."""
+
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlretrieve
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from svp.cli import app
+from svp.errors import InputError
+from svp.evaluation.report import Report
+from svp.media.audio import write_wav
+from svp.media.video import probe, read_frames
+from svp.style.gallery import find_style
+
+sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+pytest.importorskip("gradio", reason="the page needs the extra `app`")
+sync_api = pytest.importorskip("playwright.sync_api")
+from gradio_client import Client, handle_file  # noqa: E402  # after what would skip
+from served_page import Served, free_port, serve_page, start_browser  # noqa: E402
+from tiny_pipeline import tone  # noqa: E402
+
+from svp.app.server import ServerOptions, serving  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+FACES = ROOT / "samples" / "portraits"
+PATIENCE = 60_000  # milliseconds; other tests may have the processors
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve_page(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    yield from start_browser()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    for name in ("ada.png", "dorian.png"):
+        (folder / name).write_bytes((FACES / name).read_bytes())
+    Image.new("RGB", (64, 64), (90, 120, 60)).save(folder / "wall.png")
+    (folder / "torn.png").write_bytes((FACES / "ada.png").read_bytes()[:2000])
+    for name, seconds in (("short", 0.4), ("middle", 0.8), ("long", 40.0), ("endless", 46.0)):
+        write_wav(folder / f"{name}.wav", tone(seconds, seed=len(name)))
+    write_wav(folder / "silent.wav", np.zeros(16_000, np.float32))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(served.address, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+
+
+@contextmanager
+def opened(browser, served: Served, width: int = 1280) -> Iterator:
+    """The page in a window of its own, and what it asked of other machines as `page.outside`."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.outside = []
+    page.on("request", lambda asked: page.outside.append(asked.url) if not _own(asked.url, served) else None)
+    page.goto(served.address)
+    page.wait_for_selector("#make")
+    yield page
+    context.close()
+
+
+def _own(url: str, served: Served) -> bool:
+    return url.startswith((served.address, "data:", "blob:"))
+
+
+def fill(page, portrait: Path, audio: Path) -> None:
+    page.set_input_files("#portrait input[type=file]", portrait)
+    page.wait_for_selector("#portrait img")
+    page.set_input_files("#recording input[type=file]", audio)
+    page.wait_for_selector("#recording .component-wrapper, #recording audio, #recording #waveform", state="attached")
+
+
+def finished(page, to: Path) -> Path:
+    """The video that is shown, once it is there."""
+    page.wait_for_function("document.querySelector('#video video')?.src")
+    urlretrieve(page.evaluate("document.querySelector('#video video').src"), to)
+    return to
+
+
+def same_frames(one: Path, other: Path) -> bool:
+    return np.array_equal(np.stack(list(read_frames(one))), np.stack(list(read_frames(other))))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def unfinished(served: Served) -> list[Path]:
+    """Folders of videos in the making, and those that were left without one."""
+    return [path for path in served.folder.iterdir() if len(path.name) == 32 and not list(path.glob("[!.]*.mp4"))]
+
+
+def test_from_upload_to_a_playing_video_with_sound(browser, served, inputs, tmp_path):
+    with opened(browser, served) as page:
+        fill(page, inputs / "ada.png", inputs / "middle.wav")
+        chosen = page.locator("#style input")
+        assert chosen.input_value() == "happy 3"
+        picture = page.locator("#style-map img")
+        drawn = picture.bounding_box()
+        x, y = _place_of(served, "sad:3")
+        picture.click(position={"x": x * drawn["width"], "y": y * drawn["height"]})
+        sync_api.expect(chosen).to_have_value("sad 3")
+        page.click("#make")
+        video = finished(page, tmp_path / "video.mp4")
+        played = page.evaluate(
+            """async () => { const v = document.querySelector('#video video'); v.currentTime = 0; await v.play();
+            await new Promise(done => { v.onended = done; });
+            return [v.duration, v.currentTime, v.videoWidth, v.webkitAudioDecodedByteCount]; }"""
+        )
+        assert played[0] == pytest.approx(0.8, abs=0.03) and played[1] == pytest.approx(0.8, abs=0.1)
+        assert played[2] == served.pipeline.settings.image_size and played[3] > 1000
+        assert probe(video).has_audio and len(list(read_frames(video))) == 20
+        page.get_by_text("The same from the command line").click()
+        command = page.locator("#command .cm-content").inner_text()
+        assert "--style sad:3" in command and "ada.png" in command and str(served.folder) not in command
+        assert not page.outside
+        assert page.evaluate("fetch('https://example.org').then(() => 'went', () => 'refused')") == "refused"
+
+
+def _place_of(served: Served, style: str) -> tuple[float, float]:
+    """Of a style on the map, in shares of its width and height."""
+    from svp.app.style_map import StyleMap
+    from svp.style.gallery import LEVELS, gallery_names
+
+    names = [f"{name}:{level}" for name in gallery_names() for level in LEVELS]
+    style_map = StyleMap({name: served.pipeline.style(find_style(name)) for name in names})
+    height, width, _ = style_map.picture.shape
+    x, y = style_map.places[style]
+    return x / width, y / height
+
+
+def test_a_picture_without_a_face_is_explained(browser, served, inputs):
+    with opened(browser, served) as page:
+        fill(page, inputs / "wall.png", inputs / "short.wav")
+        page.click("#make")
+        told = page.locator("#progress .work").get_by_text("wall.png: no face found")
+        told.wait_for()
+        assert "/" not in told.inner_text()
+    assert not unfinished(served)
+
+
+def test_cancel_ends_the_work_and_removes_what_there_is(browser, served, inputs, monkeypatch):
+    calls, predict = [], served.pipeline.predict_noise
+    monkeypatch.setattr(served.pipeline, "predict_noise", lambda *a, **k: calls.append(1) or predict(*a, **k))
+
+    def idle() -> bool:
+        before = len(calls)
+        time.sleep(1)
+        return len(calls) == before
+
+    with opened(browser, served) as page:
+        fill(page, inputs / "ada.png", inputs / "long.wav")
+        page.click("#make")
+        page.wait_for_selector("#progress img")  # frames are seen while others are made
+        assert re.search(r"Frame \d+ of 1000, about \d+ (s|min) left", page.locator("#progress").inner_text())
+        assert len(unfinished(served)) == 1
+        page.click("#cancel")
+        page.locator("#progress").get_by_text("Cancelled").wait_for()
+        wait_until(lambda: not unfinished(served) and idle())
+        assert 0 < len(calls) < 1000  # of 1336
+        page.click("#make")
+        page.wait_for_selector("#progress img")
+    calls.clear()  # leaving the page ends it too
+    wait_until(lambda: not unfinished(served) and idle())
+    assert len(calls) < 1000
+
+
+def test_two_at_once_get_each_their_own(browser, served, inputs, tmp_path):
+    visitors = (("ada.png", "short.wav", 10), ("dorian.png", "middle.wav", 20))
+    with opened(browser, served) as first, opened(browser, served, width=390) as second:
+        for page, (portrait, audio, _) in zip((first, second), visitors, strict=True):
+            fill(page, inputs / portrait, inputs / audio)
+            assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+        for page in (first, second):
+            page.click("#make")
+        for page, (portrait, audio, frames) in zip((first, second), visitors, strict=True):
+            video = finished(page, tmp_path / f"{portrait}.mp4")
+            alone = tmp_path / f"{portrait}.alone.mp4"
+            served.pipeline.stream(inputs / portrait, inputs / audio, find_style("happy:3")).save(alone)
+            assert len(list(read_frames(video))) == frames and same_frames(video, alone)
+
+
+def test_a_report_is_shown_and_other_files_are_not(browser, served, tmp_path):
+    report = Report(
+        systems={"mini": "outputs/mini"}, reference="test/clips", seed=0, resamples=100, confidence=0.95, fps=25.0,
+        crop="none", resize="none", versions={"svp": "1"}, sizes={}, warnings=["few clips"], metrics=[],
+        absent={"FID": "no weights"}, problems=[], clips=[],
+    )  # fmt: skip
+    report.save(served.reports / "first.json")
+    (served.reports / "other.json").write_text("{}")
+    with opened(browser, served) as page:
+        page.get_by_role("tab", name="Reports").click()
+        page.locator("#report input").click()
+        page.get_by_role("option", name="first.json").click()
+        shown = page.frame_locator("#report-page iframe")
+        shown.get_by_text("few clips").wait_for()
+        page.set_input_files("#own-report input[type=file]", served.reports / "other.json")
+        page.get_by_text("other.json: no report").first.wait_for()
+
+
+def test_the_example_of_the_documents_works(served, inputs, capsys):
+    text = (ROOT / "docs" / "app.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    for written, here in (
+        ("http://127.0.0.1:7860", served.address),
+        ("samples/portraits", str(inputs)),
+        ("samples/speech/face.wav", str(inputs / "short.wav")),
+    ):
+        assert written in code
+        code = code.replace(written, here)
+    exec(code, names := {})
+    assert probe(names["video"]).seconds == pytest.approx(0.4)
+    assert names["progress"] == {"text": "Done", "percent": 100, "failed": False}
+    assert "--style happy:2" in names["command"] and "--style-strength 1.2" in names["command"]
+
+
+def test_the_lines_shown_make_the_same_frames(client, served, inputs, tmp_path, monkeypatch):
+    rows = {"headers": ["style", "from second"], "data": [["sad", 0], ["happy:2", 0.2]], "metadata": None}
+    files = {"portrait": handle_file(inputs / "ada.png"), "audio": handle_file(inputs / "short.wav")}
+    monkeypatch.chdir(tmp_path)
+    for name in ("ada.png", "short.wav"):
+        (tmp_path / name).write_bytes((inputs / name).read_bytes())
+    (tmp_path / "model").symlink_to(served.model)
+    mix = {"style_from": "mix", "style": "sad:3", "mix_with": "angry:3", "mix_share": 0.3, "style_strength": 1.4}
+    mixed, _, command, _ = client.predict(**files, **mix, api_name="/generate")
+    for words in map(shlex.split, command.replace("\\\n", " ").splitlines()):
+        app(args=words[1:], standalone_mode=False)
+    assert same_frames(mixed, tmp_path / "ada_short.mp4")
+    changing = {"style_from": "timeline", "timeline": rows, "head_motion": "still", "quality": "balanced", "seed": 7}
+    changed, _, _, python = client.predict(**files, **changing, api_name="/generate")
+    exec(python, {})
+    assert same_frames(changed, tmp_path / "ada_short.mp4")
+    assert not same_frames(changed, mixed)
+
+
+def test_what_cannot_be_used_is_one_sentence(client, inputs):
+    good = {"portrait": inputs / "ada.png", "audio": inputs / "short.wav"}
+    for wrong, told in (
+        ({"portrait": inputs / "torn.png"}, "torn.png: damaged or truncated picture"),
+        ({"audio": inputs / "silent.wav"}, "silent.wav: is silent"),
+        ({"audio": inputs / "endless.wav"}, "endless.wav: longer than the 45 s"),
+        ({"audio": inputs / "ada.png"}, "ada.png: has no sound|ada.png: not a"),
+        ({"style": "../../secret"}, "not in the gallery|not in the list of choices"),
+        ({"style_from": "clip"}, "style clip: none yet"),
+    ):
+        given = {
+            name: handle_file(value) if isinstance(value, Path) else value for name, value in (good | wrong).items()
+        }
+        with pytest.raises(Exception, match=told) as failed:
+            client.predict(**given, api_name="/generate")
+        assert str(inputs) not in str(failed.value) and "Traceback" not in str(failed.value)
+
+
+def test_a_password_keeps_others_out_and_a_port_is_used_once(served):
+    port = free_port()
+    options = ServerOptions(port=port, password=("ann", "secret"))
+    with serving(served.pipeline, str(served.model), options) as address:
+        with pytest.raises(InputError, match=f"--port {port}: is taken"), serving(served.pipeline, "mini", options):
+            pass
+        with pytest.raises(Exception, match=r"401|auth|log"):
+            Client(address, verbose=False)
+        assert (
+            "/generate"
+            in Client(address, auth=("ann", "secret"), verbose=False).view_api(return_format="dict")["named_endpoints"]
+        )
