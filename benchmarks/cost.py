@@ -11,9 +11,8 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.dry_run import StepMeter, without_memory
-from svp.diffusion.pipeline import decoded_at_once
 from svp.diffusion.sampling_plan import SamplingPlan
-from svp.diffusion.vae import latent_stride
+from svp.diffusion.vae import decoded_at_once, latent_stride
 from svp.diffusion.windows import plan_windows
 from svp.presets import Preset
 

@@ -9,8 +9,7 @@ from accelerate import cpu_offload_with_hook
 from tiny_denoiser import tiny_denoiser, tiny_inputs
 from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, tone
 
-from svp.diffusion import pipeline as pipelines
-from svp.diffusion import sampling_plan
+from svp.diffusion import sampling_plan, vae
 from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.conditions import stack_conditions
 from svp.diffusion.guidance import guided
@@ -178,7 +177,7 @@ def test_frames_decoded_together_are_those_decoded_alone(pipeline, monkeypatch) 
     decode = pipeline.vae.decode
     monkeypatch.setattr(pipeline.vae, "decode", lambda part: (sizes.append(len(part)), decode(part))[1])
     together = np.stack(list(pipeline.decode_latents(latents)))
-    monkeypatch.setattr(pipelines, "DECODE_PIXELS", 2 * SIZE**2)
+    monkeypatch.setattr(vae, "DECODE_PIXELS", 2 * SIZE**2)
     pairs = np.stack(list(pipeline.decode_latents(latents)))
     pipeline.vae.enable_slicing()
     sliced = np.stack(list(pipeline.decode_latents(latents)))

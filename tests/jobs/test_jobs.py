@@ -25,6 +25,7 @@ from svp.media.video import probe
 
 PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
 NOT_OF_A_LINE = {"context", "jobs", "workers", "ray", "plan", "max_memory", "size", "seconds", "device"}
+NOT_OF_A_LINE |= {"no_provenance", "certificate", "key"}
 
 
 @pytest.fixture(scope="module")

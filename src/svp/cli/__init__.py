@@ -17,6 +17,7 @@ from svp.cli.prepare import prepare
 from svp.cli.reproduce import reproduce
 from svp.cli.style import style_app
 from svp.cli.train import train
+from svp.cli.verify import verify
 from svp.cli.weights import import_
 from svp.errors import InputError
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
-for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce):
+for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce, verify):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(style_app, name="style")

@@ -21,10 +21,10 @@ from torch import nn
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.dry_run import StepMeter, without_memory
-from svp.diffusion.pipeline import SVPPipeline, decoded_at_once
+from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.settings import PipelineSettings
-from svp.diffusion.vae import PatchAutoencoderKL, latent_stride, require_vae
+from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
 from svp.diffusion.windows import plan_chunks
 from svp.errors import InputError
 from svp.presets import PRESETS

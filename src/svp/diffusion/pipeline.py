@@ -32,16 +32,18 @@ from svp.diffusion.kept import KeptLatents
 from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
+from svp.diffusion.origin import Origin
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
 from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
-from svp.diffusion.vae import PatchAutoencoderKL, latent_stride, require_vae
+from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
 from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
 from svp.errors import InputError
 from svp.face.key_points import KEY_POINTS
+from svp.media.hashing import sha256_file
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, find_audio_encoder, is_silent, silence
 from svp.speech.layout import alpha_layout
@@ -49,13 +51,6 @@ from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
-
-DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
-
-
-def decoded_at_once(image_size: int) -> int:
-    """How many pictures of so many pixels a side are decoded together."""
-    return max(1, DECODE_PIXELS // image_size**2)
 
 
 class SVPPipeline(DiffusionPipeline):
@@ -107,7 +102,8 @@ class SVPPipeline(DiffusionPipeline):
         self.settings = PipelineSettings.parse(settings, "model_index.json")
         self.register_to_config(settings=self.settings.model_dump())
         self._audio_encoder: AudioEncoder | None = None
-        self._folder: Path | None = None  # that it was loaded from
+        self.folder: Path | None = None  # that it was loaded from
+        self.merged: list[str] = []  # SHA-256 of the files of adapters in it
         size = self.settings.image_size
         if vae is not None and size % (stride := latent_stride(vae)):
             raise ValueError(f"image_size {size} must be a multiple of the VAE's stride {stride}")
@@ -142,14 +138,14 @@ class SVPPipeline(DiffusionPipeline):
             pipeline = super().from_pretrained(str(folder), **kwargs)
         except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
-        pipeline._folder = folder
+        pipeline.folder = folder
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As in diffusers; what an imported model keeps beside its networks goes along, its licences above all."""
         super().save_pretrained(save_directory, *args, **kwargs)
-        if self._folder is not None:
-            keep_imports(self._folder, Path(save_directory))
+        if self.folder is not None:
+            keep_imports(self.folder, Path(save_directory))
 
     def merge_adapters(self, path: str | Path) -> None:
         """Add a file of low-rank adapters, which `svp train --lora` wrote, to the weights of this pipeline.
@@ -159,6 +155,7 @@ class SVPPipeline(DiffusionPipeline):
         """
         try:
             merge_adapters(self.denoiser, load_adapters(Path(path)))
+            self.merged.append(sha256_file(Path(path)))
         except ValueError as error:
             raise InputError(f"{path}: not made for this model ({error}); give the model it was trained on") from error
 
@@ -183,7 +180,7 @@ class SVPPipeline(DiffusionPipeline):
             InputError: if it cannot be had, or calls itself otherwise.
         """
         if self._audio_encoder is None:
-            self._audio_encoder = find_audio_encoder(self.settings.audio_encoder, self._folder)
+            self._audio_encoder = find_audio_encoder(self.settings.audio_encoder, self.folder)
         return self._audio_encoder
 
     @property
@@ -378,7 +375,9 @@ class SVPPipeline(DiffusionPipeline):
         if partial is not None:
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(self, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
-        return FrameStream(generate_frames(self, job, callback), n_frames, self.settings.image_size, heard, partial)
+        origin = Origin.of(self, job, portrait, audio, style, head_motion)
+        frames = generate_frames(self, job, callback)
+        return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, origin)
 
     def __call__(
         self,

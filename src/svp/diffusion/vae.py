@@ -20,6 +20,7 @@ from svp.errors import InputError
 
 INITIAL_LOGVAR = -5.0  # posterior deviation 0.08 of latents of unit scale: the decoder learns to bear small errors
 WHITENING = 0.5  # exponent: between the patches' own spectrum (0: fine detail drowns in noise) and equal parts (1)
+DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
 
 
 class PatchAutoencoderKL(AutoencoderKL):
@@ -121,3 +122,8 @@ def latent_stride(vae: AutoencoderKL | None) -> int:
     """
     vae = require_vae(vae)
     return int(vae.config.get("patch_size", 1)) * 2 ** (len(vae.config["block_out_channels"]) - 1)
+
+
+def decoded_at_once(image_size: int) -> int:
+    """How many pictures of so many pixels a side are decoded together."""
+    return max(1, DECODE_PIXELS // image_size**2)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from svp.diffusion.origin import Origin
 from svp.media.audio import SAMPLE_RATE, sound_blocks
+from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS, VideoWriter
 
 FRAMES_PER_SECOND = int(FPS)
@@ -55,17 +57,32 @@ class Soundtrack:
             skip = max(0, skip - len(block))
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], size: int, sound: Soundtrack) -> None:
-    """Write frames as they come, with the sound; the file appears when complete.
+def write_video(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    size: int,
+    sound: Soundtrack,
+    origin: Origin | None,
+    marking: Marking,
+) -> None:
+    """Write frames as they come, with the sound; the file appears when complete and marked.
 
     Args:
         path: of the mp4.
         frames: (size, size, 3) uint8 RGB, in order.
         size: side in pixels.
         sound: what is heard.
+        origin: what the video was made of; None where nothing is known of it.
+        marking: how it says that it was generated.
     """
-    with VideoWriter(path, size, size, fps=FPS, audio=sound.blocks(), sample_rate=sound.rate) as writer:
-        for frame in frames:
+    drawn = marking.drawn(frames, size, size)
+
+    def sign(complete: Path) -> None:
+        marking.sign(complete, {} if origin is None else origin.facts())
+
+    sounding = {"audio": sound.blocks(), "sample_rate": sound.rate}
+    with VideoWriter(path, size, size, fps=FPS, finish=sign, **sounding) as writer:
+        for frame in drawn:
             writer.write(frame)
 
 
@@ -76,17 +93,19 @@ class GeneratedVideo:
     Attributes:
         frames: (N, S, S, 3) uint8 RGB at 25 fps.
         sound: the recording.
+        origin: what it was made of.
     """
 
     frames: np.ndarray
     sound: Soundtrack
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def save(self, path: str | Path) -> None:
-        """Write an mp4 with the sound."""
-        write_video(path, self.frames, self.frames.shape[1], self.sound)
+    def save(self, path: str | Path, marking: Marking = MARKED) -> None:
+        """Write an mp4 with the sound, marked as generated."""
+        write_video(path, self.frames, self.frames.shape[1], self.sound, self.origin, marking)
 
 
 class FrameStream(Iterator[np.ndarray]):
@@ -98,6 +117,7 @@ class FrameStream(Iterator[np.ndarray]):
         size: side in pixels.
         taken: how many frames were taken so far.
         partial: folder with what an interrupted run can go on from, on the disk of the video; None keeps nothing.
+        origin: what the video is made of.
     """
 
     def __init__(
@@ -107,8 +127,9 @@ class FrameStream(Iterator[np.ndarray]):
         size: int,
         source: str | Path | np.ndarray,
         partial: Path | None = None,
+        origin: Origin | None = None,
     ) -> None:
-        self.n_frames, self.size, self.taken, self.partial = n_frames, size, 0, partial
+        self.n_frames, self.size, self.taken, self.partial, self.origin = n_frames, size, 0, partial, origin
         self._frames, self._source = frames, source
 
     @property
@@ -122,18 +143,18 @@ class FrameStream(Iterator[np.ndarray]):
         self.taken += 1
         return frame
 
-    def save(self, path: str | Path) -> None:
-        """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there.
+    def save(self, path: str | Path, marking: Marking = MARKED) -> None:
+        """Write the frames that are still to come, with their part of the sound, to an mp4 that is marked as generated.
 
         Where `partial` is given, what is written so far lies in that folder, which is removed when the video is done.
         """
         if self.partial is None:
-            write_video(path, self, self.size, self.sound)
+            write_video(path, self, self.size, self.sound, self.origin, marking)
             return
         written = self.partial / f"video{Path(path).suffix}"
         for stale in self.partial.glob(f"*{written.name}*"):  # of a run that was killed
             stale.unlink()
-        write_video(written, self, self.size, self.sound)
+        write_video(written, self, self.size, self.sound, self.origin, marking)
         os.replace(written, path)
         shutil.rmtree(self.partial)
 
@@ -143,7 +164,7 @@ class FrameStream(Iterator[np.ndarray]):
         frames = np.empty((self.n_frames - self.taken, self.size, self.size, 3), np.uint8)
         for index, frame in enumerate(self):
             frames[index] = frame
-        return GeneratedVideo(frames, sound)
+        return GeneratedVideo(frames, sound, self.origin)
 
 
 def partial_folder(output: Path) -> Path:

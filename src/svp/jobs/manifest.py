@@ -25,6 +25,7 @@ class VideoRow(BaseModel):
         status: `ok`; `failed` where the work went wrong, `rejected` where the line cannot be used.
         reason: why not.
         key: of the inputs (`VideoJob.key`); a job whose key is another one is done again.
+        signed: whether it carries its provenance.
         frames, size: of the video, at 25 frames a second, and its side in pixels.
         took: seconds of work.
         worker: process id and machine.
@@ -37,6 +38,7 @@ class VideoRow(BaseModel):
     status: Literal["ok", "failed", "rejected"]
     reason: str = ""
     key: str = ""
+    signed: bool = False
     frames: int = 0
     size: int = 0
     took: float = 0.0

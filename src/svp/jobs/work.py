@@ -14,6 +14,7 @@ from svp.errors import InputError
 from svp.jobs.features import Feature, load_portrait, save_portrait
 from svp.jobs.manifest import VideoRow
 from svp.jobs.request import VideoJob
+from svp.media.marking import Marking
 
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
@@ -24,11 +25,18 @@ DIED = f"{INTERNAL}the process that makes it died twice (out of memory?)"
 
 @dataclass(frozen=True)
 class VideoTask:
-    """A job, the folder of its video, and the features that are ready for it: its portrait, then its style clips."""
+    """A job.
+
+    Attributes:
+        folder: of its video.
+        features: that are ready for it: its portrait, then its style clips.
+        marking: how the video says that it was generated, but for the label, which the job names.
+    """
 
     job: VideoJob
     folder: Path
     features: tuple[Feature, ...]
+    marking: Marking
 
 
 @lru_cache(maxsize=1)  # jobs come sorted by model
@@ -70,7 +78,8 @@ def make_video(task: VideoTask) -> VideoRow:
         frames, size = _make(task)
     except Exception as error:  # one job never stops the others
         return row.model_copy(update={"status": "failed", "reason": _reason(error), "took": _since(begin)})
-    return row.model_copy(update={"key": job.key, "frames": frames, "size": size, "took": _since(begin)})
+    made = {"key": job.key, "signed": task.marking.provenance, "frames": frames, "size": size, "took": _since(begin)}
+    return row.model_copy(update=made)
 
 
 def video_died(task: VideoTask) -> VideoRow:
@@ -92,7 +101,8 @@ def _make(task: VideoTask) -> tuple[int, int]:
     stream = pipeline.stream(
         portrait, job.audio, style, job.head_motion, partial=partial_folder(output), **job.request.sampling()
     )
-    stream.save(output)
+    stream.origin = stream.origin and stream.origin.read_from(job.portrait, [cue.path for cue in job.cues])
+    stream.save(output, task.marking.labelled(job.request.label, job.request.label_text))
     return stream.n_frames, stream.size
 
 
