@@ -85,7 +85,7 @@ def _rows(found: Verification) -> list[tuple[str, str]]:
     who = found.signer if found.local or not found.issuer else f"{found.signer} ({found.issuer})"
     rows = [("signed by", who)]
     rows += [("when", found.when), ("made with", found.software)]
-    rows += [("made by AI", "yes" if found.generated else "not said")] if found.state != "unsigned" else []
+    rows += [("made by AI", "yes" if found.generated else "not said")] if found.software else []
     if model:
         rows += [("model", model["name"] or "built in memory"), ("  weights", model["weights_sha256"])]
         rows += [("  adapters", digest) for digest in model.get("adapters_sha256", ())]

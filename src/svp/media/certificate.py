@@ -158,17 +158,17 @@ def local_certificate() -> Certificate:
     return own
 
 
-def make_certificate() -> tuple[bytes, bytes]:
-    """A certificate that says of itself that nobody verified it, and its key, both PEM.
+def make_certificate(name: str = LOCAL_NAME, organisation: str = LOCAL_ORGANISATION) -> tuple[bytes, bytes]:
+    """A chain of two certificates and the key of the first, PEM; by default they say that nobody verified them.
 
-    C2PA asks for a certificate that another one has signed; the key of that other one is thrown away.
+    The key of the second one, which vouches for the first, is thrown away: it vouches for nothing else.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     def named(common: str) -> x509.Name:
-        names = ((x509.NameOID.ORGANIZATION_NAME, LOCAL_ORGANISATION), (x509.NameOID.COMMON_NAME, common))
+        names = ((x509.NameOID.ORGANIZATION_NAME, organisation), (x509.NameOID.COMMON_NAME, common))
         return x509.Name([x509.NameAttribute(kind, text) for kind, text in names])
 
     now = datetime.datetime.now(datetime.UTC)
@@ -185,7 +185,7 @@ def make_certificate() -> tuple[bytes, bytes]:
         builder = (
             x509.CertificateBuilder()
             .subject_name(named(common))
-            .issuer_name(named(f"{LOCAL_NAME} (issuer)"))
+            .issuer_name(named(f"{name} (issuer)"))
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))  # clocks of other computers differ
@@ -201,8 +201,8 @@ def make_certificate() -> tuple[bytes, bytes]:
         return builder.sign(issuer_key, hashes.SHA256())
 
     pem = serialization.Encoding.PEM
-    own = certificate(LOCAL_NAME, key.public_key(), False)
-    issuer = certificate(f"{LOCAL_NAME} (issuer)", issuer_key.public_key(), True)
+    own = certificate(name, key.public_key(), False)
+    issuer = certificate(f"{name} (issuer)", issuer_key.public_key(), True)
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return own.public_bytes(pem) + issuer.public_bytes(pem), private
 

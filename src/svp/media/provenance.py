@@ -15,6 +15,7 @@ GENERATION: Final = "svp.generation"  # the assertion with the facts of a video
 ACTIONS: Final = "c2pa.actions.v2"
 MADE_BY_AI: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 SOFTWARE: Final = {"name": "svp", "version": __version__}
+BUFFER_MB: Final = 16  # of what the library keeps in memory besides one copy of the file; its own default is 512
 OFFLINE: Final = {"remote_manifest_fetch": False, "ocsp_fetch": False}
 
 
@@ -42,7 +43,11 @@ def sign(
         InputError: it cannot be signed.
     """
     c2pa = load_c2pa()
-    settings = {"verify": OFFLINE | {"verify_after_sign": True}, "builder": {"thumbnail": {"enabled": False}}}
+    settings = {
+        "verify": OFFLINE | {"verify_after_sign": True},
+        "builder": {"thumbnail": {"enabled": False}},
+        "core": {"backing_store_memory_threshold_in_mb": BUFFER_MB},
+    }
     try:
         with (
             c2pa.Settings.from_dict(settings) as chosen,

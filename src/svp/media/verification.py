@@ -13,6 +13,7 @@ from svp.media.provenance import GENERATION, MADE_BY_AI, OFFLINE
 
 State = Literal["valid", "altered", "untrusted", "unsigned"]
 UNTRUSTED: Final = "signingCredential.untrusted"
+UNPARSED: Final = "asset could not be parsed"  # C2PA's words for a file whose very structure is broken
 OF_SIGNER: Final = ("signingCredential.", "timeStamp.", "claimSignature.outsideValidity")  # nothing about the content
 
 
@@ -71,7 +72,10 @@ def verify_video(path: Path, trust: Path | None = None) -> Verification:
         return Verification("unsigned")
     except (c2pa.C2paError, OSError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be verified ({why}); give the mp4 as it was made or sent") from error
+        unreadable = (OSError, c2pa.C2paError.Io, c2pa.C2paError.NotSupported)
+        if isinstance(error, unreadable) or UNPARSED in why:
+            raise InputError(f"{path}: cannot be verified ({why}); give the mp4 as it was made or sent") from error
+        return Verification("altered", (why,))  # there is a manifest, and it is damaged
     return _read_store(store, trust is not None)
 
 
