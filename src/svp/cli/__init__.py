@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from svp.cli.datasets import motions, puppet, sheet
+from svp.cli.doctor import doctor
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
 from svp.cli.prepare import prepare
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
-for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce, verify):
+for command in (generate, prepare, puppet, sheet, motions, train, evaluate, reproduce, verify, doctor):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(style_app, name="style")
