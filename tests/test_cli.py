@@ -34,6 +34,8 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
             ("train",),
             ("evaluate",),
             ("import",),
+            ("verify",),
+            ("doctor",),
         ),
         *(("style", name) for name in ("extract", "mix", "scale", "sample")),
     ],
