@@ -56,7 +56,7 @@ def print_verification(video: Path, found: Verification) -> None:
     from rich.text import Text
 
     console = Console()
-    console.print(Text(f"{video}: {found.state}: {_verdict(found)}"))
+    console.print(Text(f"{video}: {found.state}: {_verdict(found)}"), soft_wrap=True)
     table = Table.grid(padding=(0, 2))
     for name, value in _rows(found):
         table.add_row(name, Text(value, overflow="fold"))

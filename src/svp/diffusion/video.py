@@ -80,8 +80,7 @@ def write_video(
     def sign(complete: Path) -> None:
         marking.sign(complete, {} if origin is None else origin.facts())
 
-    sounding = {"audio": sound.blocks(), "sample_rate": sound.rate}
-    with VideoWriter(path, size, size, fps=FPS, finish=sign, **sounding) as writer:
+    with VideoWriter(path, size, size, FPS, sound.blocks(), sound.rate, finish=sign) as writer:
         for frame in drawn:
             writer.write(frame)
 

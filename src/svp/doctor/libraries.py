@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from importlib import metadata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from svp.doctor.finding import Finding, examine
+from svp.doctor.finding import Finding, State, examine
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -118,9 +118,9 @@ def _extras() -> Iterator[Finding]:
             continue
         problems = [f"{one.name} {problem}" for one in wanted if (problem := problem_of(one))]
         versions = ", ".join(f"{one.name} {metadata.version(one.name)}" for one in wanted if not problem_of(one))
-        state, found = ("missing", "; ".join(problems)) if problems else ("ok", versions)
         remedy = f"pip install '{PACKAGE}[{extra}]'" if problems else ""
-        yield Finding(EXTRAS_SECTION, extra, state, found, EXTRAS.get(extra, ""), remedy)
+        state: State = "missing" if problems else "ok"
+        yield Finding(EXTRAS_SECTION, extra, state, "; ".join(problems) or versions, EXTRAS.get(extra, ""), remedy)
 
 
 def problem_of(requirement: Requirement) -> str:
@@ -151,17 +151,18 @@ def _versions() -> Iterator[Finding]:
 
 
 def _codecs() -> Iterator[Finding]:
-    for mode, names in (("w", ENCODERS), ("r", DECODERS)):
+    modes: dict[Literal["r", "w"], dict[str, str]] = {"w": ENCODERS, "r": DECODERS}
+    for mode, names in modes.items():
         what = "encoder" if mode == "w" else "decoder"
         for name, purpose in names.items():
             there = _has_codec(name, mode)
             needed = mode == "w" or name in NEEDED_DECODERS
-            state = "ok" if there else "broken" if needed else "missing"
+            state: State = "ok" if there else "broken" if needed else "missing"
             remedy = "" if there else "pip install --force-reinstall av (its wheels bring FFmpeg)"
             yield Finding(FFMPEG, f"{what} {name}", state, "there" if there else "not in this FFmpeg", purpose, remedy)
 
 
-def _has_codec(name: str, mode: str) -> bool:
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     from av.codec import Codec
 
     try:

@@ -80,7 +80,7 @@ def _disks() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if capabilities.get(name)]
     found = f"{torch.get_num_threads()} threads{', ' + ', '.join(fast) if fast else ''}"
     yield Finding(SECTION, "device cpu", "ok", found)

@@ -133,7 +133,7 @@ def local_certificate() -> Certificate:
     """
     folder = data_dir() / "certificate"
     own = Certificate(folder / "chain.pem", folder / "key.pem")
-    if own.chain.is_file():
+    if own.chain.is_file() and own.key.is_file():
         return own
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def local_certificate() -> Certificate:
             try:
                 partial.rename(folder)
             except OSError:  # another process was faster
-                if not own.chain.is_file():
+                if not own.chain.is_file() or not own.key.is_file():
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)

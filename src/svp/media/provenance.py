@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from svp import __version__
+from svp.errors import InputError
 from svp.media.certificate import Certificate, load_c2pa
 from svp.media.whole_file import whole_file
 
@@ -56,6 +57,8 @@ def sign(
             c2pa.Builder(_manifest(facts), context) as builder,
         ):
             builder.sign(signer, media_type, source, target)
+    except c2pa.C2paError.Io as error:
+        raise InputError(f"the signed file cannot be written ({error}); make room on the disk") from error
     except c2pa.C2paError as error:
         raise certificate.unusable(error) from error
 

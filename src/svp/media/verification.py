@@ -107,7 +107,7 @@ def _read_store(store: dict[str, Any], asked_for_trust: bool) -> Verification:
     state = judge(codes, asked_for_trust)
     return Verification(
         state,
-        problems=tuple(code for code in codes if code != UNTRUSTED or state == "untrusted"),
+        problems=tuple(code for code in codes if code != UNTRUSTED or asked_for_trust),
         signer=signature.get("common_name", ""),
         issuer=signature.get("issuer", ""),
         local=signature.get("common_name") == LOCAL_NAME,
