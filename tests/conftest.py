@@ -1,6 +1,8 @@
 """Fixtures that several rooms use."""
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)  # the suite runs several workers side by side
+_data = tempfile.TemporaryDirectory(prefix="svp-tests-")  # not the user's own, for the certificate made at first use
+os.environ["SVP_DATA"] = _data.name
 
 
 @pytest.fixture(scope="session")

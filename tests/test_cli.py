@@ -35,6 +35,8 @@ def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
             ("evaluate",),
             ("import",),
             ("app",),
+            ("verify",),
+            ("doctor",),
         ),
         *(("style", name) for name in ("extract", "mix", "scale", "sample")),
         *(("reproduce", name) for name in ("table1", "table3", "figure6")),

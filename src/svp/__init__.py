@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
+    from svp.media.certificate import Certificate
+    from svp.media.marking import Marking
     from svp.style.encoder import StyleEncoder
     from svp.style.prior import StylePrior
 
@@ -14,9 +16,11 @@ if TYPE_CHECKING:
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
-__all__ = ["SVPPipeline", "StyleEncoder", "StylePrior"]
+__all__ = ["Certificate", "Marking", "SVPPipeline", "StyleEncoder", "StylePrior"]
 
 _HOMES = {
+    "Certificate": "svp.media.certificate",
+    "Marking": "svp.media.marking",
     "SVPPipeline": "svp.diffusion.pipeline",
     "StyleEncoder": "svp.style.encoder",
     "StylePrior": "svp.style.prior",

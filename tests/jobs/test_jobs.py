@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
-from tiny_pipeline import tiny_pipeline, tone
+from tiny_pipeline import random_style, tiny_pipeline, tone
 
 from ray_head import wait_until
 from svp.cli.generate import generate
@@ -21,10 +22,14 @@ from svp.errors import InputError
 from svp.jobs.request import BadLine, VideoJob, VideoRequest, read_jobs
 from svp.jobs.run import generate_all
 from svp.media.audio import write_wav
-from svp.media.video import probe
+from svp.media.hashing import sha256_file
+from svp.media.marking import Marking
+from svp.media.verification import verify_video
+from svp.media.video import probe, read_frames
 
 PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
 NOT_OF_A_LINE = {"context", "jobs", "workers", "ray", "plan", "max_memory", "size", "seconds", "device"}
+NOT_OF_A_LINE |= {"no_provenance", "certificate", "key"}
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +136,31 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
     stream = SVPPipeline.from_pretrained(inputs / "model").stream(
         inputs / "ada.png", inputs / "short.wav", num_inference_steps=2
     )
-    stream.save(tmp_path / "own.mp4")
-    assert (tmp_path / "own.mp4").read_bytes() == (tmp_path / "000001.mp4").read_bytes()
+    stream.save(tmp_path / "own.mp4", Marking(provenance=False))
+    own, made = (np.stack(list(read_frames(tmp_path / name))) for name in ("own.mp4", "000001.mp4"))
+    assert np.array_equal(own, made)
+    found = verify_video(tmp_path / "000001.mp4")
+    assert found.state == "valid" and found.facts["inputs"]["portrait"]["sha256"] == sha256_file(inputs / "ada.png")
 
     lines[1]["seed"] = 2
-    again = generate_all(write(inputs, lines[:2]), tmp_path, workers=2, progress=False)
+    again = generate_all(write(inputs, lines[:2]), tmp_path, workers=1, progress=False)
     assert again.complete and again.kept == 1
     assert (tmp_path / "000001.mp4").stat().st_mtime_ns == written["000001.mp4"]
     assert (tmp_path / "deep/er.mp4").stat().st_mtime_ns != written["deep/er.mp4"]
+
+    lines[0] |= {
+        "label_text": "AI",
+        "style": "own.safetensors",
+    }  # signed and unsigned videos are not the same
+    random_style(tiny_pipeline()).save(inputs / "own.safetensors")
+    jobs = write(inputs, lines[:1])
+    for provenance, kept in ((False, 0), (False, 1), (True, 0)):
+        report = generate_all(jobs, tmp_path, workers=1, marking=Marking(provenance=provenance), progress=False)
+        assert report.complete and report.kept == kept
+        found = verify_video(tmp_path / "000001.mp4")
+        assert found.state == ("valid" if provenance else "unsigned")
+    assert found.facts["label"] == "AI"
+    assert [style["sha256"] for style in found.facts["styles"]] == [sha256_file(inputs / "own.safetensors")]
 
 
 def start(folder: Path, jobs: Path, *options: object) -> subprocess.Popen:

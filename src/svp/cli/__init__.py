@@ -13,12 +13,14 @@ import typer
 
 from svp.cli.app import serve
 from svp.cli.datasets import motions, puppet, sheet
+from svp.cli.doctor import doctor
 from svp.cli.evaluate import evaluate
 from svp.cli.generate import generate
 from svp.cli.prepare import prepare
 from svp.cli.reproduce import reproduce_app
 from svp.cli.style import style_app
 from svp.cli.train import train
+from svp.cli.verify import verify
 from svp.cli.weights import import_
 from svp.errors import InputError, InputWarning
 
@@ -29,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
-for command in (generate, prepare, puppet, sheet, motions, train, evaluate):
+for command in (generate, prepare, puppet, sheet, motions, train, evaluate, verify, doctor):
     app.command()(command)
 app.command("import")(import_)
 app.command("app")(serve)

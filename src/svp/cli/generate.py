@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from svp.cli.jobs import generate_jobs
+from svp.cli.marking import choose_marking
 from svp.cli.model import load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
 from svp.cli.plan import fit_pipeline, print_generation_plan
@@ -95,6 +96,25 @@ def generate(
         Literal["pose", "none"],
         typer.Option(help="`pose` moves the portrait's own points; `none` uses a driving clip's points as they are."),
     ] = "pose",
+    label: Annotated[bool, typer.Option("--label", help="Draw `AI-generated` into a corner of every frame.")] = False,
+    label_text: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Draw this text instead; it says --label, too.")
+    ] = None,
+    no_provenance: Annotated[
+        bool,
+        typer.Option(
+            "--no-provenance",
+            help="Leave out the signed C2PA manifest that tells machines that the video is generated, and from what. "
+            "Article 50 of the EU's AI Act asks for such marking: without it that is left to you.",
+        ),
+    ] = False,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Sign the manifest with this chain (PEM), or $SVP_CERTIFICATE; by default one made on this computer."
+        ),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key (PEM) of --certificate, or $SVP_KEY.")] = None,
     jobs: Annotated[
         Path | None,
         typer.Option(help="Many videos: a file with a JSON object per line, whose keys are the options above."),
@@ -118,7 +138,7 @@ def generate(
     Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
     """
     if jobs is not None:
-        generate_jobs(context, jobs, output, workers, ray)
+        generate_jobs(context, jobs, output, workers, ray, choose_marking(not no_provenance, certificate, key))
         return
     for option, given in (("--workers", workers), ("--ray", ray)):
         if given is not None:
@@ -152,6 +172,7 @@ def generate(
         raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
     if guidance_style is not None and not styles:
         raise InputError("--guidance-style: needs --style; without a style there is nothing to guide to")
+    marking = choose_marking(not no_provenance, certificate, key).labelled(label, label_text)
     from svp.style.cues import read_cues
 
     cues = read_cues(styles)  # before torch is imported
@@ -194,7 +215,8 @@ def generate(
             callback=lambda done, total: bar.update(task, completed=done, total=total),
             partial=partial_folder(output),
         )
-        stream.save(output)
+        stream.origin = stream.origin and stream.origin.read_from(portrait, [cue.path for cue in cues])
+        stream.save(output, marking)
     typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.width} x {stream.height}")
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from svp.cli.paths import need_file, need_output_folder
 from svp.errors import InputError
 
-OF_ALL = ("jobs", "output", "workers", "ray")
+if TYPE_CHECKING:
+    from svp.media.marking import Marking
+
+OF_ALL = ("jobs", "output", "workers", "ray", "no_provenance", "certificate", "key")
 
 
 def generate_jobs(
-    context: typer.Context, jobs: Path, output: Path | None, workers: int | None, ray: str | None
+    context: typer.Context, jobs: Path, output: Path | None, workers: int | None, ray: str | None, marking: Marking
 ) -> None:
     """Make the videos of a file; the exit code is 1 if one of them could not be made."""
     for name in context.params:
@@ -26,7 +30,7 @@ def generate_jobs(
     need_output_folder(output)
     from svp.jobs.run import generate_all
 
-    report = generate_all(jobs, output, workers=workers, ray=ray)
+    report = generate_all(jobs, output, workers=workers, ray=ray, marking=marking)
     typer.echo(f"{output}: {report}")
     if not report.complete:
         raise typer.Exit(1)

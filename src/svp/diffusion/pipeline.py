@@ -33,6 +33,7 @@ from svp.diffusion.knobs import Knobs
 from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
+from svp.diffusion.origin import Origin
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
 from svp.diffusion.sampling_plan import plan_sampling
@@ -45,6 +46,7 @@ from svp.errors import InputError
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.face.key_points import KEY_POINTS
+from svp.media.hashing import sha256_file
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, find_audio_encoder, is_silent, silence
 from svp.speech.layout import alpha_layout
@@ -103,7 +105,8 @@ class SVPPipeline(DiffusionPipeline):
         self.settings = PipelineSettings.parse(settings, "model_index.json")
         self.register_to_config(settings=self.settings.model_dump())
         self._audio_encoder: AudioEncoder | None = None
-        self._folder: Path | None = None  # that it was loaded from
+        self.folder: Path | None = None  # that it was loaded from
+        self.merged: list[str] = []  # SHA-256 of the files of adapters in it
         size = self.settings.image_size
         if vae is not None and size % (stride := latent_stride(vae)):
             raise ValueError(f"image_size {size} must be a multiple of the VAE's stride {stride}")
@@ -138,14 +141,14 @@ class SVPPipeline(DiffusionPipeline):
             pipeline = super().from_pretrained(str(folder), **kwargs)
         except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
-        pipeline._folder = folder
+        pipeline.folder = folder
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As in diffusers; what an imported model keeps beside its networks goes along, its licences above all."""
         super().save_pretrained(save_directory, *args, **kwargs)
-        if self._folder is not None:
-            keep_imports(self._folder, Path(save_directory))
+        if self.folder is not None:
+            keep_imports(self.folder, Path(save_directory))
 
     def merge_adapters(self, path: str | Path) -> None:
         """Add a file of low-rank adapters, which `svp train --lora` wrote, to the weights of this pipeline.
@@ -155,6 +158,7 @@ class SVPPipeline(DiffusionPipeline):
         """
         try:
             merge_adapters(self.denoiser, load_adapters(Path(path)))
+            self.merged.append(sha256_file(Path(path)))
         except ValueError as error:
             raise InputError(f"{path}: not made for this model ({error}); give the model it was trained on") from error
 
@@ -179,7 +183,7 @@ class SVPPipeline(DiffusionPipeline):
             InputError: if it cannot be had, or calls itself otherwise.
         """
         if self._audio_encoder is None:
-            self._audio_encoder = find_audio_encoder(self.settings.audio_encoder, self._folder)
+            self._audio_encoder = find_audio_encoder(self.settings.audio_encoder, self.folder)
         return self._audio_encoder
 
     @property
@@ -345,13 +349,11 @@ class SVPPipeline(DiffusionPipeline):
             fast,
             self.settings,
             place_of(self.unet)[0],
+            most_steps=self.scheduler.config["num_train_timesteps"],
             num_inference_steps=num_inference_steps,
             guidance_audio=guidance_scale if guidance_audio is None else guidance_audio,
             guidance_style=guidance_scale if guidance_style is None else guidance_style,
         )
-        steps_possible = self.scheduler.config["num_train_timesteps"]
-        if not 1 <= plan.num_inference_steps <= steps_possible:
-            raise InputError(f"steps {plan.num_inference_steps}: choose 1 to {steps_possible}")
         require_vae(self.vae)
         knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, gaze), View(frame, aspect)
         check_inputs(portrait, audio, style, head_motion, retarget, knobs)
@@ -377,8 +379,9 @@ class SVPPipeline(DiffusionPipeline):
         if partial is not None:
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(self, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
+        origin = Origin.of(self, job, portrait, audio, style, head_motion)
         frames = generate_frames(self, job, callback)
-        return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas)
+        return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)
 
     def __call__(
         self,

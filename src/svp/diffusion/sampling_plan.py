@@ -81,14 +81,18 @@ def plan_sampling(
     settings: PipelineSettings,
     device: torch.device,
     *,
+    most_steps: int = 1000,
     num_inference_steps: int | None = None,
     guidance_audio: float | None = None,
     guidance_style: float | None = None,
 ) -> SamplingPlan:
     """The plan of a mode for a model on a device; steps and scales that are given take the place of the mode's.
 
+    Args:
+        most_steps: the diffusion's own number of steps.
+
     Raises:
-        InputError: if there is no such mode, or the model was not made for it.
+        InputError: if there is no such mode, the model was not made for it, or it has not so many steps.
     """
     if fast not in MODES:
         raise InputError(f"fast {fast}: unknown; use one of {', '.join(MODES)}")
@@ -103,6 +107,8 @@ def plan_sampling(
             )
         own_steps, own_audio, own_style = settings.turbo_steps, 1.0, 1.0
     steps = own_steps if num_inference_steps is None else num_inference_steps
+    if not 1 <= steps <= most_steps:
+        raise InputError(f"steps {steps}: choose 1 to {most_steps}")
     return SamplingPlan(
         num_inference_steps=steps,
         guidance_audio=own_audio if guidance_audio is None else guidance_audio,

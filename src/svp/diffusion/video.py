@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from svp.diffusion.origin import Origin
 from svp.face.canvas import Canvas
 from svp.media.audio import SAMPLE_RATE, sound_blocks
+from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS, VideoWriter
 
 FRAMES_PER_SECOND = int(FPS)
@@ -56,17 +58,31 @@ class Soundtrack:
             skip = max(0, skip - len(block))
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], size: tuple[int, int], sound: Soundtrack) -> None:
-    """Write frames as they come, with the sound; the file appears when complete.
+def write_video(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    size: tuple[int, int],
+    sound: Soundtrack,
+    origin: Origin | None,
+    marking: Marking,
+) -> None:
+    """Write frames as they come, with the sound; the file appears when complete and marked.
 
     Args:
         path: of the mp4.
         frames: (H, W, 3) uint8 RGB, in order.
         size: (W, H) in pixels.
         sound: what is heard.
+        origin: what the video was made of; None where nothing is known of it.
+        marking: how it says that it was generated.
     """
-    with VideoWriter(path, *size, fps=FPS, audio=sound.blocks(), sample_rate=sound.rate) as writer:
-        for frame in frames:
+    drawn = marking.drawn(frames, *size)
+
+    def sign(complete: Path) -> None:
+        marking.sign(complete, {} if origin is None else origin.facts())
+
+    with VideoWriter(path, *size, FPS, sound.blocks(), sound.rate, finish=sign) as writer:
+        for frame in drawn:
             writer.write(frame)
 
 
@@ -77,18 +93,20 @@ class GeneratedVideo:
     Attributes:
         frames: (N, H, W, 3) uint8 RGB at 25 fps.
         sound: the recording.
+        origin: what it was made of.
     """
 
     frames: np.ndarray
     sound: Soundtrack
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def save(self, path: str | Path) -> None:
-        """Write an mp4 with the sound."""
+    def save(self, path: str | Path, marking: Marking = MARKED) -> None:
+        """Write an mp4 with the sound, marked as generated."""
         _, height, width, _ = self.frames.shape
-        write_video(path, self.frames, (width, height), self.sound)
+        write_video(path, self.frames, (width, height), self.sound, self.origin, marking)
 
 
 class FrameStream(Iterator[np.ndarray]):
@@ -102,6 +120,7 @@ class FrameStream(Iterator[np.ndarray]):
         taken: how many frames were taken so far.
         last: the frame that was taken last; None before the first.
         partial: folder with what an interrupted run can go on from, on the disk of the video; None keeps nothing.
+        origin: what the video is made of.
     """
 
     def __init__(
@@ -112,8 +131,9 @@ class FrameStream(Iterator[np.ndarray]):
         source: str | Path | np.ndarray,
         partial: Path | None = None,
         canvas: Canvas | None = None,
+        origin: Origin | None = None,
     ) -> None:
-        self.n_frames, self.taken, self.partial = n_frames, 0, partial
+        self.n_frames, self.taken, self.partial, self.origin = n_frames, 0, partial, origin
         self.last: np.ndarray | None = None
         self.width = size if canvas is None else canvas.width
         self.height = size if canvas is None else canvas.height
@@ -131,19 +151,19 @@ class FrameStream(Iterator[np.ndarray]):
         self.taken += 1
         return self.last
 
-    def save(self, path: str | Path) -> None:
-        """Write the frames that are still to come, with their part of the sound, to an mp4, each as it is there.
+    def save(self, path: str | Path, marking: Marking = MARKED) -> None:
+        """Write the frames that are still to come, with their part of the sound, to an mp4 that is marked as generated.
 
         Where `partial` is given, what is written so far lies in that folder, which is removed when the video is done.
         """
         size = (self.width, self.height)
         if self.partial is None:
-            write_video(path, self, size, self.sound)
+            write_video(path, self, size, self.sound, self.origin, marking)
             return
         written = self.partial / f"video{Path(path).suffix}"
         for stale in self.partial.glob(f"*{written.name}*"):  # of a run that was killed
             stale.unlink()
-        write_video(written, self, size, self.sound)
+        write_video(written, self, size, self.sound, self.origin, marking)
         os.replace(written, path)
         shutil.rmtree(self.partial)
 
@@ -153,7 +173,7 @@ class FrameStream(Iterator[np.ndarray]):
         frames = np.empty((self.n_frames - self.taken, self.height, self.width, 3), np.uint8)
         for index, frame in enumerate(self):
             frames[index] = frame
-        return GeneratedVideo(frames, sound)
+        return GeneratedVideo(frames, sound, self.origin)
 
 
 def partial_folder(output: Path) -> Path:

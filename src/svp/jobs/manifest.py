@@ -25,6 +25,7 @@ class VideoRow(BaseModel):
         status: `ok`; `failed` where the work went wrong, `rejected` where the line cannot be used.
         reason: why not.
         key: of the inputs (`VideoJob.key`); a job whose key is another one is done again.
+        signed: whether it carries its provenance.
         frames: of the video, 25 a second.
         width, height: in pixels.
         took: seconds of work.
@@ -38,6 +39,7 @@ class VideoRow(BaseModel):
     status: Literal["ok", "failed", "rejected"]
     reason: str = ""
     key: str = ""
+    signed: bool = False
     frames: int = 0
     width: int = 0
     height: int = 0

@@ -59,6 +59,8 @@ class VideoRequest(BaseModel):
     guidance_style: float | None = None
     seed: int = Field(default=0, ge=0)
     retarget: Literal["pose", "none"] = "pose"
+    label: bool = False
+    label_text: str | None = None
 
     @model_validator(mode="before")
     @classmethod

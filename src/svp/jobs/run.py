@@ -14,6 +14,7 @@ from svp.jobs.features import features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
 from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died
+from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS
 from svp.workers import CORES, Workers
 
@@ -50,7 +51,13 @@ class JobsReport:
 
 
 def generate_all(
-    jobs_file: Path, folder: Path, *, workers: int | None = None, ray: str | None = None, progress: bool = True
+    jobs_file: Path,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    marking: Marking = MARKED,
+    progress: bool = True,
 ) -> JobsReport:
     """Make the videos of a jobs file, all that can be made; the others are set aside with their reason.
 
@@ -62,6 +69,8 @@ def generate_all(
         folder: for the videos and their manifest.
         workers: processes; by default as many as there are processors.
         ray: address of a Ray cluster; its machines must see the same files under the same paths.
+        marking: how each video says that it was generated; the machines of a cluster need its certificate under the
+            same path, or each makes its own.
         progress: show a bar on stderr.
 
     Raises:
@@ -79,7 +88,7 @@ def generate_all(
             row = VideoRow(output=job.output, line=job.line, status="rejected", reason=job.reason)
             settled[job.line] = row
             add_row(folder, row)
-        elif (old := before.get(job.output)) and old.key == job.key and (folder / job.output).is_file():
+        elif (old := before.get(job.output)) and _is_same(old, job, marking) and (folder / job.output).is_file():
             settled[job.line] = old.model_copy(update={"line": job.line})
         else:
             todo.append(job)
@@ -111,7 +120,7 @@ def generate_all(
             if wrong is not None:
                 settle(VideoRow(output=job.output, line=job.line, status="failed", reason=wrong))
             else:
-                tasks.append(VideoTask(job, folder.resolve(), tuple(needed[job.line])))
+                tasks.append(VideoTask(job, folder.resolve(), tuple(needed[job.line]), marking))
         shown = bar.add_task("videos", total=len(tasks), rate="")
         start, frames = time.perf_counter(), 0
         for row in pool.run(tasks, make_video, video_died):
@@ -123,3 +132,8 @@ def generate_all(
     outputs = {row.output for row in rows}
     write_manifest(folder, [*rows, *(row for row in before.values() if row.output not in outputs)])
     return JobsReport(rows, kept, time.perf_counter() - begin)
+
+
+def _is_same(row: VideoRow, job: VideoJob, marking: Marking) -> bool:
+    """Whether an earlier run made this very video, signed or not as wanted."""
+    return row.key == job.key and row.signed == marking.provenance

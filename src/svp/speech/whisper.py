@@ -20,7 +20,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
 from svp.speech.layout import AUDIO_ENCODER
-from svp.speech.package import FOLDER, by_hand, own_folder, whisper_from_package
+from svp.speech.package import FOLDER, WEIGHTS, by_hand, local_folder, whisper_from_package
 
 LastState = Literal["normed", "raw"]
 POSITION_RATE = 50
@@ -28,7 +28,6 @@ SAMPLES_PER_POSITION = SAMPLE_RATE // POSITION_RATE
 SEGMENT_SECONDS = 30
 SEGMENT_SAMPLES = SEGMENT_SECONDS * SAMPLE_RATE
 SEGMENT_POSITIONS = SEGMENT_SECONDS * POSITION_RATE
-_WEIGHTS = "model.safetensors"
 # Segments are independent; a batch fills a GPU, on a CPU it only costs memory.
 _BATCH = {"cpu": 1}
 _BATCH_ACCELERATOR = 16
@@ -146,18 +145,14 @@ def find_folder(name: str) -> Path:
     Raises:
         InputError: if it is in none of them.
     """
-    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repository = name if "/" in name else f"openai/{name}"
     try:
-        cached = try_to_load_from_cache(repository, _WEIGHTS)
-        if isinstance(cached, str) and Path(cached).with_name("config.json").is_file():
-            return Path(cached).parent
-        own = own_folder(repository)
-        if (own / _WEIGHTS).is_file():
-            return own
-        return Path(snapshot_download(repository, allow_patterns=["config.json", _WEIGHTS]))
+        if (there := local_folder(repository)) is not None:
+            return there
+        return Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS]))
     except HFValidationError as error:
         raise InputError(
             f"{name}: no such folder; correct its path, or give a hub id such as openai/{FOLDER}"
@@ -173,15 +168,15 @@ def find_folder(name: str) -> Path:
 def _load_folder(folder: Path) -> WhisperEncoder:
     if (folder / AUDIO_ENCODER).is_dir():
         folder = folder / AUDIO_ENCODER
-    if not (folder / "config.json").is_file() or not (folder / _WEIGHTS).is_file():
+    if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
         raise InputError(
-            f"{folder}: needs config.json and {_WEIGHTS}; save the model with transformers' save_pretrained"
+            f"{folder}: needs config.json and {WEIGHTS}; save the model with transformers' save_pretrained"
         )
     try:
         config = WhisperConfig.from_pretrained(folder)
         if config.model_type != "whisper":
             raise InputError(f"{folder}: a {config.model_type} model; give a Whisper one")
-        with safe_open(folder / _WEIGHTS, framework="pt") as file:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
             # A whole model's file says model.encoder., a bare WhisperModel's encoder., an encoder's nothing.
             names = [name for name in file.keys() if "decoder." not in name and name != "proj_out.weight"]  # noqa: SIM118
             state = {name.removeprefix("model.").removeprefix("encoder."): file.get_tensor(name) for name in names}

@@ -1,0 +1,107 @@
+"""What a generated video was made of, for its provenance: model, inputs by their hashes, styles, seed and settings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from svp.diffusion.model_folder import weights_sha256
+from svp.diffusion.portrait import NATURAL, STILL, Portrait
+from svp.media.hashing import sha256_file
+from svp.style.timeline import StyleTimeline
+
+if TYPE_CHECKING:
+    from svp.diffusion.generation import Job
+    from svp.diffusion.pipeline import SVPPipeline
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Facts about one video. No name or path of a person's files is among them, only the names of model and styles.
+
+    Attributes:
+        model: folder that the weights were loaded from; None for a model that was built in memory.
+        adapters: SHA-256 of each file of adapters that was merged into it.
+        inputs: of portrait, recording and head motion, by role: `sha256`, and what it is `of`: a file, or the pixels,
+            samples or points that were given instead.
+        styles: of each style its name, its first second and `source_sha256`, of the clip that it was learned from;
+            `sha256` of its file where it was read from one.
+        settings: everything else that the frames follow from.
+    """
+
+    model: Path | None
+    adapters: tuple[str, ...]
+    inputs: dict[str, dict[str, str]]
+    styles: tuple[dict[str, Any], ...]
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, pipeline: SVPPipeline, job: Job, portrait: object, audio: object, style: object, head_motion: object
+    ) -> Origin:
+        """The origin of a video from the arguments of `SVPPipeline.stream`; files are read once for their hashes."""
+        given = {"portrait": portrait, "audio": audio}
+        named = head_motion if isinstance(head_motion, str) and head_motion in (STILL, NATURAL) else None
+        if named is None:
+            given["head_motion"] = head_motion
+        if job.style is None:
+            timed = []
+        elif isinstance(job.style, StyleTimeline):
+            timed = list(zip(job.style.seconds, job.style.styles, strict=True))
+        else:
+            timed = [(0.0, job.style)]
+        facts, _ = job.facts()
+        facts.pop("style_seconds")
+        origin = cls(
+            model=pipeline.folder,
+            adapters=tuple(pipeline.merged),
+            inputs={role: found for role, source in given.items() if (found := _hashed(source))},
+            styles=tuple(
+                {"name": prior.name, "seconds": at, "source_sha256": prior.source_sha256} for at, prior in timed
+            ),
+            settings=facts
+            | {"frames": len(job.points), "pixels": pipeline.settings.image_size, "head_motion": named or "given"},
+        )
+        return origin.read_from(styles=[Path(style)]) if isinstance(style, str | Path) else origin
+
+    def read_from(self, portrait: Path | None = None, styles: Sequence[Path] = ()) -> Origin:
+        """The origin of the same video whose portrait and styles were read from these files before `stream` saw them.
+
+        Args:
+            portrait: picture.
+            styles: saved styles or clips, in the order of the styles.
+        """
+        inputs = self.inputs if portrait is None else self.inputs | {"portrait": _hashed(portrait)}
+        if not styles:
+            return replace(self, inputs=inputs)
+        told = zip(self.styles, styles, strict=True)
+        return replace(self, inputs=inputs, styles=tuple(style | {"sha256": sha256_file(path)} for style, path in told))
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain values; the weights are hashed now."""
+        model = {"name": "", "weights_sha256": ""}
+        if self.model is not None:
+            model = {"name": self.model.resolve().name, "weights_sha256": weights_sha256(self.model)}
+        return {
+            "model": model | ({"adapters_sha256": list(self.adapters)} if self.adapters else {}),
+            "inputs": self.inputs,
+            "styles": list(self.styles),
+            "settings": self.settings,
+        }
+
+
+def _hashed(source: object) -> dict[str, str]:
+    """The hash of an input and what it is of; nothing for a track of poses, which is neither file nor array."""
+    if isinstance(source, str | Path):
+        return {"sha256": sha256_file(Path(source)), "of": "file"}
+    if isinstance(source, Portrait):
+        return _hashed(source.image) | {"of": "crop"}
+    if isinstance(source, np.ndarray | Image.Image):
+        return {"sha256": hashlib.sha256(np.ascontiguousarray(source).data).hexdigest(), "of": "array"}
+    return {}

@@ -1,0 +1,126 @@
+"""The weights: those shipped, with whether they are as they were shipped, Whisper, and imported ones that measure."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from svp.doctor.finding import Finding, State, examine
+from svp.media.hashing import sha256_file
+
+ASSETS: Final = Path(__file__).parents[1] / "assets"
+SUMS: Final = "SHA256SUMS"  # of all other files of the assets, as `sha256sum` writes them; see scripts/hash_assets.py
+SHIPPED, IMPORTED = "Shipped weights", "Imported weights (--weights DIR)"
+REINSTALL: Final = "pip install --force-reinstall svp-portrait"
+ABOUT: Final = {  # by file or folder of the assets: what it is, what it is for, licence
+    "mini": ("model mini", "svp generate", "Apache-2.0, see docs/model-card.md"),
+    "styles": ("gallery of styles", "svp generate --style happy", "Apache-2.0, see docs/model-card.md"),
+    "face_model.npz": ("face model", "everything with a face", "CC0 1.0 and Apache-2.0"),
+    "motions.safetensors": ("motion library", "svp generate --head-motion natural", "public domain"),
+    "accelerate": ("settings of accelerate", "svp train on many machines", "Apache-2.0"),
+}
+OPTIONAL: Final = ("styles", "accelerate")  # a video can be made without
+
+
+def examine_weights(imported: Path | None) -> list[Finding]:
+    """Shipped and imported weights; nothing is fetched.
+
+    Args:
+        imported: folder that `svp import` wrote for `svp evaluate --weights`.
+    """
+    return [
+        *examine(SHIPPED, {"shipped": _shipped, "Whisper": _whisper}),
+        *examine(IMPORTED, {"imported": partial(_imported, imported)}),
+    ]
+
+
+def shipped_files() -> list[Path]:
+    """All assets but the list of their hashes, by name."""
+    return sorted(path for path in ASSETS.rglob("*") if path.is_file() and path.name != SUMS)
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Hashes by name, as `sha256sum` writes them."""
+    pairs = (line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {name: digest for digest, name in pairs}
+
+
+def _shipped() -> Iterator[Finding]:
+    expected = read_sums(ASSETS / SUMS)
+    for part, (name, purpose, licence) in ABOUT.items():
+        files = {file: digest for file, digest in expected.items() if file.split("/")[0] == part}
+        lacking = [file for file in files if not (ASSETS / file).is_file()]
+        changed = [file for file in files if file not in lacking and sha256_file(ASSETS / file) != files[file]]
+        state: State = "ok"
+        if lacking or changed:
+            state = "missing" if part in OPTIONAL else "broken"
+        told = [f"{file} is missing" for file in lacking[:2]] + [f"{file} is not as shipped" for file in changed[:2]]
+        size = sum((ASSETS / file).stat().st_size for file in files if file not in lacking) / 1e6
+        found = "; ".join(told) or f"{len(files)} files, {size:.1f} MB, SHA-256 as shipped; {licence}"
+        yield Finding(SHIPPED, name, state, found, purpose, REINSTALL if told else "")
+
+
+def _whisper() -> Iterator[Finding]:
+    from svp.speech.package import ENCODER_SHA256, FOLDER, WEIGHTS, by_hand, local_folder, own_folder
+
+    repository, purpose = f"openai/{FOLDER}", "hearing the recording (mini)"
+    folder = local_folder(repository)
+    if folder is None:
+        remedy = f"fetched at the first video; without network {by_hand(repository)}"
+        yield Finding(SHIPPED, FOLDER, "missing", "not on this computer yet", purpose, remedy)
+        return
+    digest = sha256_file(folder / WEIGHTS)
+    told = "SHA-256 not compared (as the hub or you gave it)"
+    remedy = ""
+    if folder == own_folder(repository):
+        as_expected = digest == ENCODER_SHA256
+        told = "SHA-256 as expected" if as_expected else "SHA-256 is another than of the pinned package"
+        remedy = "" if as_expected else f"unless you put it there, delete {folder}: it is fetched again"
+    yield Finding(SHIPPED, FOLDER, "ok", f"{folder}: {digest[:16]}, {told}; MIT (OpenAI)", purpose, remedy)
+
+
+def _imported(folder: Path | None) -> Iterator[Finding]:
+    from svp.evaluation.networks import NEEDED, ImportedNetworks
+    from svp.weights.registry import find_weight
+
+    records = ImportedNetworks(folder).records()
+    for kind in dict.fromkeys(kind for kinds in NEEDED.values() for kind in kinds):
+        weight = find_weight(kind)
+        purpose = f"{_metrics_of(kind)} of `svp evaluate`"
+        if folder is None or kind not in records:
+            remedy = f"svp import {kind} {weight.files[0]} -o DIR, published at {weight.source}"
+            yield Finding(IMPORTED, weight.title, "missing", f"not there; {weight.licence}", purpose, remedy)
+            continue
+        record = records[kind]
+        problem = _unreadable(folder / kind)
+        found = problem or f"{record.file} sha256 {record.sha256[:16]} (no hash is published); {record.licence}"
+        remedy = f"svp import {kind} {record.file} -o {folder}" if problem else ""
+        yield Finding(IMPORTED, weight.title, "missing" if problem else "ok", found, purpose, remedy)
+
+
+def _metrics_of(kind: str) -> str:
+    """Titles of the metrics that weights of a kind make possible."""
+    from svp.evaluation.networks import NEEDED
+    from svp.evaluation.registry import METRICS
+
+    uses = [use for use, kinds in NEEDED.items() if kind in kinds]
+    return ", ".join(metric.about.title for metric in METRICS if metric.about.uses in uses)
+
+
+def _unreadable(folder: Path) -> str:
+    """What is wrong with the file of an import, from its header; "" if nothing."""
+    from safetensors import SafetensorError, safe_open
+
+    from svp.weights.network import TORCHSCRIPT, weights_file
+
+    path = weights_file(folder)
+    if path.name == TORCHSCRIPT:
+        return "" if zipfile.is_zipfile(path) else f"{path}: damaged"
+    try:
+        with safe_open(path, framework="numpy"):
+            return ""
+    except (SafetensorError, OSError) as error:
+        return f"{path}: damaged ({error})"

@@ -1,0 +1,87 @@
+"""What the provenance of a video says of its model, inputs, styles and settings."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
+
+from svp import Marking, SVPPipeline
+from svp.media.audio import write_wav
+from svp.media.hashing import sha256_file
+from svp.media.verification import verify_video
+from svp.style.timeline import as_timeline
+
+PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
+
+
+def test_files_are_named_by_their_hashes_and_the_model_by_that_of_its_weights(tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path / "a_model")
+    pipeline = SVPPipeline.from_pretrained(tmp_path / "a_model")
+    write_wav(tmp_path / "secret_client.wav", tone(0.2))
+    random_style(pipeline, 4).save(tmp_path / "style.safetensors")
+    video = pipeline(
+        PORTRAIT, tmp_path / "secret_client.wav", tmp_path / "style.safetensors", seed=7, num_inference_steps=1
+    )
+    video.save(tmp_path / "video.mp4")
+    found = verify_video(tmp_path / "video.mp4")
+    assert found.state == "valid" and b"secret_client" not in (tmp_path / "video.mp4").read_bytes()
+    facts = found.facts
+    listed = subprocess.run(
+        'find . -name "*.safetensors" -printf "%P\\n" | LC_ALL=C sort | xargs sha256sum | sha256sum',
+        shell=True,
+        cwd=tmp_path / "a_model",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert facts["model"] == {"name": "a_model", "weights_sha256": listed.stdout.split()[0]}
+    assert facts["inputs"] == {
+        "portrait": {"sha256": sha256_file(PORTRAIT), "of": "file"},
+        "audio": {"sha256": sha256_file(tmp_path / "secret_client.wav"), "of": "file"},
+    }
+    [style] = facts["styles"]
+    assert style["name"] == "style 4" and style["sha256"] == sha256_file(tmp_path / "style.safetensors")
+    assert facts["settings"]["seed"] == 7 and facts["settings"]["plan"]["num_inference_steps"] == 1
+    assert facts["settings"]["head_motion"] == "natural" and facts["settings"]["frames"] == len(video)
+
+
+def test_arrays_are_named_by_the_hash_of_their_content(tmp_path):
+    pipeline, portrait, sound = tiny_pipeline(), drawn_portrait(), tone(0.4)
+    styles = as_timeline([(0.0, random_style(pipeline, 1)), (0.2, random_style(pipeline, 2))])
+    points = np.full((3, 8, 2), 16.0, np.float32)
+    stream = pipeline.stream(
+        portrait,
+        sound,
+        styles,
+        points,
+        retarget="none",
+        generator=torch.Generator().manual_seed(5),
+        num_inference_steps=1,
+    )
+    facts = stream.origin.facts()
+    assert facts["model"] == {"name": "", "weights_sha256": ""}
+    expected = {"portrait": (portrait.image, "crop"), "audio": (sound, "array"), "head_motion": (points, "array")}
+    for role, (array, of) in expected.items():
+        assert facts["inputs"][role] == {"sha256": hashlib.sha256(array.tobytes()).hexdigest(), "of": of}
+    assert [(style["name"], style["seconds"]) for style in facts["styles"]] == [("style 1", 0.0), ("style 2", 0.2)]
+    assert facts["settings"]["seed"] == 5 and facts["settings"]["head_motion"] == "given"
+    stream.save(tmp_path / "video.mp4", Marking(label="AI"))
+    assert verify_video(tmp_path / "video.mp4").facts == facts | {"label": "AI"}
+
+
+def test_a_picture_and_its_pixels_have_one_hash():
+    from svp.diffusion.origin import Origin
+
+    pipeline = tiny_pipeline()
+    picture = Image.open(PORTRAIT).convert("RGB")
+    hashes = [
+        pipeline.stream(given, tone(0.1), head_motion="still").origin.inputs["portrait"]["sha256"]
+        for given in (picture, np.asarray(picture))
+    ]
+    assert hashes[0] == hashes[1]
+    origin = Origin(None, (), {}, ({"name": "a", "seconds": 0.0, "source_sha256": ""},), {})
+    assert origin.read_from(PORTRAIT, [PORTRAIT]).styles[0]["sha256"] == sha256_file(PORTRAIT)
