@@ -250,13 +250,13 @@ def _jobs(
             present[base].append(row)
             continue
         stale = not fits_options(row, key, writer.audio_encoder)
-        if stale or not row.frames or row.source in names:  # its file was never read, or gives other names now
+        own = row.folder in ("", folder)
+        if stale or (own and (not row.frames or row.source in names)):  # never read, or its file gives other names now
             writer.remove(row.clip_id)
             sheet_path(writer.root, row.identity).unlink(missing_ok=True)
             dropped += stale and row.source not in names
-    splits = _splits(
-        layout, sources, present, {row.identity: row.split for row in done.values() if row.frames}, choices
-    )
+    kept = {row.identity: row.split for row in done.values() if row.frames or base_id(row.clip_id) not in ids}
+    splits = _splits(layout, sources, present, kept, choices)
     jobs = [
         SourceJob(source, folder, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options)
         for source in sources

@@ -122,9 +122,8 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
     for name, clip_id in safe.items():
         clear = clip_id == spoken[name] and meeting[clip_id.lower()] == 1 and len(clip_id) <= 150
         if not clear or re.search(PART_PATTERN, clip_id):
-            clip_id = f"{clip_id[:150]}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}".lstrip(
-                "-"
-            )
+            digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+            clip_id = f"{clip_id[:150]}-{digest[:8]}".lstrip("-")
         ids[name] = clip_id
     return ids
 
