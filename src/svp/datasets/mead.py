@@ -90,9 +90,9 @@ def _sound_of(path: Path, person: Path) -> Path | None:
 
 
 def _what_is_there(people: list[Path], view: str) -> str:
-    if packed := _packed(people):
-        return f"{packed[0].relative_to(people[0].parent)} {STILL_PACKED}"
     views = Counter(path.name for person in people for path in (person / "video").glob("*") if path.is_dir())
     if views:
         return f"holds no clip of the view {view}, but of {', '.join(sorted(views))}; choose one with --view"
+    if packed := _packed(people):
+        return f"{packed[0].relative_to(people[0].parent)} {STILL_PACKED}"
     return f"holds no clip IDENTITY/video/{view}/EMOTION/level_N/NNN.mp4; name the folder of MEAD's identities"

@@ -285,7 +285,7 @@ def _splits(
         for source in sources
         if not source.problem or any(row.frames for row in present.get(source.clip_id, ()))
     }
-    videos = Counter(dict.fromkeys(everyone, 0)) | Counter(dict.fromkeys(kept.keys() - set(everyone), 1))
-    videos.update(identity for identity, _ in there)
+    counts = Counter(identity for identity, _ in there)
+    videos = {identity: counts[identity] for identity in everyone} | dict.fromkeys(kept.keys() - set(everyone), 1)
     count = PAPER_TEST[layout.name]
     return paper_splits(videos, kept, count=count, val_fraction=val_fraction or 0, seed=seed)
