@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -143,17 +142,6 @@ def prepare(
         report = prepare_folder(source, dataset, **common, **given)
     typer.echo(str(report))
     if latents is not None:
-        typer.echo(f"latents: {_cache_latents(dataset, latents)}")
+        from svp.datasets.latent_jobs import latents_of_model
 
-
-def _cache_latents(dataset: Path, model: Path) -> Path:
-    """Mean and log-variance of the VAE of a model for every accepted clip; the other parts are not loaded."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    from svp.datasets.latents import cached_latents
-    from svp.datasets.prepared import PreparedDataset
-    from svp.diffusion.vae import PatchAutoencoderKL
-
-    name = json.loads((model / "vae" / "config.json").read_text(encoding="utf-8"))["_class_name"]
-    kind = PatchAutoencoderKL if name == PatchAutoencoderKL.__name__ else AutoencoderKL
-    return cached_latents(PreparedDataset(dataset), kind.from_pretrained(model / "vae"))
+        typer.echo(f"latents: {latents_of_model(dataset, latents / 'vae', common['workers'], ray)}")
