@@ -6,9 +6,12 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from svp.workers import Workers, run_jobs
+from svp.workers import THREADS, Workers, run_jobs
 
 
 def work(job: str) -> str:
@@ -37,6 +40,30 @@ def test_one_worker_works_in_this_process_and_in_order() -> None:
 def test_what_a_job_raises_is_raised(workers: int) -> None:
     with pytest.raises(ValueError, match="wrong"):
         list(run_jobs(["first", "wrong"], work, workers, died))
+
+
+def threads(job: object) -> set[int]:
+    """Numbers of threads that this process calculates with."""
+    found = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    return found | {torch.get_num_threads(), cv2.getNumThreads()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_worker_has_one_thread_also_where_it_is_this_process(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(2)
+    cv2.setNumThreads(2)
+    try:
+        with threadpool_limits(2):
+            assert list(run_jobs([None], threads, workers, lambda _: set())) == [{1}]
+            assert threads(None) == {2}
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(cv2_before)
 
 
 def process(job: tuple[str, Path]) -> int:

@@ -14,20 +14,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from joblib import Parallel, delayed, parallel_config, register_parallel_backend
 from joblib.externals.loky import ProcessPoolExecutor
+from threadpoolctl import threadpool_limits
 
+from svp.cores import CORES as CORES
 from svp.errors import InputError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 TRIES = 2  # of a job whose process dies
-CORES = os.cpu_count() or 1
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # what libraries read when they are loaded
 
 
 def run_jobs(
@@ -37,9 +39,11 @@ def run_jobs(
     died: Callable[[Job], Result],
     ray: str | None = None,
 ) -> Iterator[Result]:
-    """Results as they come, in any order; see `Workers`. One worker without a cluster works in this very process."""
+    """Results as they come, in any order; see `Workers`. One worker without a cluster works in this very process, with
+    one thread as theirs: the last bits of a sum depend on their number."""
     if workers == 1 and ray is None:
-        yield from map(work, jobs)
+        with _one_thread():
+            yield from map(work, jobs)
         return
     with Workers(workers, ray=ray) as pool:
         yield from pool.run(jobs, work, died)
@@ -153,7 +157,8 @@ class _Processes:
         if self.idle:
             process = self.idle.pop()
         else:
-            process = ProcessPoolExecutor(1, timeout=None, initializer=partial(_begin, os.getpid(), threads))
+            begin, env = partial(_begin, os.getpid(), threads), dict.fromkeys(THREADS, str(threads))
+            process = ProcessPoolExecutor(1, timeout=None, initializer=begin, env=env)
         self.busy.add(process)
         return process
 
@@ -201,6 +206,23 @@ def _apart(
         own.give_back(process)
         return number, result
     return number, died(job)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """This process does its arithmetic with one thread."""
+    import cv2
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            cv2.setNumThreads(before[1])
 
 
 def _begin(parent: int, threads: int) -> None:

@@ -183,6 +183,7 @@ def test_wrong_options_are_input_errors() -> None:
     for values, message in (
         ({"size": 96, "render_size": 256}, "render_size 256 must be a multiple of size 96; choose"),
         ({"size": 8}, "^size 8: "),
+        ({"size": 36}, "^size 36: .* multiple of 8"),
         ({"emotions_per_identity": 9}, "^emotions_per_identity 9: "),
         ({"val_fraction": float("nan")}, "^val_fraction nan: "),
         ({"colour": "red"}, "^colour 'red': "),

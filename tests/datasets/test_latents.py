@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from svp.datasets.clip import Clip
-from svp.datasets.latents import LatentCache, cache_latents, vae_fingerprint
+from svp.datasets.latent_jobs import encode_clips, latents_of_model
+from svp.datasets.latents import LatentCache, at_once, cache_latents, vae_fingerprint
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.errors import InputError
@@ -86,6 +87,17 @@ def test_cached_equals_encoded_now_and_slices_equal_the_whole(dataset: PreparedD
         assert torch.equal(part[0], mean[start:stop]) and torch.equal(part[1], logvar[start:stop])
     with pytest.raises(ValueError, match="not within 0:7"):
         cache.moments("a", 5, 8)
+
+
+def test_workers_encode_the_same_clip_by_clip(dataset: PreparedDataset, tmp_path: Path) -> None:
+    make_vae().save_pretrained(tmp_path / "vae")
+    whole = LatentCache(latents_of_model(dataset.root, tmp_path / "vae"), scaling_factor=1.0)
+    assert encode_clips(dataset.root, tmp_path / "vae", "apart", ("b",)) == 1
+    assert {path.stem for path in (dataset.root / "latents" / "apart").iterdir()} == {"b"}
+    apart = LatentCache(dataset.root / "latents" / "apart", scaling_factor=1.0)
+    for mine, theirs in zip(apart.moments("b"), whole.moments("b"), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3)
+    assert (at_once(512), at_once(128), at_once(4096)) == (8, 32, 1)
 
 
 def test_decoding_ahead_changes_no_bit(dataset: PreparedDataset) -> None:

@@ -12,12 +12,15 @@ from portrait_clips import portrait, swaying, tone, write_clip
 from svp.datasets.hdtf import hdtf_sources, person_of
 from svp.datasets.manifest import Split
 from svp.datasets.mead import mead_sources
-from svp.datasets.prepare import prepare_folder
+from svp.datasets.prepare import _splits, prepare_folder
 from svp.datasets.prepared import PreparedDataset
+from svp.datasets.source_job import Layout
+from svp.datasets.sources import ClipSource
 from svp.datasets.splits import paper_splits
 from svp.errors import InputError
 from svp.media.audio import read_audio, write_wav
 
+BORED = "lies in bored/level_1, no emotion/level_N of MEAD"
 OPTIONS: dict[str, Any] = {"size": 64, "audio_encoder": "log-mel", "progress": False}
 
 
@@ -33,13 +36,18 @@ def mead(tmp_path: Path) -> Path:
         for view, emotion, level in (("front", "angry", 2), ("front", "neutral", 1), ("left_30", "happy", 3)):
             touch(root / person / "video" / view / emotion / f"level_{level}" / "001.mp4")
         touch(root / person / "audio" / "angry" / "level_2" / "001.m4a")
-        touch(root / person / "video" / "front" / "bored" / "level_1" / "001.mp4")  # no emotion of MEAD's
         touch(root / person / "video" / "front" / "angry" / "level_2" / ".001.mp4")
+    touch(root / "M003" / "video" / "front" / "bored" / "level_1" / "001.mp4")  # no emotion of MEAD's
+    touch(root / "W011" / "video.tar")
     return root
 
 
+def split_by_problem(sources: list[ClipSource]) -> tuple[list[ClipSource], list[ClipSource]]:
+    return [source for source in sources if not source.problem], [source for source in sources if source.problem]
+
+
 def test_mead_tells_identity_emotion_level_and_sound(mead: Path) -> None:
-    sources = mead_sources(mead)
+    sources, bad = split_by_problem(mead_sources(mead))
     assert [(s.identity, s.emotion, s.intensity, s.sound is not None) for s in sources] == [
         ("M003", "angry", 2, True),
         ("M003", "neutral", 0, False),
@@ -48,6 +56,15 @@ def test_mead_tells_identity_emotion_level_and_sound(mead: Path) -> None:
     ]
     assert sources[0].clip_id == "M003-video-front-angry-level_2-001"
     assert sources[0].sound == mead / "M003" / "audio" / "angry" / "level_2" / "001.m4a"
+    assert [(s.name, s.identity, s.emotion, s.problem.partition(";")[0]) for s in bad] == [
+        (
+            "M003/video/front/bored/level_1/001.mp4",
+            "M003",
+            "unknown",
+            "lies in bored/level_1, no emotion/level_N of MEAD",
+        ),
+        ("W011/video.tar", "W011", "unknown", "is still packed"),
+    ]
     (of_one,) = mead_sources(mead / "W009", view="left_30")
     assert (of_one.identity, of_one.emotion, of_one.intensity) == ("W009", "happy", 3)
 
@@ -80,7 +97,7 @@ def test_hdtf_lists_tell_spans_boxes_and_persons(tmp_path: Path) -> None:
     write_lists(tmp_path / "lists", "Radio11 u\nRadio12 u\nRadio24 u\n", times, boxes, "Radio11.mp4 720\n")
     write_lists(tmp_path / "lists", "", "TerriSewell.mp4 00:05-00:06\nTerriSewell1.mp4 00:05-00:06\n", "", "", "WDA")
     touch(tmp_path / "videos" / "Radio11.mkv")
-    touch(tmp_path / "videos" / "RD_Radio13_0.mp4")  # cut already
+    touch(tmp_path / "videos" / "RD_Radio13_000.mp4")  # cut already, by HDTF's own downloader
     sources = {source.clip_id: source for source in hdtf_sources(tmp_path)}
     first, second = sources["Radio11_0"], sources["Radio11_1"]
     assert first.path == second.path == tmp_path / "videos" / "Radio11.mkv" and first.name == "videos/Radio11.mkv"
@@ -92,6 +109,7 @@ def test_hdtf_lists_tell_spans_boxes_and_persons(tmp_path: Path) -> None:
     }
     assert "no time stamps" in sources["Radio24"].problem
     assert sources["TerriSewell_0"].identity == sources["TerriSewell1_0"].identity == "TerriSewell"
+    assert person_of("2020") == "2020"
     assert person_of("Radio11") != person_of("Radio12") and person_of("WhipJimClyburn") == person_of("JamesClyburn1")
 
 
@@ -131,6 +149,29 @@ def test_the_papers_splits() -> None:
     assert sum(speakers[name] for name, split in again.items() if split == "test") == 25
     few = paper_splits({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}, {}, count=10, val_fraction=0, seed=0)
     assert Counter(few.values()) == {"train": 4, "test": 1}
+
+
+def videos_in_test(folder: Path) -> set[str]:
+    """The videos of HDTF's lists that are there and come into the test."""
+    layout = Layout("hdtf", hdtf_sources, lambda *_: [], "arkit-52", 64)
+    sources = hdtf_sources(folder)
+    splits = _splits(layout, sources, {}, {}, {"val_fraction": None, "test_fraction": None, "seed": 0})
+    assert splits.keys() == {source.identity for source in sources}
+    return {source.video for source in sources if splits[source.identity] == "test" and not source.problem}
+
+
+def test_videos_that_are_there_count_for_the_papers_split_and_each_once(tmp_path: Path) -> None:
+    names = [f"Person{a}{b}" for a in "ABCDEF" for b in "abcdefghijklmnopqrstuvwxy"]
+    times = "".join(f"{name}.mp4 00:00-00:10 00:10-00:20\n" for name in names)
+    write_lists(tmp_path / "part", "", times, "", "")
+    for name in names[:46]:
+        touch(tmp_path / "part" / f"{name}.mp4")
+    assert len(videos_in_test(tmp_path / "part")) == 10  # the paper's share
+    write_lists(tmp_path / "cut", "", times, "", "")
+    for name in names:
+        touch(tmp_path / "cut" / f"RD_{name}_000.mp4")
+        touch(tmp_path / "cut" / f"RD_{name}_001.mp4")
+    assert len(videos_in_test(tmp_path / "cut")) == 25
 
 
 def test_a_clip_of_hdtf_is_the_face_in_the_box_between_the_stamps(tmp_path: Path) -> None:

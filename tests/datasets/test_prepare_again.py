@@ -3,7 +3,9 @@
 import csv
 import json
 import multiprocessing
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from portrait_clips import portrait, swaying, write_clip, write_portrait_clip
 
-from svp.datasets import prepare
+from svp.datasets import extract, prepare, source_job
+from svp.datasets.audio_offset import AudioOffset
+from svp.datasets.description import only_writer
 from svp.datasets.prepare import prepare_folder
 from svp.datasets.prepared import PreparedDataset
+from svp.errors import InputError
 from svp.media.image import read_image
 
 OPTIONS: dict[str, Any] = {"size": 48, "audio_encoder": "log-mel", "progress": False}
-KILLS = 10
+KILLS = 9
 TABLE = "file,identity,emotion,intensity\na.mp4,ann,neutral,0\nb.mp4,ann,happy,2\nc.mp4,bob,happy,3\nd.mp4,bob,,\n"
 
 
@@ -47,6 +53,17 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.fixture
+def begun(folder: Path, prepared: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Copies of the folder and of its dataset, to be changed."""
+    return shutil.copytree(folder, tmp_path / "source"), shutil.copytree(prepared, tmp_path / "set")
+
+
+@pytest.fixture
+def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "extract_clips", None)
+
+
 def finished(root: Path) -> dict[str, int]:
     """When the features of the clips whose rows a killed run has committed were written."""
     rows = [json.loads(path.read_text()) for path in (root / "rows").glob("[!.]*.json")]
@@ -54,24 +71,32 @@ def finished(root: Path) -> dict[str, int]:
     return {name: (root / "features" / f"{name}.safetensors").stat().st_mtime_ns for name in names}
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder: Path, prepared: Path, tmp_path: Path) -> None:
+def wait_for(path: Path, pattern: str) -> None:
+    while not any(path.glob(pattern)):
+        time.sleep(0.01)
+
+
+def start(folder: Path, root: Path, **options: Any) -> Any:
+    """A preparation in a process of its own, which has imported everything before."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["svp.datasets.prepare"])
+    process = context.Process(target=prepare_folder, args=(folder, root), kwargs=OPTIONS | options)
+    process.start()
+    return process
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder: Path, prepared: Path, tmp_path: Path) -> None:
     wanted, moments, kills, number = files_of(prepared), random.Random(0), 0, 0
-
-    def start(root: Path) -> Any:
-        process = context.Process(target=prepare_folder, args=(folder, root), kwargs=OPTIONS)
-        process.start()
-        return process
-
-    for name in ("warm", "timed"):  # the first one waits for the imports
-        begin = time.monotonic()
-        start(tmp_path / name).join()
+    process = start(folder, tmp_path / "warm")  # waits for the imports
+    wait_for(tmp_path / "warm", "dataset.json")
+    process.kill()
+    begin = time.monotonic()
+    start(folder, tmp_path / "timed").join()
     length = time.monotonic() - begin
     done: dict[str, int] = {}
     while kills < KILLS:
         root = tmp_path / f"set{number}"
-        process = start(root)
+        process = start(folder, root)
         process.join(moments.uniform(0, length))
         process.kill()
         process.join()
@@ -83,17 +108,130 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder: Path, prepare
             assert files_of(root) == wanted
             number, done = number + 1, {}
     written = finished(tmp_path / f"set{number}")
-    process = start(tmp_path / f"set{number}")
+    process = start(folder, tmp_path / f"set{number}")
     process.join()
     assert files_of(tmp_path / f"set{number}") == wanted
     for name, moment in written.items():
         assert (tmp_path / f"set{number}" / "features" / f"{name}.safetensors").stat().st_mtime_ns == moment
 
 
-def test_another_sound_encoder_makes_only_sound_features_anew(
+def test_killed_while_two_workers_work(folder: Path, prepared: Path, tmp_path: Path) -> None:
+    process = start(folder, tmp_path / "set", workers=2)
+    wait_for(tmp_path / "set", "rows/[!.]*.json")
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.join()
+    psutil.wait_procs(workers)  # they see that nobody waits for them
+    assert (tmp_path / "set" / "rows").is_dir()
+    assert prepare_folder(folder, tmp_path / "set", **OPTIONS).kept >= 1
+    assert files_of(tmp_path / "set") == files_of(prepared)
+
+
+def test_killed_between_files_and_rows(
     folder: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from svp.datasets import extract
+    root = tmp_path / "set"
+    seen: list[str] = []
+    extract_clips = prepare.extract_clips
+
+    def dying(source: Any, *rest: Any) -> Any:
+        rows = extract_clips(source, *rest)  # its files are written, its rows are not
+        seen.append(source.name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return rows
+
+    monkeypatch.setattr(prepare, "extract_clips", dying)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_folder(folder, root, **OPTIONS)
+    monkeypatch.setattr(prepare, "extract_clips", extract_clips)
+    done = len(list((root / "rows").glob("*.json")))
+    assert prepare_folder(folder, root, **OPTIONS).kept == done and 1 <= done < 4
+    assert files_of(root) == files_of(prepared)
+
+    monkeypatch.setattr(prepare, "extract_clips", None)  # nothing is done again
+    assert prepare_folder(folder, root, **OPTIONS).kept == 4
+    assert files_of(root) == files_of(prepared)
+    with pytest.raises(InputError, match="is already a prepared dataset; go on with it by --resume"):
+        prepare_folder(folder, root, resume=False, **OPTIONS)
+    with pytest.raises(InputError, match="seed=0, not seed=1"):
+        prepare_folder(folder, root, seed=1, **OPTIONS)
+    with only_writer(root), pytest.raises(InputError, match="another run is preparing it"):
+        prepare_folder(folder, root, **OPTIONS)
+
+
+@pytest.mark.usefixtures("nothing_is_read")
+def test_clips_stay_whose_source_is_gone_or_cannot_be_read(
+    begun: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, root = begun
+    before = files_of(root)
+
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source_job, "sha256_file", fail)
+        report = prepare_folder(source, root, **OPTIONS)
+    assert report.gone == 3 and [row.clip_id for row in report.accepted] == ["a", "b", "c"]
+    (source / "b.mp4").unlink()
+    (source / "clips.csv").write_text(TABLE.replace("b.mp4,ann,happy,2", "b.mp4,ann,happy,3"))
+    report = prepare_folder(source, root, **OPTIONS)
+    assert report.gone == 1 and "1 source files are gone or cannot be read; their clips stay" in str(report)
+    after = files_of(root)
+    assert all(after[name] == before[name] for name in before if name.startswith(("clips/", "features/")))
+    assert PreparedDataset(root).clip("b").row.intensity == 3
+    (source / "clips.csv").unlink()
+    assert len(prepare_folder(source, root, **OPTIONS).accepted) == 3  # nobody names it any more
+
+
+@pytest.mark.usefixtures("nothing_is_read")
+def test_a_file_of_another_folder_does_not_replace_one_of_its_name(begun: tuple[Path, Path], tmp_path: Path) -> None:
+    _, root = begun
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.mp4").write_text("another clip")
+    for _ in range(2):  # the second run does not take the folder for the clip's own
+        report = prepare_folder(tmp_path / "other", root, **OPTIONS)
+        assert report.namesakes == ("a.mp4",) and "(such as a.mp4); rename them" in str(report)
+    assert len(PreparedDataset(root).clip("a").frames()) == 11
+    assert {row.clip_id for row in report.rejected} == {"d"}
+
+
+def test_names_need_not_be_utf8(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "source" / os.fsdecode(b"caf\xe9")
+    try:
+        place.mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    shutil.copy(folder / "c.mp4", place / os.fsdecode(b"\xe9t\xe9.mp4"))
+    (place / os.fsdecode(b"\xe9.mp4")).write_bytes(b"")
+    report = prepare_folder(tmp_path / "source", tmp_path / "set", **OPTIONS)
+    (row,), (bad,) = report.accepted, report.rejected
+    assert (row.source, row.identity) == ("caf\\xe9/\\xe9t\\xe9.mp4", "caf\\xe9")
+    assert bad.reason.startswith("the file is empty") and "caf\\xe9" in str(report)
+    assert PreparedDataset(tmp_path / "set").rows == [*report.rejected, *report.accepted]
+    assert len(list((tmp_path / "set" / "sheets").iterdir())) == 1
+
+
+def test_sound_that_is_early_is_measured_rejected_or_moved(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").mkdir()
+    shutil.copy(folder / "a.mp4", tmp_path / "source")
+    measured = AudioOffset(0.3, correlation=0.9, prominence=0.5, certain=True)
+    monkeypatch.setattr(extract, "estimate_audio_offset", lambda *what: measured)
+    (row,) = prepare_folder(tmp_path / "source", tmp_path / "set", **OPTIONS).rejected
+    assert row.reason == "its sound is 0.30 s early; move it by --correct-offset"
+    assert (row.remaining_offset, row.offset_certain, row.audio_offset) == (0.3, True, 0.0)
+    (row,) = prepare_folder(tmp_path / "source", tmp_path / "set", correct_offset=True, **OPTIONS).accepted
+    assert (row.remaining_offset, row.offset_certain, row.audio_offset) == (0.0, True, 0.3)
+    sound = PreparedDataset(tmp_path / "set").clip("a").audio()
+    assert not sound[: round(0.29 * 16000)].any() and sound[round(0.31 * 16000) :].any()
+
+
+def test_another_sound_encoder_makes_only_sound_features_anew(
+    folder: Path, begun: tuple[Path, Path], prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from svp.speech.alpha import load_audio_encoder
 
     class Louder:
@@ -102,8 +240,7 @@ def test_another_sound_encoder_makes_only_sound_features_anew(
         def encode(self, *sound: Any) -> Any:
             return 2 * load_audio_encoder("log-mel").encode(*sound)
 
-    root = tmp_path / "set"
-    prepare_folder(folder, root, **OPTIONS)
+    _, root = begun
     before = files_of(root)
     log_mel = extract.shared_audio_encoder("log-mel")
     chosen = {"log-mel": log_mel, "louder": Louder()}
@@ -127,20 +264,15 @@ def test_another_sound_encoder_makes_only_sound_features_anew(
 
 
 def test_another_size_or_content_makes_anew_what_depends_on_it(
-    folder: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: tuple[Path, Path], prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, root = tmp_path / "source", tmp_path / "set"
-    source.mkdir()
-    for path in folder.iterdir():
-        (source / path.name).write_bytes(path.read_bytes())
-    prepare_folder(source, root, **OPTIONS | {"size": 32})
-    report = prepare_folder(source, root, **OPTIONS)
-    assert report.kept == 0 and "size 32 -> 48" in report.changed and files_of(root) == files_of(prepared)
+    source, root = begun
     read: list[str] = []
-    extract = prepare.extract_clips
-    monkeypatch.setattr(prepare, "extract_clips", lambda job, *rest: read.append(job.name) or extract(job, *rest))
-    write_clip(source / "b.mp4", swaying(portrait("bianca"), 12))
+    extract_clips = prepare.extract_clips
+    monkeypatch.setattr(prepare, "extract_clips", lambda job, *rest: read.append(job.name) or extract_clips(job, *rest))
     (source / "a.mp4").touch()  # another time, the same content
+    assert prepare_folder(source, root, **OPTIONS).kept == 4 and not read  # also in another place
+    write_clip(source / "b.mp4", swaying(portrait("bianca"), 12))
     assert prepare_folder(source, root, **OPTIONS).kept == 3 and read == ["b.mp4"]
     (source / "b.mp4").unlink()
     (source / "clips.csv").write_text(TABLE.replace("b.mp4,ann,happy,2\n", ""))
@@ -148,12 +280,18 @@ def test_another_size_or_content_makes_anew_what_depends_on_it(
     assert len(PreparedDataset(root)) == 3  # what is gone from the folder stays, as long as it fits
     report = prepare_folder(source, root, **OPTIONS | {"size": 32})
     assert report.dropped == 1 and "1 clips left the dataset" in str(report)
+    assert report.kept == 0 and "size 48 -> 32" in report.changed
     assert [row.clip_id for row in PreparedDataset(root).accepted()] == ["a", "c"]
+    prepare_folder(source, root, **OPTIONS)
+    after, wanted = files_of(root), files_of(prepared)
+    clips = [name for name in wanted if name.startswith(("clips/", "features/")) and "/b." not in name]
+    assert len(clips) == 6 and all(after[name] == wanted[name] for name in clips)
 
 
 def test_report_sheets_and_speech(folder: Path, prepared: Path, tmp_path: Path) -> None:
     report = str(prepare_folder(folder, prepared, **OPTIONS))
     assert "4 source files were done before" in report and "not a readable media file" in report
+    assert "test: nobody" in report and "train: the other 2 identities" in report
     table = [line.split() for line in report.splitlines()]
     assert ["identity", "neutral", "happy"] in table and ["ann", "0", "1"] in table and ["bob", "0", "0"] in table
     with (prepared / "speech.csv").open() as file:
@@ -170,13 +308,14 @@ def test_a_cluster_gives_the_dataset_of_one_machine(
 ) -> None:
     command = [sys.executable, "-m", "svp.cli", "prepare", folder, tmp_path / "set", "--size", 48, "--ray", ray_head[1]]
     command += ["--audio-features", "log-mel", "--workers", 2]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "3 clips of 2 identities accepted" in done.stdout and "s of video per second" in done.stderr
     assert files_of(tmp_path / "set") == files_of(prepared)
 
 
-def test_latents_of_a_model_are_cached_as_training_wants_them(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("nothing_is_read")
+def test_latents_of_a_model_are_cached_as_training_wants_them(begun: tuple[Path, Path], tmp_path: Path) -> None:
     from svp.cli import app
     from svp.datasets.latents import LatentCache, vae_fingerprint
     from svp.diffusion.pipeline import SVPPipeline
@@ -185,7 +324,7 @@ def test_latents_of_a_model_are_cached_as_training_wants_them(folder: Path, tmp_
     from tiny_pipeline import tiny_pipeline
 
     tiny_pipeline().save_pretrained(tmp_path / "model")
-    command = ["prepare", folder, tmp_path / "set", "--size", 48, "--workers", 1]
+    command = ["prepare", *begun, "--resume", "--size", 48, "--workers", 1]
     command += ["--audio-features", "log-mel", "--latents", tmp_path / "model"]
     app(args=list(map(str, command)), standalone_mode=False)
     vae = SVPPipeline.from_pretrained(tmp_path / "model").vae

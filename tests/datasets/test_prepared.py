@@ -1,9 +1,11 @@
 """The prepared-dataset format: what was written is read back, in any part, and nothing half-written counts."""
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 
+from svp.datasets.description import DATASET_NAME
 from svp.datasets.manifest import SCHEMA, ClipRow, read_manifest, write_manifest
 from svp.datasets.prepared import KEY_EVERY, DatasetWriter, PreparedDataset
 from svp.errors import InputError
@@ -168,6 +171,33 @@ def test_an_interrupted_run_continues(dataset: Path, tmp_path: Path) -> None:
     writer.finish()
     assert (root / "clips" / "ann_1.mp4").stat().st_mtime_ns == before
     same_files(root, dataset)
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_killed_while_it_is_made_it_is_no_foreign_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    root, steps = tmp_path / "set", iter(range(100))
+    mkdir, replace = Path.mkdir, os.replace
+
+    def killed_after(call: Callable[..., None]) -> Callable[..., None]:
+        def called(*args: Any, **kwargs: Any) -> None:
+            if next(steps) == step:
+                (root / f".{DATASET_NAME}.12345678.partial").touch()  # what was being written
+                raise KeyboardInterrupt
+            call(*args, **kwargs)
+
+        return called
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        root.mkdir()
+        patch.setattr(Path, "mkdir", killed_after(mkdir))
+        patch.setattr(os, "replace", killed_after(replace))
+        make_writer(root)
+    writer = make_writer(root)
+    writer.reject(make_row("broken", 0).rejected("cannot be read"))
+    writer.finish()
+    assert {path.name for path in root.iterdir()} == {"clips", "features", DATASET_NAME, "manifest.parquet"}
 
 
 def test_a_finished_dataset_can_grow(dataset: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from svp.cli.paths import CORES, need_output
+from svp.cli.paths import need_output
+from svp.cores import CORES
 
 
 def puppet(
@@ -19,7 +20,9 @@ def puppet(
     motions: Annotated[
         Path | None, typer.Option(help="Prepared dataset whose expressions, poses and sound are repeated.")
     ] = None,
-    size: Annotated[int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base.")] = 128,
+    size: Annotated[
+        int, typer.Option(min=32, help="Side of the frames in pixels: 128 for mini, 512 for base; a multiple of 8.")
+    ] = 128,
     audio_features: Annotated[
         str, typer.Option(help="Sound features: whisper-tiny.en/normed, whisper-tiny/normed, .../raw, or log-mel.")
     ] = "whisper-tiny.en/normed",

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from svp.cli.model import Preset, model_name
-from svp.cli.paths import CORES, named_folders, need_folder, need_output
+from svp.cli.paths import named_folders, need_folder, need_output
+from svp.cores import CORES
 from svp.errors import InputError
 
 

@@ -1,12 +1,10 @@
-"""Checks of the paths that a command is given, before anything heavy starts; how many processes it may use."""
+"""Checks of the paths that a command is given, before anything heavy starts."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from svp.errors import InputError
-
-CORES = os.cpu_count() or 1
 
 
 def need_file(path: Path, option: str) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from svp.cli.paths import CORES
+from svp.cores import CORES
+from svp.datasets.layouts import AnyLayout, View
 from svp.errors import InputError
 
-Layout = Literal["folder", "mead", "hdtf", "coefficients"]
-View = Literal["front", "down", "top", "left_30", "left_60", "right_30", "right_60"]
-BARS = ("max_missing", "max_others", "min_face", "min_sharpness", "cut_change")
+BARS = ("max_missing", "max_others", "min_face", "min_sharpness", "max_offset", "cut_change")
 
 
 def prepare(
     source: Annotated[Path, typer.Argument(help="Folder of clips; an optional clips.csv names identity and emotion.")],
     dataset: Annotated[Path, typer.Argument(help="Folder of the prepared dataset.")],
     layout: Annotated[
-        Layout,
+        AnyLayout,
         typer.Option(
             help="What SOURCE holds: videos, MEAD or HDTF as they are distributed, or .mat files of 3DMM coefficients "
             "for stage prior."
@@ -29,7 +27,9 @@ def prepare(
     view: Annotated[View | None, typer.Option(show_default="front", help="Camera of MEAD.")] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=32, show_default="128", help="Side of the crops in pixels: 128 for mini, 512 for base."),
+        typer.Option(
+            min=32, show_default="128", help="Side of the crops in pixels: 128 for mini, 512 for base; a multiple of 8."
+        ),
     ] = None,
     fps: Annotated[
         float | None,
@@ -64,13 +64,21 @@ def prepare(
         float | None,
         typer.Option(min=0, show_default="0.01", help="Reject blurred faces; usual clips have 0.02 to 0.7."),
     ] = None,
+    max_offset: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            show_default="0.2",
+            help="Reject clips whose sound is early or late by more seconds.",
+        ),
+    ] = None,
     cut_change: Annotated[
         float | None,
         typer.Option(
             min=0, show_default="15", help="Grey levels by which a picture changes at a cut; no clip goes across one."
         ),
     ] = None,
-    correct_offset: Annotated[bool, typer.Option(help="Estimate the delay of sound and lips and take it out.")] = False,
+    correct_offset: Annotated[bool, typer.Option(help="Move sound that is early or late against the lips.")] = False,
     require_sound: Annotated[
         bool | None,
         typer.Option(show_default="for mead and hdtf", help="Reject clips without sound instead of keeping them."),
@@ -102,7 +110,7 @@ def prepare(
 
     Example: svp prepare MEAD data/mead --layout mead --size 512
     """
-    bars = dict(zip(BARS, (max_missing, max_others, min_face, min_sharpness, cut_change), strict=True))
+    bars = dict(zip(BARS, (max_missing, max_others, min_face, min_sharpness, max_offset, cut_change), strict=True))
     of_videos = {"size": size, "correct_offset": correct_offset or None, "latents": latents, **bars}
     unused = of_videos if layout == "coefficients" else {"fps": fps}
     for name, value in (unused if layout == "mead" else unused | {"view": view}).items():
@@ -134,17 +142,6 @@ def prepare(
         report = prepare_folder(source, dataset, **common, **given)
     typer.echo(str(report))
     if latents is not None:
-        typer.echo(f"latents: {_cache_latents(dataset, latents)}")
+        from svp.datasets.latent_jobs import latents_of_model
 
-
-def _cache_latents(dataset: Path, model: Path) -> Path:
-    """Mean and log-variance of the VAE of a model for every accepted clip; the other parts are not loaded."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    from svp.datasets.latents import cached_latents
-    from svp.datasets.prepared import PreparedDataset
-    from svp.diffusion.vae import PatchAutoencoderKL
-
-    name = json.loads((model / "vae" / "config.json").read_text(encoding="utf-8"))["_class_name"]
-    kind = PatchAutoencoderKL if name == PatchAutoencoderKL.__name__ else AutoencoderKL
-    return cached_latents(PreparedDataset(dataset), kind.from_pretrained(model / "vae"))
+        typer.echo(f"latents: {latents_of_model(dataset, latents / 'vae', common['workers'], ray)}")

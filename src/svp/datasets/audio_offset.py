@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from svp.speech.log_mel import HOPS, MEL_BINS, log_mel_features
+from svp.speech.log_mel import HOPS, MEL_BINS, log_mel_blocks
 
 MAX_LAG = 10  # frames
 # Lips move before the sound they shape. Seconds; eight broadcast clips in sync measured -0.01 to 0.05, median 0.02.
@@ -76,8 +76,10 @@ def estimate_audio_offset(lip_gap: np.ndarray, audio: np.ndarray, fps: float) ->
 
 def _band_energies(audio: np.ndarray, n_frames: int, fps: float) -> np.ndarray:
     """Log energy in bands over the 50 ms around each frame's time, (N, M)."""
-    hops_NHM = log_mel_features(audio, n_frames, fps).numpy().reshape(n_frames, HOPS, MEL_BINS)
-    bands_NM = hops_NHM[:, HOPS // 2 - 2 : HOPS // 2 + 3].mean(axis=1).reshape(n_frames, _BANDS, -1).mean(axis=2)
+    near = slice(HOPS // 2 - 2, HOPS // 2 + 3)
+    blocks = (block.numpy().reshape(-1, HOPS, MEL_BINS)[:, near] for block in log_mel_blocks(audio, n_frames, fps))
+    bins_NM = np.concatenate([block.mean(axis=1) for block in blocks])
+    bands_NM = bins_NM.reshape(n_frames, _BANDS, -1).mean(axis=2)
     return np.maximum(bands_NM, np.quantile(bands_NM, 0.95) - _DYNAMIC_RANGE).astype(np.float64)
 
 

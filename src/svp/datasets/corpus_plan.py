@@ -51,7 +51,7 @@ class CorpusOptions(Options):
         seed: decides everything that is drawn.
     """
 
-    size: int = Field(default=128, ge=32)
+    size: int = Field(default=128, ge=32, multiple_of=8)
     render_size: int = Field(default_factory=_drawing_size, ge=64)
     looks: int = Field(default=2, ge=1)
     emotions_per_identity: int = Field(default=3, ge=3, le=len(EMOTIONS))

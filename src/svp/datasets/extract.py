@@ -21,7 +21,7 @@ from svp.datasets.audio_offset import estimate_audio_offset
 from svp.datasets.manifest import ClipRow
 from svp.datasets.options import Options
 from svp.datasets.prepared import DatasetWriter
-from svp.datasets.quality import face_verdict, length_verdict, sound_verdict
+from svp.datasets.quality import face_verdict, length_verdict, offset_verdict, sound_verdict
 from svp.datasets.sources import ClipSource
 from svp.datasets.survey import Survey, Surveyor
 from svp.errors import InputError
@@ -53,13 +53,14 @@ class ExtractOptions(Options):
         min_face: larger side in pixels of the smallest face that is taken.
         min_sharpness: least `quality.sharpness` of a face that is taken.
         cut_change: mean change of the picture, in grey levels of 255, from which on it may be a cut between shots.
-        correct_offset: measure by how much the sound is early or late and move it, where `clips.csv` does not say.
+        max_offset: seconds; a clip is rejected whose sound is early or late by more, where its lips tell.
+        correct_offset: move sound that is early or late, where its lips tell and `clips.csv` does not say.
         require_sound: reject clips without sound; otherwise their `audio` feature is zero.
     """
 
     files: ClassVar[tuple[str, ...]] = ("size", "max_seconds", "cut_change", "correct_offset")  # what files follow from
 
-    size: int = Field(ge=16, le=4096)
+    size: int = Field(ge=16, le=4096, multiple_of=8)  # of what the VAE makes one latent
     audio_encoder: str
     max_seconds: float = Field(gt=0)
     min_seconds: float = Field(gt=0)
@@ -67,6 +68,7 @@ class ExtractOptions(Options):
     max_others: float = Field(ge=0, le=1)
     min_face: float = Field(ge=0)
     min_sharpness: float = Field(ge=0)
+    max_offset: float = Field(ge=0)
     cut_change: float = Field(gt=0, le=255)
     correct_offset: bool
     require_sound: bool
@@ -75,7 +77,10 @@ class ExtractOptions(Options):
         """Why a measured clip is rejected, or nothing."""
         bars = self.model_dump(include={"max_missing", "max_others", "min_face", "min_sharpness"})
         return (
-            length_verdict(row, self.min_seconds) or sound_verdict(row, self.require_sound) or face_verdict(row, **bars)
+            length_verdict(row, self.min_seconds)
+            or sound_verdict(row, self.require_sound)
+            or face_verdict(row, **bars)
+            or offset_verdict(row, self.max_offset)
         )
 
 
@@ -95,18 +100,20 @@ def extract_clips(source: ClipSource, base: ClipRow, writer: DatasetWriter, opti
     box = _box_of(source, info)
     audio = audio_of(source, source.path if info.has_audio else None)
     offset = source.audio_offset or 0.0
-    measure = options.correct_offset and source.audio_offset is None and audio is not None
+    correct = options.correct_offset and source.audio_offset is None
 
     base = base.model_copy(update={"fps_in": info.fps, "start": source.start})
     rows: list[ClipRow] = []
     pictures = read_frames(source.path, start=source.start, seconds=source.seconds)
     try:
         for first, survey in _sections(source, box, options):
-            if measure and first == 0 and audio is not None:
-                heard = audio[round(source.start * SAMPLE_RATE) :]
-                estimate = estimate_audio_offset(lip_gap(survey.track), heard, FPS)
-                offset = estimate.seconds if estimate.certain else 0.0
-            base = base.model_copy(update={"audio_offset": offset if audio is not None else 0.0})
+            if audio is not None:
+                heard = audio[round((source.start + first / FPS) * SAMPLE_RATE) :]
+                found = estimate_audio_offset(lip_gap(survey.track), heard, FPS)
+                offset = found.seconds if correct and found.certain else offset
+                remaining = round(found.seconds - offset, 6) if found.certain else 0.0
+                measured = {"remaining_offset": remaining, "offset_certain": found.certain}
+                base = base.model_copy(update={"audio_offset": offset, **measured})
             shots = itertools.pairwise([0, *survey.cuts, len(survey)])
             spans = [(a + x, a + y) for a, b in shots for x, y in parts_of(b - a, options.max_seconds)]
             whole = len(spans) == 1 and first == 0

@@ -25,9 +25,9 @@ def hdtf_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
     """The clips that the lists name: where they begin and end, and in which box the face is.
 
     Videos and lists lie anywhere below `folder`. A video is `Radio11.mp4` (any suffix of a video); where clips were cut
-    already, as the authors of HDTF advise, they are `Radio11_0.mp4` and taken whole. The box only tells which face is
-    meant, so a clip without one is taken as well. Clips of a person share the identity: the video's name without its
-    number; of the radio speakers (RD) nothing but the video is known.
+    already, as the authors of HDTF advise, they are `Radio11_0.mp4` or `RD_Radio11_000.mp4` and taken whole. The
+    box only tells which face is meant, so a clip without one is taken as well. Clips of a person share the identity:
+    the video's name without its number; of the radio speakers (RD) nothing but the video is known.
 
     Raises:
         InputError: no such folder, no list of time stamps, or a line that cannot be read.
@@ -40,13 +40,13 @@ def hdtf_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
     videos = _videos(folder, exclude)
     found: list[dict[str, object]] = []
     for video, spans in times.items():
-        whole = videos.get(video)
+        whole = videos.get(_plain(video))
         for number, span in enumerate(spans):
             clip = f"{video}_{number}"
             start, seconds = _span(span, clip)
             fields: dict[str, object] = {"clip": clip, "video": video, "path": whole or folder / f"{video}.mp4"}
-            if clip in videos:
-                fields["path"] = videos[clip]
+            if cut := videos.get(_plain(clip)):
+                fields["path"] = cut
             elif whole is None:
                 fields["problem"] = "is not there; download it under the name it has in the lists, if it still exists"
             else:
@@ -58,7 +58,7 @@ def hdtf_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
                     fields |= {"box_height": (_numbers(heights.get(video, []), 1, video) or [0])[0]}
             found.append(fields)
     for video in sorted(set(urls) - set(times)):
-        path = videos.get(video, folder / f"{video}.mp4")
+        path = videos.get(_plain(video), folder / f"{video}.mp4")
         problem = f"has no time stamps in the lists (*{TIMES}); add its line to use it"
         found.append({"clip": video, "video": video, "path": path, "problem": problem})
     ids = safe_ids(str(fields["clip"]) for fields in found)
@@ -66,7 +66,7 @@ def hdtf_sources(folder: Path, exclude: Path | None = None) -> list[ClipSource]:
 
 
 def _source(folder: Path, ids: dict[str, str], fields: dict[str, object]) -> ClipSource:
-    clip, video, path = str(fields.pop("clip")), str(fields.pop("video")), fields["path"]
+    clip, video, path = str(fields.pop("clip")), str(fields["video"]), fields["path"]
     assert isinstance(path, Path)
     name = path.relative_to(folder).as_posix()
     return ClipSource.model_validate(fields | {"name": name, "clip_id": ids[clip], "identity": person_of(video)})
@@ -74,20 +74,25 @@ def _source(folder: Path, ids: dict[str, str], fields: dict[str, object]) -> Cli
 
 def person_of(video: str) -> str:
     """Who is seen in a video: its name without the number, except those of the radio, which tell no person."""
-    name = video if re.fullmatch(r"Radio\d+", video) else re.sub(r"\d+$", "", video)
+    name = video if re.fullmatch(r"Radio\d+", video) else re.sub(r"\d+$", "", video) or video
     return SAME_PERSON.get(name, name)
 
 
 def _videos(folder: Path, exclude: Path | None) -> dict[str, Path]:
-    """Videos by stem, without the part's name that some downloaders put in front of it."""
+    """Videos by the `_plain` form of their names."""
     skipped = exclude.resolve() if exclude is not None else None
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
             if skipped is not None and skipped in path.resolve().parents:
                 continue
-            found.setdefault(re.sub(r"^(RD|WDA|WRA)_", "", path.stem), path)
+            found.setdefault(_plain(path.stem), path)
     return found
+
+
+def _plain(name: str) -> str:
+    """A name without what HDTF's own downloader adds: the part in front, and zeros before the number of the clip."""
+    return re.sub(r"_0*(\d+)$", r"_\1", re.sub(r"^(RD|WDA|WRA)_", "", name))
 
 
 def _read_lists(folder: Path, ending: str) -> Lists:

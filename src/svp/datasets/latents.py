@@ -8,7 +8,7 @@ Shapes: N frames of a clip, n frames that were asked for, C latent channels on a
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,8 @@ from svp.media.hashing import sha256_file
 from svp.media.whole_file import whole_file
 
 FOLDER = "latents"
-AT_ONCE = 8  # frames encoded together in a training step: Stable Diffusion's VAE takes gigabytes at 512 pixels
+AT_ONCE = 8  # frames of 512 pixels encoded together: Stable Diffusion's VAE takes gigabytes for them
+MOST_AT_ONCE = 32  # smaller ones
 
 
 class LatentCache:
@@ -101,6 +102,11 @@ def encode_drawn(vae: Any, pictures_NHW3: Tensor, noise_NChw: Tensor) -> Tensor:
     return torch.cat(drawn) * vae.config["scaling_factor"]
 
 
+def at_once(size: int) -> int:
+    """How many frames of `size` pixels are encoded together: no more pixels than AT_ONCE have."""
+    return max(1, min(MOST_AT_ONCE, AT_ONCE * 512**2 // size**2))
+
+
 def vae_fingerprint(vae: nn.Module) -> str:
     """sha256 over the weights of a VAE: names, types, shapes and values, in the order of their names."""
     digest = hashlib.sha256()
@@ -115,29 +121,32 @@ def cache_latents(
     dataset: PreparedDataset,
     vae: Any,
     fingerprint: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    ids: Collection[str] | None = None,
 ) -> Path:
     """Encode every accepted clip that has no latents of this VAE yet; may be stopped and started again.
 
     Args:
         vae: an AutoencoderKL: `encode(pictures (B,3,H,W) in [-1,1]).latent_dist` has `mean` and `logvar`.
         fingerprint: name of its folder; by default `vae_fingerprint(vae)`.
-        batch_size: frames encoded at once.
+        batch_size: frames encoded at once; by default `at_once` of their size.
         progress: called with (frames that are there, frames in all).
+        ids: of the clips that are encoded; by default all.
 
     Returns:
         The folder to give to LatentCache.
     """
     folder = dataset.root / FOLDER / (fingerprint or vae_fingerprint(vae))
     folder.mkdir(parents=True, exist_ok=True)
-    total, done = sum(row.frames for row in dataset.accepted()), 0
+    rows = [row for row in dataset.accepted() if ids is None or row.clip_id in ids]
+    total, done = sum(row.frames for row in rows), 0
     encoded: list[tuple[Tensor, Tensor]] = []
     training = vae.training
     vae.eval()
     vae.to(memory_format=torch.channels_last)  # quicker on a CPU
     try:
-        for batch in _ahead(_batches(dataset, folder, batch_size)):
+        for batch in _ahead(_batches(dataset, rows, folder, batch_size or at_once(dataset.size))):
             if len(batch.pictures):
                 encoded.append(_encode(vae, batch.pictures))
             if not batch.last:
@@ -175,9 +184,9 @@ class _Batch:
     last: bool
 
 
-def _batches(dataset: PreparedDataset, folder: Path, batch_size: int) -> Iterator[_Batch]:
+def _batches(dataset: PreparedDataset, rows: Sequence[ClipRow], folder: Path, batch_size: int) -> Iterator[_Batch]:
     """A batch never holds frames of two clips, so what is cached of a clip does not depend on where a run began."""
-    for row in dataset.accepted():
+    for row in rows:
         clip = dataset.clip(row.clip_id)
         digest = sha256_file(clip.video_path)
         if is_current(folder / f"{row.clip_id}.safetensors", digest):

@@ -1,6 +1,5 @@
 """The manifest of a prepared dataset: one row per clip, rejected ones too, in `manifest.parquet`."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from svp.errors import InputError
+from svp.media.whole_file import whole_file
 
 MANIFEST_NAME = "manifest.parquet"
 MAX_ID = 200  # characters of a clip id
@@ -38,6 +38,8 @@ SCHEMA = pa.schema(
         pa.field("start", pa.float64(), nullable=False),
         pa.field("has_sound", pa.bool_(), nullable=False),
         pa.field("audio_offset", pa.float64(), nullable=False),
+        pa.field("remaining_offset", pa.float64(), nullable=False),
+        pa.field("offset_certain", pa.bool_(), nullable=False),
         pa.field("voice", pa.string(), nullable=False),
         pa.field("has_video", pa.bool_(), nullable=False),
         pa.field("shot", pa.int32(), nullable=False),
@@ -47,11 +49,13 @@ SCHEMA = pa.schema(
         pa.field("sharpness", pa.float64(), nullable=False),
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("audio_encoder", pa.string(), nullable=False),
+        pa.field("folder", pa.string(), nullable=False),
     ]
 )
-ADDED = frozenset(  # columns that manifests written before them lack
-    ["voice", "has_video", "shot", "missing", "others", "face_size", "sharpness", "recipe", "audio_encoder"]
-)
+ADDED = {  # columns that manifests written before them lack
+    *("voice", "has_video", "shot", "missing", "others", "face_size", "sharpness", "recipe", "audio_encoder"),
+    *("remaining_offset", "offset_certain", "folder"),
+}
 
 
 class ClipRow(BaseModel):
@@ -74,6 +78,9 @@ class ClipRow(BaseModel):
         start: second of the source at which the clip begins (parts of a long source).
         has_sound: False when the source has no sound or only silence; its `audio` feature is then zero.
         audio_offset: seconds by which the sound was moved later (negative: earlier) to meet the mouth.
+        remaining_offset: seconds by which the sound would have to be moved later still, by what its lips tell over up
+            to ten minutes of its source; 0 where they do not tell.
+        offset_certain: whether they tell.
         voice: who is heard, where that is known apart from who is seen; else empty.
         has_video: False when the source is a track of coefficients: the clip has no pictures and no landmarks.
         shot: which shot of the source the clip is of, from 0; no clip goes across a cut.
@@ -83,6 +90,7 @@ class ClipRow(BaseModel):
         sharpness: of the face at one size (see quality.sharpness), median over the frames; 0 when not measured.
         recipe: hash of the options that the clip's files follow from; a clip with another one is made anew.
         audio_encoder: what the `audio` feature of an accepted clip was made with; empty in datasets of puppets.
+        folder: a short hash of the path of the folder that `source` is in: other folders have files of the same name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -103,6 +111,8 @@ class ClipRow(BaseModel):
     start: float = Field(default=0.0, ge=0.0)
     has_sound: bool = False
     audio_offset: float = 0.0
+    remaining_offset: float = 0.0
+    offset_certain: bool = False
     voice: str = ""
     has_video: bool = True
     shot: int = Field(default=0, ge=0)
@@ -112,6 +122,7 @@ class ClipRow(BaseModel):
     sharpness: float = Field(default=0.0, ge=0.0)
     recipe: str = ""
     audio_encoder: str = ""
+    folder: str = ""
 
     @model_validator(mode="after")
     def _status_and_reason_agree(self) -> "ClipRow":
@@ -126,8 +137,14 @@ class ClipRow(BaseModel):
 
     def rejected(self, reason: str) -> "ClipRow":
         """This row with status `rejected` and its reason on one line."""
-        update = {"status": "rejected", "reason": " ".join(reason.split()) or "unknown", "audio_encoder": ""}
+        reason = readable(" ".join(reason.split())) or "unknown"
+        update = {"status": "rejected", "reason": reason, "audio_encoder": ""}
         return self.model_copy(update=update)
+
+
+def readable(text: str) -> str:
+    """A file name, or what names it, as text: bytes of it that are not UTF-8 become `\\xe9`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def write_manifest(path: Path, rows: Sequence[ClipRow]) -> None:
@@ -144,9 +161,8 @@ def write_manifest(path: Path, rows: Sequence[ClipRow]) -> None:
         if splits.setdefault(row.identity, row.split) != row.split:
             raise ValueError(f"identity {row.identity} is in the splits {splits[row.identity]} and {row.split}")
     table = pa.Table.from_pylist([row.model_dump() for row in ordered], schema=SCHEMA)
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, partial)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        pq.write_table(table, partial)
 
 
 def read_manifest(path: Path) -> list[ClipRow]:

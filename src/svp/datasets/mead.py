@@ -3,14 +3,18 @@
 import re
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 from svp.datasets.emotions import EMOTIONS
-from svp.datasets.manifest import NEUTRAL
+from svp.datasets.layouts import View
+from svp.datasets.manifest import NEUTRAL, UNKNOWN
 from svp.datasets.sources import VIDEO_SUFFIXES, ClipSource, safe_ids
 from svp.errors import InputError
 
 FRONT = "front"
-VIEWS = (FRONT, "down", "top", "left_30", "left_60", "right_30", "right_60")
+VIEWS: tuple[str, ...] = get_args(View)
+PACKED = "video.tar"
+STILL_PACKED = "is still packed; unpack video.tar and audio.tar where they lie"
 SOUND_SUFFIXES = (".m4a", ".wav")
 _LEVEL = re.compile(r"level_([1-3])")
 
@@ -19,7 +23,7 @@ def mead_sources(folder: Path, exclude: Path | None = None, *, view: str = FRONT
     """The clips of one view, with identity, emotion and level from their folders and the recording of the audio folder.
 
     A clip without a recording there keeps the sound of its own file, if it has any. Neutral has no intensity, though
-    MEAD calls it level 1.
+    MEAD calls it level 1. A video in folders of other names, and an identity that is still packed, has a `problem`.
 
     Args:
         folder: holds a folder per identity, or is that of one.
@@ -27,7 +31,7 @@ def mead_sources(folder: Path, exclude: Path | None = None, *, view: str = FRONT
         view: one of VIEWS.
 
     Raises:
-        InputError: no such folder or view, no clip of it, or the archives are still packed.
+        InputError: no such folder or view, no clip of it, or all archives are still packed.
     """
     if view not in VIEWS:
         raise InputError(f"--view {view}: no view of MEAD; choose from {', '.join(VIEWS)}")
@@ -37,30 +41,39 @@ def mead_sources(folder: Path, exclude: Path | None = None, *, view: str = FRONT
     clips = {path.relative_to(folder).as_posix(): path for person in people for path in _clips(person / "video" / view)}
     if not clips:
         raise InputError(f"{folder}: {_what_is_there(people, view)}")
-    ids = safe_ids(clips)
+    packed = {path.relative_to(folder).as_posix(): path for path in _packed(people)}
+    ids = safe_ids([*clips, *packed])
     sources = []
     for name, path in clips.items():
         person, (emotion, level) = path.parents[4], _labels(path)
+        place = path.parent.relative_to(path.parents[2])
         sources.append(
             ClipSource(
                 path=path,
                 name=name,
                 clip_id=ids[name],
                 identity=person.resolve().name,
-                emotion=emotion,
+                emotion=emotion if level else UNKNOWN,
                 intensity=0 if emotion == NEUTRAL else level,
                 sound=_sound_of(path, person),
+                problem="" if level else f"lies in {place}, no emotion/level_N of MEAD; rename the folder",
             )
         )
+    for name, path in packed.items():
+        whose = path.parent.resolve().name
+        sources.append(ClipSource(path=path, name=name, clip_id=ids[name], identity=whose, problem=STILL_PACKED))
     return sources
 
 
+def _packed(people: list[Path]) -> list[Path]:
+    """Archives that nobody has unpacked."""
+    return [path for person in people if (path := person / PACKED).is_file() and not (person / "video").is_dir()]
+
+
 def _clips(view: Path) -> list[Path]:
-    """Videos in view/emotion/level; other emotions and levels than MEAD's are no clips of it."""
+    """Videos in view/emotion/level."""
     return sorted(
-        path
-        for path in view.glob("*/level_*/*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and _labels(path)[1] > 0
+        path for path in view.glob("*/*/*") if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
     )
 
 
@@ -77,11 +90,9 @@ def _sound_of(path: Path, person: Path) -> Path | None:
 
 
 def _what_is_there(people: list[Path], view: str) -> str:
-    packed = [path for person in people for path in (person / "video.tar",) if path.is_file()]
-    if packed:
-        name = packed[0].relative_to(people[0].parent)
-        return f"{name} is still packed; unpack video.tar and audio.tar where they lie"
     views = Counter(path.name for person in people for path in (person / "video").glob("*") if path.is_dir())
     if views:
         return f"holds no clip of the view {view}, but of {', '.join(sorted(views))}; choose one with --view"
+    if packed := _packed(people):
+        return f"{packed[0].relative_to(people[0].parent)} {STILL_PACKED}"
     return f"holds no clip IDENTITY/video/{view}/EMOTION/level_N/NNN.mp4; name the folder of MEAD's identities"

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from svp.bar import transient_bar
+from svp.cores import CORES
 from svp.datasets.clip import Clip
 from svp.datasets.derived import is_current, made_from
 from svp.datasets.manifest import ClipRow
@@ -30,7 +31,7 @@ from svp.face.landmarks import require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.media.hashing import sha256_file
 from svp.media.whole_file import whole_file
-from svp.workers import CORES, run_jobs
+from svp.workers import run_jobs
 
 FOLDER: Final = "measured"
 EXPRESSION: Final = "expression"

@@ -4,29 +4,38 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from svp.bar import bytes_bar
 from svp.datasets.coefficients import CoefficientOptions, coefficient_sources, extract_coefficients
-from svp.datasets.description import DATASET_NAME
+from svp.datasets.description import DATASET_NAME, only_writer
 from svp.datasets.extract import ExtractOptions, extract_clips, shared_audio_encoder
 from svp.datasets.hdtf import hdtf_sources
-from svp.datasets.manifest import ClipRow, Split
+from svp.datasets.layouts import VideoLayout
+from svp.datasets.manifest import ClipRow, Split, readable
 from svp.datasets.mead import FRONT, mead_sources
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.quality import least_face
 from svp.datasets.report import PrepareReport, write_speech
 from svp.datasets.sheet import sheet_path, write_sheets
-from svp.datasets.source_job import Layout, SourceJob, options_key, prepare_source, source_died
+from svp.datasets.source_job import (
+    KEY_DIGITS,
+    Layout,
+    SourceJob,
+    fits_options,
+    options_key,
+    prepare_source,
+    source_died,
+)
 from svp.datasets.sources import ClipSource, base_id, folder_sources
 from svp.datasets.splits import PAPER_TEST, assign_splits, paper_splits
 from svp.errors import InputError
 from svp.face.deep3d import ENCODER_ID
 from svp.face.model import FaceModel
+from svp.media.hashing import sha256_text
 from svp.media.video import FPS
 from svp.workers import run_jobs
 
-VideoLayout = Literal["folder", "mead", "hdtf"]
 Options = ExtractOptions | CoefficientOptions
 OF_DATASET = frozenset(["size", "expression_encoder", "audio_encoder"])  # what may change beside the options
 
@@ -48,6 +57,7 @@ def prepare_folder(
     max_others: float = 0.1,
     min_face: float | None = None,
     min_sharpness: float = 0.01,
+    max_offset: float = 0.2,
     cut_change: float = 15.0,
     correct_offset: bool = False,
     require_sound: bool | None = None,
@@ -60,13 +70,14 @@ def prepare_folder(
 
     A source that is unreadable, empty, faceless or too short is set aside; the others go on. A run killed at any moment
     and started again gives the same dataset, and so does any number of workers. Of a dataset that exists, a changed
-    option makes anew what follows from it and nothing else: the sound features, the clips, or the verdict alone.
+    option makes anew what follows from it and nothing else: the sound features, the clips, or the verdict alone. No
+    clip leaves because its source is gone.
 
     Args:
         source: folder with video files; see `layout`.
         dataset: where the prepared dataset is or will be.
-        size, audio_encoder, max_seconds, min_seconds, max_missing, max_others, min_sharpness, cut_change,
-            correct_offset: ExtractOptions.
+        size, audio_encoder, max_seconds, min_seconds, max_missing, max_others, min_sharpness, max_offset,
+            cut_change, correct_offset: ExtractOptions.
         layout: how the folder is made up and labelled: `sources.folder_sources`, `mead.mead_sources`,
             `hdtf.hdtf_sources`.
         view: of MEAD's cameras; front by default.
@@ -97,6 +108,7 @@ def prepare_folder(
         max_others=max_others,
         min_face=least_face(size) if min_face is None else min_face,
         min_sharpness=min_sharpness,
+        max_offset=max_offset,
         cut_change=cut_change,
         correct_offset=correct_offset,
         require_sound=not is_folder if require_sound is None else require_sound,
@@ -174,44 +186,53 @@ def _prepare(
             f"fractions {val_fraction} (val) and {test_fraction} (test): give shares that sum to at most 1"
         )
     if not resume and (dataset / DATASET_NAME).exists():
-        raise InputError(f"{dataset}: is already a prepared dataset; resume it or name another folder")
+        raise InputError(f"{dataset}: is already a prepared dataset; go on with it by --resume, or name another folder")
     if ray is not None:
         source, dataset = source.absolute(), dataset.absolute()
     sources = layout.find(source, dataset)
     own = options.model_dump(exclude={"size", "audio_encoder"})
-    writer = DatasetWriter(
-        dataset,
-        {"layout": layout.name, **own, **choices},
-        layout.expression_encoder,
-        shared_audio_encoder(options.audio_encoder).id,
-        layout.size,
-        variable=OF_DATASET | own.keys(),
-    )
-    jobs, dropped = _jobs(layout, sources, choices, writer, options)
-    n_kept = 0
-    with bytes_bar("preparing", sum(job.size for job in jobs), shown=progress) as told:
-        for done in run_jobs(jobs, prepare_source, workers, source_died, ray=ray):
-            n_kept += done.kept
-            accepted = [row for row in done.rows if row.status == "ok"]
-            made = 0.0 if done.kept else sum(row.frames for row in accepted) / FPS
-            told(done.size, made, {"clips": len(accepted), "rejected": len(done.rows) - len(accepted)})
-    rows = writer.finish()
-    accepted = [row for row in rows if row.status == "ok"]
-    write_speech(dataset, accepted)
-    if layout.size:
-        write_sheets(PreparedDataset(dataset))
+    encoder = shared_audio_encoder(options.audio_encoder).id
+    with only_writer(dataset):
+        writer = DatasetWriter(
+            dataset,
+            {"layout": layout.name, **own, **choices},
+            layout.expression_encoder,
+            encoder,
+            layout.size,
+            variable=OF_DATASET | own.keys(),
+        )
+        folder = sha256_text(readable(str(source.resolve())))[:KEY_DIGITS]
+        jobs, dropped = _jobs(layout, folder, sources, choices, writer, options)
+        states: defaultdict[str, list[str]] = defaultdict(list)  # names of the sources
+        with bytes_bar("preparing", sum(job.size for job in jobs), shown=progress) as told:
+            for done in run_jobs(jobs, prepare_source, workers, source_died, ray=ray):
+                states[done.state] += {row.source for row in done.rows}
+                accepted = [row for row in done.rows if row.status == "ok"]
+                made = sum(row.frames for row in accepted) / FPS if done.state == "made" else 0.0
+                told(done.size, made, {"clips": len(accepted), "rejected": len(done.rows) - len(accepted)})
+        rows = writer.finish()
+        accepted = [row for row in rows if row.status == "ok"]
+        write_speech(dataset, accepted)
+        if layout.size:
+            write_sheets(PreparedDataset(dataset))
     return PrepareReport(
         tuple(accepted),
         tuple(row for row in rows if row.status == "rejected"),
-        n_kept,
-        dropped,
-        writer.changed,
-        names_splits=layout.name in PAPER_TEST,
+        kept=len(states["kept"]),
+        gone=len(states["gone"]),
+        namesakes=tuple(sorted(states["namesake"])),
+        dropped=dropped,
+        changed=writer.changed,
     )
 
 
 def _jobs(
-    layout: Layout, sources: Sequence[ClipSource], choices: Mapping[str, Any], writer: DatasetWriter, options: Options
+    layout: Layout,
+    folder: str,
+    sources: Sequence[ClipSource],
+    choices: Mapping[str, Any],
+    writer: DatasetWriter,
+    options: Options,
 ) -> tuple[list[SourceJob], int]:
     """One job per source, large files first, so that no worker is left alone with one at the end.
 
@@ -228,14 +249,16 @@ def _jobs(
         if base in ids:
             present[base].append(row)
             continue
-        stale = row.status == "ok" and (row.recipe.split("-")[0], row.audio_encoder) != (key, writer.audio_encoder)
-        if stale or row.source in names:  # in the second case its file gives clips with other names now
+        stale = not fits_options(row, key, writer.audio_encoder)
+        own = row.folder in ("", folder)
+        if stale or (own and (not row.frames or row.source in names)):  # never read, or its file gives other names now
             writer.remove(row.clip_id)
             sheet_path(writer.root, row.identity).unlink(missing_ok=True)
-            dropped += row.source not in names
-    splits = _splits(layout, sources, {row.identity: row.split for row in done.values()}, choices)
+            dropped += stale and row.source not in names
+    kept = {row.identity: row.split for row in done.values() if row.frames or base_id(row.clip_id) not in ids}
+    splits = _splits(layout, sources, present, kept, choices)
     jobs = [
-        SourceJob(source, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options)
+        SourceJob(source, folder, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options)
         for source in sources
     ]
     jobs.sort(key=lambda job: (-job.size, job.source.name, job.source.clip_id))
@@ -243,15 +266,26 @@ def _jobs(
 
 
 def _splits(
-    layout: Layout, sources: Sequence[ClipSource], kept: Mapping[str, Split], choices: Mapping[str, Any]
+    layout: Layout,
+    sources: Sequence[ClipSource],
+    present: Mapping[str, Sequence[ClipRow]],
+    kept: Mapping[str, Split],
+    choices: Mapping[str, Any],
 ) -> dict[str, Split]:
-    """Split of each identity: by shares, or as the paper splits MEAD and HDTF where no share for the test is given."""
+    """Split of each identity: by shares, or as the paper splits MEAD and HDTF where no share for the test is given.
+
+    Then the videos count that are there or in the dataset (of MEAD one for an identity), not those of the lists.
+    """
     val_fraction, test_fraction, seed = (choices[name] for name in ("val_fraction", "test_fraction", "seed"))
+    everyone = [source.identity for source in sources]
     if test_fraction is not None:
-        everyone = [source.identity for source in sources]
         return assign_splits(everyone, kept, val_fraction=val_fraction or 0, test_fraction=test_fraction, seed=seed)
-    videos = Counter(dict.fromkeys((source.identity for source in sources), 1))
-    if layout.name == "hdtf":
-        videos = Counter(identity for identity, _ in {(source.identity, source.name) for source in sources})
+    there = {
+        (source.identity, source.video)
+        for source in sources
+        if not source.problem or any(row.frames for row in present.get(source.clip_id, ()))
+    }
+    counts = Counter(identity for identity, _ in there)
+    videos = {identity: counts[identity] for identity in everyone} | dict.fromkeys(kept.keys() - set(everyone), 1)
     count = PAPER_TEST[layout.name]
     return paper_splits(videos, kept, count=count, val_fraction=val_fraction or 0, seed=seed)

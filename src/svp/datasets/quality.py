@@ -27,6 +27,14 @@ def sound_verdict(row: ClipRow, require_sound: bool) -> str:
     return "has no sound; give a clip with sound, or do not require it" if require_sound and not row.has_sound else ""
 
 
+def offset_verdict(row: ClipRow, max_offset: float) -> str:
+    """Why a clip is refused as its sound is early or late, or nothing."""
+    if not (row.has_sound and row.offset_certain and abs(row.remaining_offset) > max_offset):
+        return ""
+    side = "early" if row.remaining_offset > 0 else "late"
+    return f"its sound is {abs(row.remaining_offset):.2f} s {side}; move it by --correct-offset"
+
+
 def face_verdict(row: ClipRow, *, max_missing: float, max_others: float, min_face: float, min_sharpness: float) -> str:
     """Why a clip is refused for its pictures, or nothing. The arguments are those of `extract.ExtractOptions`."""
     if row.missing > max_missing:

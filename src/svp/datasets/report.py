@@ -13,6 +13,7 @@ from svp.media.whole_file import whole_file
 
 SPEECH_CSV = "speech.csv"
 SHOWN = 20  # identities in the printed table; all are in SPEECH_CSV
+NAMED = 30  # identities of a split; the paper's test sets have at most 25
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,19 @@ class PrepareReport:
         accepted: rows of the clips that can be used.
         rejected: rows of those that cannot.
         kept: number of sources that an earlier run had done.
+        gone: number of sources that are not there or cannot be read, and whose clips stay.
+        namesakes: sources that were not taken, as the dataset has a file of their name from another folder.
         dropped: number of clips that left because their options changed and their source is not there.
         changed: options that are other than in the run before, as `size 128 -> 512`.
-        names_splits: whether the splits are named, identity by identity.
     """
 
     accepted: tuple[ClipRow, ...]
     rejected: tuple[ClipRow, ...]
     kept: int
+    gone: int = 0
+    namesakes: tuple[str, ...] = ()
     dropped: int = 0
     changed: tuple[str, ...] = ()
-    names_splits: bool = False
 
     def __str__(self) -> str:
         frames = sum(row.frames for row in self.accepted)
@@ -45,6 +48,13 @@ class PrepareReport:
             lines.append(f"changed since the run before: {', '.join(self.changed)}")
         if self.kept:
             lines.append(f"{self.kept} source files were done before")
+        if self.gone:
+            lines.append(f"{self.gone} source files are gone or cannot be read; their clips stay")
+        if self.namesakes:
+            lines.append(
+                f"{len(self.namesakes)} files were not taken, as the dataset has clips of these names from another "
+                f"folder (such as {self.namesakes[0]}); rename them"
+            )
         if self.dropped:
             lines.append(f"{self.dropped} clips left the dataset: made with other options, and their source is gone")
         return "\n".join([*lines, *self._reasons(), *self._speech(), *self._splits()])
@@ -81,13 +91,17 @@ class PrepareReport:
         return lines
 
     def _splits(self) -> list[str]:
+        """Who is in the splits that are not for training."""
         names: dict[Split, set[str]] = {"train": set(), "val": set(), "test": set()}
         for row in (*self.accepted, *self.rejected):
             names[row.split].add(row.identity)
-        if not self.names_splits:
-            return []
-        held = [f"{split}: {' '.join(sorted(names[split])) or 'nobody'}" for split in ("test", "val")]
+        held = [f"{split}: {_listed(sorted(names[split])) or 'nobody'}" for split in ("test", "val")]
         return [*held, f"train: the other {len(names['train'])} identities"]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return " ".join(names[:NAMED]) + more
 
 
 def speech_seconds(rows: Sequence[ClipRow]) -> dict[tuple[str, str], float]:

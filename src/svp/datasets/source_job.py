@@ -1,10 +1,11 @@
 """One source of `svp prepare`, as a worker does it: what is current is kept, what is not is made, and told."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from svp.datasets.coefficients import CoefficientOptions
 from svp.datasets.extract import ExtractOptions, reason_of, refresh_alpha
@@ -15,7 +16,7 @@ from svp.datasets.sources import ClipSource
 from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_json, sha256_text
 
-VERSION = 1  # raised when the same options give other files
+VERSION = 1  # raised when the same options give files that do not go with the older ones
 INTERNAL = "internal error: "  # such a clip is tried again by the next run
 KEY_DIGITS = 16
 
@@ -41,9 +42,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class SourceJob:
-    """A source, everything a worker needs to know about it, and the rows that the dataset has of it."""
+    """A source, everything a worker needs to know about it, and the rows that the dataset has of it.
+
+    `folder` tells the folder it was found in from others: `manifest.ClipRow.folder`.
+    """
 
     source: ClipSource
+    folder: str
     layout: Layout
     split: Split
     present: tuple[ClipRow, ...]
@@ -53,7 +58,12 @@ class SourceJob:
     @property
     def size(self) -> int:
         """Bytes of the file; 0 if there is none."""
-        return self.source.path.stat().st_size if self.source.path.is_file() else 0
+        return os.path.getsize(self.source.path) if os.path.isfile(self.source.path) else 0
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What a row says of whom and what the source shows; another label makes nothing anew."""
+        return {**self.source.model_dump(include={"identity", "emotion", "intensity"}), "split": self.split}
 
     def row(self, digest: str) -> ClipRow:
         """The row with what is known of the source, whose content has this digest."""
@@ -62,11 +72,9 @@ class SourceJob:
         return ClipRow(
             clip_id=source.clip_id,
             source=source.name,
+            folder=self.folder,
             sha256=digest,
-            identity=source.identity,
-            emotion=source.emotion,
-            intensity=source.intensity,
-            split=self.split,
+            **self.labels,
             has_video=self.layout.size > 0,
             recipe=f"{options_key(self.options, self.layout)}-{sha256_json(span)[:KEY_DIGITS]}",
         )
@@ -77,12 +85,13 @@ class SourceDone(NamedTuple):
 
     Attributes:
         rows: of its clips.
-        kept: whether nothing but rows had to be written.
+        state: `made` or rejected now; `kept` from an earlier run, so that nothing but rows had to be written; kept as
+            its file is `gone`, or because another folder's file has its name: a `namesake`.
         size: bytes of its file.
     """
 
     rows: list[ClipRow]
-    kept: bool
+    state: Literal["made", "kept", "gone", "namesake"]
     size: int
 
 
@@ -92,23 +101,35 @@ def options_key(options: ExtractOptions | CoefficientOptions, layout: Layout) ->
     return sha256_json({**values, "encoder": layout.expression_encoder, "version": VERSION})[:KEY_DIGITS]
 
 
+def fits_options(row: ClipRow, key: str, audio_encoder: str) -> bool:
+    """Whether the files of a row, if it has any, are what today's options give."""
+    return row.status == "rejected" or (row.recipe.split("-")[0], row.audio_encoder) == (key, audio_encoder)
+
+
 def prepare_source(job: SourceJob) -> SourceDone:
     """Prepare one source, as far as the dataset does not have it already."""
     source = job.source
-    if source.problem or not source.path.is_file():
-        reason = source.problem or "no such file; correct its name in clips.csv"
-        return SourceDone(_settle(job, [job.row("").rejected(reason)]), False, job.size)
     try:
-        base = job.row(_digest(source))
+        reason, digest = source.problem, "" if source.problem else _digest(source)
+    except FileNotFoundError:
+        reason = "no such file; every machine must see it under this path"
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); change its permissions or copy it again"
-        return SourceDone(_settle(job, [job.row("").rejected(reason)]), False, job.size)
+    if reason:
+        if kept := _unread(job, job.labels):
+            return SourceDone(_settle(job, kept, marked=False), "gone", job.size)
+        return SourceDone(_settle(job, [job.row("").rejected(reason)]), "made", job.size)
+    base = job.row(digest)
+    if any(row.folder not in ("", base.folder) and row.sha256 not in ("", digest) for row in job.present) and (
+        kept := _unread(job, {})
+    ):
+        return SourceDone(_settle(job, kept, marked=False), "namesake", job.size)
     rows = _current(job, base)
     stale_sound = rows is not None and any(
         row.status == "ok" and row.audio_encoder != job.writer.audio_encoder for row in rows
     )
     if rows is not None and not stale_sound:
-        return SourceDone(_settle(job, rows, marked=False), True, job.size)
+        return SourceDone(_settle(job, rows, marked=False), "kept", job.size)
     for row in job.present:  # should this run be killed, no row is believed whose files may be new ones
         stale = {"audio_encoder": ""} if stale_sound else {"recipe": ""}
         job.writer.commit(row.model_copy(update=stale))
@@ -121,18 +142,32 @@ def prepare_source(job: SourceJob) -> SourceDone:
         rows = [base.rejected(reason_of(error, source.path))]
     except Exception as error:  # one clip never stops the rest; the next run tries it again
         rows = [base.rejected(f"{INTERNAL}{type(error).__name__}: {error}")]
-    return SourceDone(_settle(job, rows), False, job.size)
+    return SourceDone(_settle(job, rows), "made", job.size)
 
 
 def source_died(job: SourceJob) -> SourceDone:
     """The result of a source that kills the process that reads it: rejected."""
-    base = job.row(_digest(job.source))
-    return SourceDone(_settle(job, [base.rejected(f"{INTERNAL}the process that reads it dies")]), False, job.size)
+    try:
+        digest = _digest(job.source)
+    except OSError:
+        digest = ""
+    rows = [job.row(digest).rejected(f"{INTERNAL}the process that reads it dies")]
+    return SourceDone(_settle(job, rows), "made", job.size)
+
+
+def _unread(job: SourceJob, labels: Mapping[str, Any]) -> list[ClipRow]:
+    """The rows that the dataset has of a source, with these labels and today's verdicts, where the source is not read;
+    none if they have to leave, as today's options give other clips."""
+    key = options_key(job.options, job.layout)
+    if not all(row.frames and fits_options(row, key, job.writer.audio_encoder) for row in job.present):
+        return []
+    rows = [row.model_copy(update=labels) for row in job.present]
+    return [row.rejected(why) if (why := job.options.verdict(row)) else row for row in rows]
 
 
 def _current(job: SourceJob, base: ClipRow) -> list[ClipRow] | None:
     """The rows of a source whose clips are there, with today's labels and verdicts; None if it has to be read."""
-    labels = base.model_dump(include={"source", "identity", "emotion", "intensity", "split"})
+    labels = job.labels | {"source": base.source, "folder": base.folder}
     rows = []
     for row in job.present:
         same = (row.sha256, row.recipe, row.parts) == (base.sha256, base.recipe, len(job.present))

@@ -7,17 +7,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from svp.datasets.manifest import UNKNOWN
+from svp.datasets.manifest import UNKNOWN, readable
 from svp.errors import InputError
 
 CLIPS_CSV = "clips.csv"
+MISSING = f"no such file; correct its name in {CLIPS_CSV} or put it there"
 VIDEO_SUFFIXES = frozenset(
     (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
 )
 PART_PATTERN = r"-p\d{3,}$"  # how the id of a part of a long clip ends
+Name = Annotated[str, BeforeValidator(readable)]
 
 
 class ClipSource(BaseModel):
@@ -25,7 +28,7 @@ class ClipSource(BaseModel):
 
     Attributes:
         path: the file.
-        name: its path relative to the source folder, with forward slashes.
+        name: its path relative to the source folder, with forward slashes and `readable`.
         clip_id: base of the ids of the clips that are cut from it.
         identity, emotion, intensity: as in manifest.ClipRow.
         audio_offset: seconds by which its sound is moved later (negative: earlier); None when nobody said.
@@ -33,6 +36,7 @@ class ClipSource(BaseModel):
         start: second of the file at which it begins.
         seconds: its length; None reads to the end of the file.
         box: (x, y, width, height) of the picture in which its face is looked for; None for the whole picture.
+        video: which of a person's videos it is cut from, where those are counted for the test; else empty.
         box_height: height of the picture whose pixels `box` counts; 0 for the file's own.
         problem: why it cannot be used, where that is known without looking into the file.
     """
@@ -40,9 +44,9 @@ class ClipSource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: Path
-    name: str
+    name: Name
     clip_id: str
-    identity: str = Field(min_length=1)
+    identity: Name = Field(min_length=1)
     emotion: str = Field(default=UNKNOWN, pattern=r"^[a-z][a-z_-]*$")
     intensity: int = Field(default=0, ge=0, le=3)
     audio_offset: float | None = Field(default=None, ge=-5, le=5)
@@ -51,6 +55,7 @@ class ClipSource(BaseModel):
     seconds: float | None = Field(default=None, gt=0)
     box: tuple[int, int, int, int] | None = None
     box_height: int = Field(default=0, ge=0)
+    video: str = ""
     problem: str = ""
 
 
@@ -64,9 +69,10 @@ def folder_sources(
 ) -> list[ClipSource]:
     """Clips of a folder and its subfolders, by the names of the files, or as `clips.csv` in it lists them.
 
-    Without `clips.csv` a clip's identity is the subfolder it lies in, or its own name if it lies in none. `clips.csv`
-    has the column `file` (path relative to the folder; only these files are taken) and any of `identity`, `emotion`,
-    `intensity` (0 to 3) and `audio_offset` (seconds; positive moves the sound later); an empty cell is as if absent.
+    Without `clips.csv` a clip's identity is the subfolder of `folder` it lies in, however deep, or its own name if it
+    lies in none. `clips.csv` has the column `file` (path relative to the folder; only these files are taken)
+    and any of `identity`, `emotion`, `intensity` (0 to 3) and `audio_offset` (seconds; positive moves the sound later);
+    an empty cell is as if absent.
 
     Args:
         folder: where to look.
@@ -88,12 +94,12 @@ def folder_sources(
     sources = []
     clip_ids = safe_ids(labels)
     for name, values in labels.items():
-        parent = Path(name).parent
-        known = {"identity": parent.as_posix() if parent.name else Path(name).stem}
-        known |= {**labels_of(Path(name).stem), **values}
+        path = folder / name
+        known = {"identity": Path(name).parts[0] if Path(name).parent.name else Path(name).stem}
+        known |= {**labels_of(Path(name).stem), **values, "problem": "" if os.path.isfile(path) else MISSING}
         known["emotion"] = known.get("emotion", UNKNOWN).lower()
         try:
-            source = ClipSource.model_validate(known | {"path": folder / name, "name": name, "clip_id": clip_ids[name]})
+            source = ClipSource.model_validate(known | {"path": path, "name": name, "clip_id": clip_ids[name]})
         except ValidationError as error:
             first = error.errors()[0]
             raise InputError(
@@ -116,7 +122,8 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
     for name, clip_id in safe.items():
         clear = clip_id == spoken[name] and meeting[clip_id.lower()] == 1 and len(clip_id) <= 150
         if not clear or re.search(PART_PATTERN, clip_id):
-            clip_id = f"{clip_id[:150]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
+            digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+            clip_id = f"{clip_id[:150]}-{digest[:8]}".lstrip("-")
         ids[name] = clip_id
     return ids
 

@@ -46,7 +46,8 @@ def paper_splits(
     exceed that is passed over. Of the others `val_fraction` is for validation. Identities that have a split keep it.
 
     Args:
-        videos: how many videos each identity counts for; 1 each where identities are counted.
+        videos: how many videos each identity counts for; 1 each where identities are counted, 0 for one of whom there
+            is no video.
         kept: splits of an earlier run.
         count: videos wanted in the test.
         val_fraction: share of the other identities.
@@ -56,7 +57,7 @@ def paper_splits(
     room = min(count, math.floor(PAPER_SHARE * sum(videos.values()) + _ROUNDING))
     room -= sum(videos.get(identity, 0) for identity, split in kept.items() if split == "test")
     for identity in _drawn((identity for identity in videos if identity not in kept), seed):
-        if videos[identity] <= room:
+        if 0 < videos[identity] <= room:
             splits[identity] = "test"
             room -= videos[identity]
     others = [identity for identity in videos if splits.get(identity) != "test"]

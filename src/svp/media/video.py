@@ -93,12 +93,8 @@ def read_frames(
         else:
             chosen = _resample(timed, fps)
         converter = VideoReformatter()
-        shown: av.VideoFrame | None = None
-        picture = np.empty(0, np.uint8)
         for frame in chosen:
-            if frame is not shown:  # a repeated frame is converted once
-                shown, picture = frame, upright(frame, stream, converter)
-            yield picture.copy()
+            yield upright(frame, stream, converter)  # anew for a repeated frame: who gets it may draw on it
             count += 1
             if count == limit:
                 return
@@ -211,7 +207,10 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReform
     """
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     width = max(1, round(frame.width * float(aspect))) if aspect else frame.width
-    picture = converter.reformat(frame, width, frame.height, "rgb24", threads=1).to_ndarray()
+    converted = converter.reformat(frame, width, frame.height, "rgb24", threads=1)
+    picture = converted.to_ndarray()  # a view
+    if converted is frame:
+        picture = picture.copy()
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return picture
@@ -251,6 +250,7 @@ class VideoWriter:
             silent film.
         sample_rate: of `audio`, one that AAC knows.
         crf: quality of x264, lower is better (18 is hardly told from the source).
+        preset: of x264; a quicker one makes larger files of slightly less quality.
         key_every: most frames from one key frame to the next, x264's own choice by default; few make a frame in the
             middle quick to read and the file larger.
         finish: called with the complete file before it gets its name; it may change it.
@@ -268,6 +268,7 @@ class VideoWriter:
         audio: np.ndarray | Iterable[np.ndarray] | None = None,
         sample_rate: int = 16000,
         crf: int = 18,
+        preset: str = "medium",
         key_every: int | None = None,
         finish: Callable[[Path], None] | None = None,
     ) -> None:
@@ -294,7 +295,7 @@ class VideoWriter:
         self._video = self._container.add_stream(
             "libx264",
             rate=Fraction(fps).limit_denominator(1001),
-            options={"crf": str(crf), "preset": "medium", **_REPRODUCIBLE},
+            options={"crf": str(crf), "preset": preset, **_REPRODUCIBLE},
         )
         self._video.width, self._video.height = width + width % 2, height + height % 2
         self._video.pix_fmt = "yuv420p"
