@@ -12,8 +12,9 @@ from svp.errors import InputError
 from svp.speech import wav2vec2
 from svp.speech.alpha import find_audio_encoder, load_audio_encoder
 from svp.speech.wav2vec2 import Wav2Vec2AudioEncoder
-from svp.speech.wav2vec2_import import import_wav2vec2
+from svp.speech.wav2vec2_import import add_wav2vec2
 from svp.weights.provenance import licences
+from svp.weights.staging import staged_import
 from tiny_wav2vec2 import tiny_wav2vec2
 
 
@@ -32,6 +33,12 @@ def hub_folder(model, tmp_path_factory):
     tensors = {f"wav2vec2.{name}": tensor for name, tensor in load_file(path).items()}
     save_file(tensors | {"lm_head.weight": torch.ones(3, 12)}, path, metadata={"format": "pt"})
     return folder
+
+
+def import_wav2vec2(source, output):
+    with staged_import(source, output) as stage:
+        add_wav2vec2(source, stage)
+    return stage.parts
 
 
 def sound(seconds):
