@@ -1,7 +1,9 @@
 """Published networks of metrics: golden numbers of the original code, names and shapes, and strict loading."""
 
+import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +20,9 @@ from published_weights import FakeI3D, FakeInception, publish, publish_scripted,
 from svp import weights as published
 from svp.errors import InputError
 from svp.evaluation.sync import sync_score
-from svp.weights.provenance import imported_files
+from svp.weights.metric_import import import_i3d, import_inception
+from svp.weights.provenance import imported_files, licences
+from svp.weights.registry import WEIGHTS
 
 LOADERS: dict[str, Callable] = {
     "styletalk": published.load_styletalk,
@@ -158,16 +162,58 @@ def test_padding_and_what_stands_there_change_no_style_code(folder: Path) -> Non
 
 @torch.inference_mode()
 def test_torchscript_networks_are_called_as_their_authors_do(tmp_path: Path) -> None:
-    inception = published.load_inception(publish_scripted(FakeInception(), tmp_path / "inception" / "model.pt").parent)
+    file = publish_scripted(FakeInception(), tmp_path / "inception" / "model.pt")
+    inception = published.load_inception(file.parent, trust_script=True)
     images = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert inception(images).shape == (2, 2048) and inception(images).std() > 0
-    i3d = published.load_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"))
+    i3d = published.load_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"), trust_script=True)
     clips = torch.linspace(-1, 1, 3 * 9 * 224 * 224).reshape(1, 3, 9, 224, 224)
     torch.testing.assert_close(i3d(clips)[0, :3], clips.mean(dim=(2, 3, 4))[0])
     with pytest.raises(InputError, match=r"gives \(2, 400\) for 2 inputs, not vectors of 2048"):
-        published.load_inception(tmp_path / "i3d_torchscript.pt")(torch.zeros(2, 3, 9, 8, 8))
+        published.load_inception(tmp_path / "i3d_torchscript.pt", trust_script=True)(torch.zeros(2, 3, 9, 8, 8))
     with pytest.raises(InputError, match="is no TorchScript file"):
         published.load_inception(publish("syncnet", tmp_path))
+
+
+class Writes(torch.nn.Module):
+    """A TorchScript that writes a file when it is loaded."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    @torch.jit.export
+    def __getstate__(self) -> str:
+        return self.path
+
+    @torch.jit.export
+    def __setstate__(self, path: str) -> None:
+        self.path = path
+        torch.save(torch.ones(1), path)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(images), 2048)
+
+
+def test_only_published_programs_run_and_those_somebody_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil, output = publish_scripted(Writes(str(tmp_path / "made")), tmp_path / "evil.pt"), tmp_path / "weights"
+    for load in (import_inception, import_i3d):
+        with pytest.raises(InputError, match=r"evil.pt: not the published .*can write files.*--trust-script"):
+            load(evil, output)
+    assert not (tmp_path / "made").exists() and not output.exists()
+    own = publish_scripted(FakeInception(), tmp_path / "own.pt")
+    import_inception(own, output, trust_script=True)
+    assert "unknown, not the published file" in licences(output)[0]
+    assert published.load_inception(output / "inception").size == 2048  # it was vouched for once
+    shutil.copyfile(evil, output / "inception" / "model.pt")
+    with pytest.raises(InputError, match="not the published"):
+        published.load_inception(output / "inception")
+    known = dataclasses.replace(WEIGHTS["inception"], scripts=(hashlib.sha256(own.read_bytes()).hexdigest(),))
+    monkeypatch.setitem(WEIGHTS, "inception", known)
+    import_inception(own, output)
+    assert "Apache-2.0" in licences(output)[0] and published.load_inception(own).size == 2048
 
 
 def test_clips_that_i3d_cannot_take_are_refused(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from svp.cli.model import show_terms
 from svp.cli.paths import need_output_folder
 
 Name = Literal["table3", "figure5"]
@@ -49,9 +50,11 @@ def reproduce(
     call += ["--split", split, "--seed", str(seed), "-o", str(output)]
     from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
+    from svp.diffusion.model_folder import find_model, model_folder
     from svp.reproduce.models import load_models
     from svp.reproduce.write import write_figure5, write_table3
 
+    show_terms(*(find_model(model_folder(Path(each))) for each in model))
     write = {"table3": write_table3, "figure5": write_figure5}[name]
     models = load_models(model)
     dataset = PreparedDataset(data)

@@ -123,7 +123,7 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
     """V-Express with style layers at zero; arguments, result and errors as in `import_sd15`.
 
     Args:
-        source: the folder with its files, see `find_v_express`; the VAE and wav2vec2 are taken where they lie with them.
+        source: the folder with its files, see `find_v_express`; VAE and wav2vec2 are taken too if they are with them.
         output: a model folder, or a new one. A VAE that is there stays, unless V-Express's own is taken.
     """
     with staged_import(source, output) as stage:

@@ -24,7 +24,8 @@ def load_inception(path: str | PathLike[str], trust_script: bool = False) -> Scr
         RGB pictures (B, 3, H, W) uint8 of any size -> features (B, 2048).
 
     Raises:
-        InputError: the file is missing, unknown or no TorchScript. Other networks of that name resize and compute differently.
+        InputError: the file is missing, unknown or no TorchScript. Other networks of that name resize and compute
+            differently.
     """
     file = weights_file(Path(path))
     if not is_torchscript(file):

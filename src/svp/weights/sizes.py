@@ -29,6 +29,7 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
 
     Raises:
         InputError: if a tensor that a size is read from is missing, or the configuration is another network's.
+        ValueError, IndexError: if a tensor or an entry of the configuration has no such shape or value as sizes have.
     """
     base = BASE.unet
     _check_config(source, config)
@@ -56,10 +57,8 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
             motion_max_frames=_table_length(motion) or base.motion_max_frames,
             motion_norm_across_frames=False,
         )
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"{source}: not Stable Diffusion 1.5's UNet (no {str(error).splitlines()[0]}); give the published file"
-        ) from error
+    except KeyError as error:
+        raise InputError(f"{source}: not Stable Diffusion 1.5's UNet (no {error}); give the published file") from error
 
 
 def audio_projection_sizes(source: Path, shapes: Shapes) -> AudioProjectionSizes:

@@ -1,4 +1,4 @@
-"""An import as one step: what it adds to a folder appears there when all of it is complete, its terms before its weights.
+"""An import as one step: what it adds to a folder appears there when all is complete, its terms before its weights.
 
 Everything is written to a hidden folder inside of the folder first. Then the record names the new files beside the old
 ones, the files get their places, a model's index last, and the record drops what was replaced: whenever the process
@@ -90,9 +90,9 @@ def staged_import(source: Path, output: Path) -> Iterator[Staging]:
         where, why = getattr(error, "filename", None) or output, getattr(error, "strerror", None) or error
         raise InputError(f"{where}: cannot be read or written ({why}); choose another folder") from error
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-        said = (str(error).strip().splitlines() or [""])[0]
+        said = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{source}: not the published network ({type(error).__name__}: {said}); give the published file"
+            f"{source}: not the published network ({type(error).__name__}: {said}); give its own file"
         ) from error
     finally:
         shutil.rmtree(staging.folder, ignore_errors=True)
