@@ -127,7 +127,7 @@ def test_a_model_keeps_the_encoder_it_hears_through(whole, tmp_path):
         import_whisper(source, output)  # a model that was made elsewhere
     (tmp_path / "x").write_text("x")
     record_imports(output, [ImportedFile.of("v-express", tmp_path / "x", "x", ("unet.spatial",))])
-    with pytest.raises(InputError, match="hears through wav2vec2-base-960h, tiny.pt is whisper-tiny; import into"):
+    with pytest.raises(InputError, match=r"hears through wav2vec2-base-960h, tiny\.pt is whisper-tiny; import into"):
         import_whisper(source, output)
     assert (encoder / "config.json").read_text() == "{}" and list(encoder.iterdir()) == [encoder / "config.json"]
     index.write_text(json.dumps({"settings": {"audio_encoder": "whisper-tiny/normed"}}))

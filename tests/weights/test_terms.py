@@ -12,12 +12,12 @@ from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.registry import find_weight
 
 
-class Begun(Exception):
+class BegunError(Exception):
     """The work that the terms come before."""
 
 
 def begin(*given: object, **more: object) -> None:
-    raise Begun
+    raise BegunError
 
 
 def imported(folder: Path, *kinds: str) -> Path:
@@ -39,7 +39,7 @@ def test_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     imported(tmp_path / "run" / "model", "v-express", "sd15")
     monkeypatch.setattr("svp.training.options.recipe", lambda *given, **more: None)
     monkeypatch.setattr("svp.training.run.train", begin)
-    with pytest.raises(Begun):
+    with pytest.raises(BegunError):
         train("style", tmp_path, tmp_path / "out", init=tmp_path / "run")
     assert shown(capsys) == {find_weight("v-express").notice(), find_weight("sd15").notice()}
 
@@ -54,6 +54,6 @@ def test_before_reproducing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_before_evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     model, weights = imported(tmp_path / "model", "v-express"), imported(tmp_path / "weights", "inception", "i3d")
     monkeypatch.setattr("svp.evaluation.evaluate.evaluate", begin)
-    with pytest.raises(Begun):
+    with pytest.raises(BegunError):
         evaluate(model, model, tmp_path / "report.json", metrics="fid", model=model, weights=weights)
     assert shown(capsys) == {find_weight("v-express").notice(), find_weight("inception").notice()}

@@ -1,9 +1,9 @@
 """wav2vec2-base-960h as V-Express hears it: the last hidden state, two positions per video frame.
 
-The memory of its attention grows with the square of the length. Up to 40 s are heard in one pass, as V-Express does with
-all; in longer recordings attention works on pieces of 30 s with 5 s on either side, and sees nothing beyond these. What
-comes before attention is the same as in one pass: the first layer's norm, which spans all time, takes its mean and
-variance from the whole recording.
+The memory of its attention grows with the square of the length. Up to 40 s are heard in one pass, as V-Express does
+with all; in longer recordings attention works on pieces of 30 s with 5 s on either side, and sees nothing beyond.
+What comes before attention is the same as in one pass: the first layer's norm, which spans all time, takes its mean
+and variance from the whole recording.
 
 Shapes: P positions at about 50 Hz, T outputs of the first layer and C of its channels (512), N video frames, D channels
 (768), A = 2 D numbers per frame.
