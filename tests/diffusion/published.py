@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from golden_rule import read_keys, rule_weights
+from tiny_wav2vec2 import tiny_wav2vec2
 
 WIDTHS, GROUPS, HEADS, TEXT_DIM, LAYERS = (8, 16, 16), 4, 2, 12, 2
 RULES = {  # network: seed and gain of the golden numbers
@@ -192,6 +193,18 @@ def v_express_folder(
             save_file(stored, folder / f"{name}{suffix}")
         else:
             torch.save(stored, folder / f"{name}{suffix}")
+    return folder
+
+
+def v_express_hub(folder: Path, weights: dict[str, dict[str, Tensor]]) -> Path:
+    """The repository of the model hub: the five files at its root, what they need in `model_ckpts`."""
+    v_express_folder(folder, weights)
+    others = folder / "model_ckpts"
+    tiny_vae(seed=9).save_pretrained(others / "sd-vae-ft-mse", safe_serialization=False)
+    tiny_wav2vec2(hidden_size=48, layers=1).save_pretrained(others / "wav2vec2-base-960h")
+    (others / "stable-diffusion-v1-5/unet").mkdir(parents=True)
+    (others / "stable-diffusion-v1-5/unet/config.json").write_text('{"attention_head_dim": 4, "norm_num_groups": 16}')
+    (others / "v-express").mkdir()
     return folder
 
 

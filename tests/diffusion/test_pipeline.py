@@ -284,6 +284,13 @@ def test_folders_that_hold_no_model_are_named(tmp_path) -> None:
         SVPPipeline.from_pretrained(tmp_path)
 
 
+def test_settings_that_were_changed_are_saved(pipeline: SVPPipeline, tmp_path: Path, monkeypatch) -> None:
+    changed = pipeline.settings.model_copy(update={"guidance_style": 2.5})
+    monkeypatch.setattr(pipeline, "settings", changed)
+    pipeline.save_pretrained(tmp_path)
+    assert SVPPipeline.from_pretrained(tmp_path).settings == changed
+
+
 def test_settings_are_strict() -> None:
     good = {"image_size": 32, "window": 4, "overlap": 1, "chunk": 8, "audio_encoder": "a", "expression_encoder": "b"}
     assert PipelineSettings.parse(good, "x").guidance_audio == 3.5

@@ -1,5 +1,7 @@
 """`svp import sd15` and `animatediff`: both layouts of the first, all of the second, in any order."""
 
+import json
+
 import pytest
 import torch
 from published import diffusers_folder, first_layout, motion_modules, record, tiny_unet, tiny_vae
@@ -67,6 +69,26 @@ def test_the_first_layout(tmp_path, name):
     same(load_file(tmp_path / "out/vae/diffusion_pytorch_model.safetensors"), vae.state_dict())
     assert SVPPipeline.from_pretrained(tmp_path / "out").unet.config["attention_heads"] == [8, 8, 8]
     assert [entry["file"] for entry in record(tmp_path / "out")] == [name]
+
+
+def test_relatives_and_impossible_sizes_are_refused_in_one_line(tmp_path):
+    folder = diffusers_folder(tmp_path / "sd15")
+    path, config = folder / UNET, folder / "unet/config.json"
+    tensors, text = load_file(path), config.read_text()
+    nine = tensors | {"conv_in.weight": torch.ones(8, 9, 3, 3)}
+    for content, options, message in (
+        (nine, {}, "conv_in.weight has 9 channels, as networks for inpainting"),
+        (tensors, {"norm_num_groups": 3}, "not the published network"),
+        (tensors, {"norm_num_groups": "many"}, "not the published network"),
+        (tensors, {"attention_head_dim": 3}, "not the published network"),
+        (tensors | {"conv_out.weight": torch.tensor(1.0)}, {}, "not the published network"),
+    ):
+        save_file(content, path)
+        config.write_text(json.dumps(json.loads(text) | options))
+        with pytest.raises(InputError, match=f"sd15: {message}") as caught:
+            import_sd15(folder, tmp_path / "out")
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tensors_that_a_converter_would_drop_are_refused(tmp_path):

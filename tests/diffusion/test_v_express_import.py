@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from published import diffusers_folder, record, v_express_folder, v_express_weights
+from published import diffusers_folder, record, tiny_vae, v_express_folder, v_express_hub, v_express_weights
 from safetensors.torch import load_file
 from tiny_pipeline import SIZE, drawn_portrait, tone
 
@@ -18,8 +20,10 @@ from svp.face.key_points import KEY_POINTS
 from svp.face.v_express_kps import draw_three_points
 from svp.presets import BASE
 from svp.training.model_folder import began_at_random, stages_done
+from svp.weights import provenance, staging
 from svp.weights.provenance import licences, owners
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes
+from svp.weights.v_express import find_v_express
 from tiny_wav2vec2 import tiny_wav2vec2
 
 BLOCK = "mid_block.attentions.0.transformer_blocks.0"
@@ -65,7 +69,7 @@ def test_predictions_are_v_express(pipeline):
     close(pipeline.predict_noise(latents, step, weighted), full)
     close(pipeline.predict_noise(latents, step, weighted.unconditional()), absent)
     guided = pipeline.predict_noise(latents, step, weighted, guidance_scale=3.5)
-    close(guided, absent + 3.5 * (full - absent), 1e-3)
+    close(guided, absent + 3.5 * (full - absent))
     styled = pipeline.encode_conditions(*given, style=torch.randn(256), reference_scale=0.95, audio_scale=3.0)
     assert torch.equal(
         pipeline.predict_noise(latents, step, styled), pipeline.predict_noise(latents, step, weighted)
@@ -84,7 +88,7 @@ def test_it_says_what_v_express_is(pipeline, model, folder):
     assert len(files) == 5
     for path in folder.iterdir():
         assert files[path.name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert len(licences(model)) == 1 and "research only" in licences(model)[0]
+    assert len(licences(model)) == 1 and "non-commercial research only" in licences(model)[0]
 
 
 def test_the_missing_vae_is_named_by_what_needs_it(pipeline):
@@ -160,6 +164,69 @@ def test_what_is_not_v_express_is_refused(weights, tmp_path, file, change, messa
     assert not (tmp_path / "out").exists()  # nothing is written before all is checked
 
 
+def test_the_repository_of_the_hub_is_all_that_is_needed(weights, tmp_path, monkeypatch):
+    source, output = v_express_hub(tmp_path / "V-Express", weights), tmp_path / "out"
+    moved = tmp_path / "V-Express/model_ckpts"
+    found = find_v_express(source)
+    assert found.files["reference_net"].parent == source and found.unet_config["attention_head_dim"] == 4
+    for path in found.files.values():  # as its README says: mv V-Express/*.bin model_ckpts/v-express
+        path.rename(moved / "v-express" / path.name)
+    monkeypatch.chdir(moved / "v-express")
+    for start in (source, moved, moved / "v-express", Path()):
+        again = find_v_express(start)
+        assert again.files["reference_net"].parent == moved / "v-express" and again.config_file == found.config_file
+        assert (again.vae, again.wav2vec2) == (found.vae, found.wav2vec2) == (
+            moved / "sd-vae-ft-mse", moved / "wav2vec2-base-960h",
+        )  # fmt: skip
+    import_sd15(diffusers_folder(tmp_path / "sd15", parts=("vae",)), output)
+    assert set(import_v_express(source, output)) > {"vae", "audio_encoder"}
+    assert owners(output)["vae"] == "sd-vae-ft-mse" and any(": MIT" in line for line in licences(output))
+    pipeline = SVPPipeline.from_pretrained(output)
+    assert pipeline.unet.config["attention_heads"][0] == 4 and pipeline.unet.config["norm_num_groups"] == 16
+    assert torch.equal(pipeline.vae.decoder.conv_in.bias, tiny_vae(9).decoder.conv_in.bias)
+    with pytest.raises(InputError, match=r"has nothing that .*out lacks"):
+        import_sd15(diffusers_folder(tmp_path / "whole"), output)
+
+
+class Killed(BaseException):
+    """What no handler of errors sees, as Ctrl-C."""
+
+
+def test_an_interrupted_import_changes_nothing_or_has_told_its_terms(folder, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    import_sd15(diffusers_folder(tmp_path / "sd15"), output)
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    (output / ".import.0123abcd.partial").mkdir()  # of an import that was killed
+
+    def interrupt(*given, **more):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "sha256_file", interrupt)
+        with pytest.raises(Killed):
+            import_v_express(folder, output)
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    assert not list(output.glob(".import*"))
+    moves = iter([staging.os.replace] * 3 + [interrupt] * 99)
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "os", SimpleNamespace(replace=lambda *given: next(moves)(*given)))
+        with pytest.raises(Killed):
+            import_v_express(folder, output)
+    assert any("V-Express" in line for line in licences(output)) and len(licences(output)) == 2
+    assert owners(output)["unet.spatial"] == "v-express"
+    import_v_express(folder, output)  # again
+    assert owners(output)["reference_net"] == "v-express" and owners(output)["vae"] == "sd15"
+    assert SVPPipeline.from_pretrained(output).scheduler.config["prediction_type"] == "v_prediction"
+
+
+def test_a_broken_wav2vec2_is_told_before_anything_is_written(weights, tmp_path):
+    source, output = v_express_hub(tmp_path / "hub", weights), tmp_path / "out"
+    (source / "model_ckpts/wav2vec2-base-960h/config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="wav2vec2-base-960h: a"):
+        import_v_express(source, output)
+    assert not output.exists()
+
+
 def test_missing_files_are_named(folder, tmp_path):
     (tmp_path / "denoising_unet.bin").write_bytes((folder / "denoising_unet.bin").read_bytes())
     with pytest.raises(InputError, match="no reference_net, audio_projection, v_kps_guider"):
@@ -189,7 +256,7 @@ def test_a_video_with_everything_imported(weights, tmp_path):
     source = v_express_folder(tmp_path / "model_ckpts/v-express", weights)
     tiny_wav2vec2(hidden_size=48, layers=1).save_pretrained(tmp_path / "model_ckpts/wav2vec2-base-960h")
     output = tmp_path / "model"
-    assert import_v_express(source, output)[-1] == "audio_encoder"
+    assert "audio_encoder" in import_v_express(source, output)
     import_sd15(diffusers_folder(tmp_path / "sd15", parts=("vae",)), output)
     SVPPipeline.from_pretrained(output).save_pretrained(tmp_path / "again")
     pipeline = SVPPipeline.from_pretrained(tmp_path / "again")  # with all that it needs

@@ -1,7 +1,6 @@
 """The Frechet distance against scipy's matrix root and against stored numbers."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from golden_rule import DATA
 from svp.evaluation.frechet import frechet_distance
 
 RNG = np.random.default_rng(1)
@@ -51,8 +51,8 @@ def test_few_vectors_of_many_numbers_are_compared_exactly() -> None:
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-12)
 
 
-def test_stored_numbers_are_met(shared: Path) -> None:
-    folder = shared / "golden/i3d"
+def test_stored_numbers_are_met() -> None:
+    folder = DATA / "i3d"
     sets, stored = np.load(folder / "frechet.npz"), json.loads((folder / "frechet.json").read_text())["values"]
     pairs = {"a_b": ("a", "b", 1e-10), "b_a": ("b", "a", 1e-10), "a_a": ("a", "a", 1e-10),
              "few_a_few_b_16_samples_of_32": ("few_a", "few_b", 1e-7)}  # fmt: skip

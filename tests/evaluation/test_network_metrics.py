@@ -37,7 +37,7 @@ FRAMES = 34  # two windows of FVD; shorter than any clip of MEAD
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All networks, imported from files as published."""
     source, output = tmp_path_factory.mktemp("published"), tmp_path_factory.mktemp("weights")
-    import_inception(publish_scripted(FakeInception(), source / "inception-2015-12-05.pt"), output)
+    import_inception(publish_scripted(FakeInception(), source / "inception-2015-12-05.pt"), output, trust_script=True)
     import_i3d(publish("i3d", source), output)
     import_syncnet(publish("syncnet", source), output)
     import_styletalk(publish("styletalk", source).parent, output)
@@ -211,7 +211,7 @@ def test_published_figures_are_checked_where_they_can_be(tmp_path: Path) -> None
     assert not any(check.agrees for check in checks)
     for check, wanted in zip(checks, ("example.avi",) * 3 + ("svp import i3d", "CIFAR-10"), strict=True):
         assert check.measured is None and wanted in check.missing and "svp import" in check.missing
-    import_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"), tmp_path / "weights")
+    import_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"), tmp_path / "weights", trust_script=True)
     made = check_fvd(tmp_path / "weights")
     assert made.measured == pytest.approx(400 * 2**2) and not made.agrees and made.missing == ""
     assert ReferenceCheck("x", 151.256, 1.0, 151.39).agrees

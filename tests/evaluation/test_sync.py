@@ -1,12 +1,11 @@
 """SyncNet's arithmetic without its network: MFCC, windows, offset and confidence."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
+from golden_rule import DATA
 from svp.errors import InputError
 from svp.evaluation.mfcc import mfcc
 from svp.evaluation.sync import offset_score, sync_score
@@ -24,8 +23,8 @@ class MeanNetwork:
         return coefficients[:, 0, 0].unfold(1, 4, 4).mean(dim=2)  # energy of each of the five frames
 
 
-def test_mfcc_are_the_stored_ones(shared: Path) -> None:
-    golden = load_file(shared / "golden/syncnet/golden_synthetic.safetensors")
+def test_mfcc_are_the_stored_ones() -> None:
+    golden = load_file(DATA / "syncnet/golden_synthetic.safetensors")
     np.testing.assert_allclose(mfcc(golden["audio_int16_16k"]), golden["mfcc"], atol=1e-8)
 
 
@@ -36,8 +35,8 @@ def test_mfcc_have_a_window_every_ten_milliseconds(samples: int, windows: int) -
     assert np.isfinite(mfcc(np.zeros(samples))).all()
 
 
-def test_arithmetic_is_the_stored_one(shared: Path) -> None:
-    golden = load_file(shared / "golden/syncnet/arithmetic.safetensors")
+def test_arithmetic_is_the_stored_one() -> None:
+    golden = load_file(DATA / "syncnet/arithmetic.safetensors")
     for name in ("audio_leads_3", "audio_lags_2"):
         of = {key.removeprefix(f"{name}."): value for key, value in golden.items() if key.startswith(name)}
         found = offset_score(torch.from_numpy(of["video_features"]), torch.from_numpy(of["audio_features"]))

@@ -13,14 +13,15 @@ from transformers import WhisperModel
 from svp.errors import InputError
 from svp.speech.whisper import load_whisper
 from svp.speech.whisper_import import CONFIG_NAMES, LAYER_NAMES, import_whisper
-from svp.weights.provenance import imported_files
+from svp.weights.provenance import ImportedFile, imported_files, record_imports
 
 
 @pytest.fixture(scope="module")
 def whole():
     torch.manual_seed(0)
     config = tiny_config(max_source_positions=1500)
-    config.encoder_ffn_dim = config.decoder_ffn_dim = 32  # four times the width, as in every published Whisper
+    config.d_model = 384  # whisper-tiny's: alpha has five states of 384
+    config.encoder_ffn_dim = config.decoder_ffn_dim = 4 * 384  # as in every published Whisper
     model = WhisperModel(config).eval()
     return model.half().float()  # exact in the files of half precision
 
@@ -89,6 +90,12 @@ def test_every_layout_gives_the_same_encoder(whole, tmp_path):
 
 def test_what_is_not_whisper_is_refused(whole, tmp_path):
     openai_file(whole, tmp_path / "wide.pt", {"n_audio_state": 16})
+    wanted = torch.load(openai_file(whole, tmp_path / "bare.pt"))
+    torch.save({"dims": wanted["dims"]}, tmp_path / "bare.pt")
+    openai_file(whole, tmp_path / "heads.pt", {"n_audio_head": 7})
+    narrow = tiny_config(max_source_positions=1500)
+    narrow.encoder_ffn_dim = narrow.decoder_ffn_dim = 32
+    openai_file(WhisperModel(narrow), tmp_path / "narrow.pt")
     openai_file(whole, tmp_path / "deep.pt", {"n_audio_layer": 5})
     torch.save({"model_state_dict": {"a": torch.ones(1)}}, tmp_path / "other.pt")
     folder = hub_folder(whole, tmp_path / "bert")
@@ -96,6 +103,9 @@ def test_what_is_not_whisper_is_refused(whole, tmp_path):
     (tmp_path / "empty").mkdir()
     for name, reason in (
         ("wide.pt", "of another shape"),
+        ("bare.pt", "missing: "),
+        ("heads.pt", "heads.pt: not the published network"),
+        ("narrow.pt", "narrow.pt: .*5 states of 8: alpha needs 5 of 384"),
         ("deep.pt", "missing: layers.4."),
         ("other.pt", "not OpenAI's Whisper"),
         ("bert", "no configuration of a Whisper"),
@@ -104,3 +114,24 @@ def test_what_is_not_whisper_is_refused(whole, tmp_path):
         with pytest.raises(InputError, match=reason):
             import_whisper(tmp_path / name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_keeps_the_encoder_it_hears_through(whole, tmp_path):
+    source, output = openai_file(whole, tmp_path / "tiny.pt"), tmp_path / "model"
+    encoder = output / "audio_encoder"
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text("{}")
+    index = output / "model_index.json"
+    index.write_text(json.dumps({"settings": {"audio_encoder": "wav2vec2-base-960h"}}))
+    with pytest.raises(InputError, match="its audio_encoder would be lost; import into a new folder"):
+        import_whisper(source, output)  # a model that was made elsewhere
+    (tmp_path / "x").write_text("x")
+    record_imports(output, [ImportedFile.of("v-express", tmp_path / "x", "x", ("unet.spatial",))])
+    with pytest.raises(InputError, match=r"hears through wav2vec2-base-960h, tiny\.pt is whisper-tiny; import into"):
+        import_whisper(source, output)
+    assert (encoder / "config.json").read_text() == "{}" and list(encoder.iterdir()) == [encoder / "config.json"]
+    index.write_text(json.dumps({"settings": {"audio_encoder": "whisper-tiny/normed"}}))
+    assert import_whisper(source, output) == ("audio_encoder",)
+    (output / "training.json").write_text(json.dumps([{"stage": "motion", "steps": 3}]))
+    with pytest.raises(InputError, match="its audio_encoder would be lost"):
+        import_whisper(source, output)

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import sys
+import types
 
 import pytest
 import torch
@@ -130,3 +132,25 @@ def test_every_weight_says_what_it_is():
         assert weight.source.startswith("https://") and weight.licence and weight.use and weight.files
     with pytest.raises(InputError, match="no such kind"):
         find_weight("sd16")
+
+
+def test_stable_diffusions_first_file_names_a_class_of_lightning(tmp_path, monkeypatch):
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    with monkeypatch.context() as patch:
+        for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+            patch.setitem(sys.modules, name, module)
+        callbacks = {module.ModelCheckpoint: {"monitor": "val/loss"}}
+        torch.save({"state_dict": TENSORS, "callbacks": callbacks}, tmp_path / "v1-5-pruned-emaonly.ckpt")
+    assert_same(read_checkpoint(tmp_path / "v1-5-pruned-emaonly.ckpt"))
+
+
+def test_a_damaged_old_pickle_is_not_called_dangerous(tmp_path):
+    path = tmp_path / "old.ckpt"
+    torch.save(TENSORS, path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"ctorch._utils")] = 0xFF  # no operation of a pickle
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"old\.ckpt: .*damaged.*download the file again") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value) and "code" not in str(caught.value)

@@ -1,7 +1,9 @@
 """Published networks of metrics: golden numbers of the original code, names and shapes, and strict loading."""
 
+import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,12 +15,14 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from golden_rule import digest
+from golden_rule import DATA, digest
 from published_weights import FakeI3D, FakeInception, publish, publish_scripted, weights
 from svp import weights as published
 from svp.errors import InputError
 from svp.evaluation.sync import sync_score
-from svp.weights.provenance import imported_files
+from svp.weights.metric_import import import_i3d, import_inception
+from svp.weights.provenance import imported_files, licences
+from svp.weights.registry import WEIGHTS
 
 LOADERS: dict[str, Callable] = {
     "styletalk": published.load_styletalk,
@@ -37,11 +41,19 @@ def loaded(kind: str, folder: Path) -> torch.nn.Module:
     return LOADERS[kind](publish(kind, folder))
 
 
-def golden(shared: Path, kind: str, name: str = "golden.safetensors") -> dict[str, np.ndarray]:
+def golden(kind: str, name: str = "golden.safetensors", place: Path = DATA) -> dict[str, np.ndarray]:
     """Stored numbers of a network, after its weights have been found to be those that they were made with."""
-    meta = json.loads((shared / f"golden/{kind}/meta.json").read_text())
+    meta = json.loads((place / kind / "meta.json").read_text())
     assert digest(weights(kind)) == meta["init"]["sha256"]
-    return load_file(shared / f"golden/{kind}/{name}")
+    return load_file(place / kind / name)
+
+
+def watched(modules: dict[str, torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """What modules will give, filled in when they run."""
+    seen: dict[str, torch.Tensor] = {}
+    for name, module in modules.items():
+        module.register_forward_hook(lambda _, given, out, name=name: seen.update({name: out}))
+    return seen
 
 
 def golden_video(seed: int, frames: int) -> np.ndarray:
@@ -54,16 +66,24 @@ def golden_video(seed: int, frames: int) -> np.ndarray:
 
 @torch.inference_mode()
 def test_styletalk_gives_the_stored_codes(shared: Path, folder: Path) -> None:
-    stored, encoder = golden(shared, "styletalk"), loaded("styletalk", folder)
+    stored = golden("styletalk", place=shared / "golden")  # real expressions, not ours to publish
+    encoder = loaded("styletalk", folder)
+    layers = {f"layer{k}": layer for k, layer in enumerate(encoder.encoder.layers)}
+    seen, codes = watched({"embed": encoder.increase_embed_dim, **layers}), []
     for clip in ("clip_a", "clip_b", "clip_c"):
         expression, padding = (torch.from_numpy(stored[f"{clip}.{part}"])[None] for part in ("input", "pad_mask"))
-        code = encoder(expression, ~padding)
-        np.testing.assert_allclose(code[0], stored[f"{clip}.style_code"], atol=2e-5)
+        codes.append(encoder(expression, ~padding)[0].double())
+        np.testing.assert_allclose(codes[-1], stored[f"{clip}.style_code"], atol=2e-5)
+        for name, out in seen.items() if clip == "clip_b" else ():
+            np.testing.assert_allclose(out[0, :8], stored[f"clip_b.{name}"], atol=2e-5)
+    assert len(seen) == 4
+    units = torch.stack([code / code.norm() for code in codes])
+    np.testing.assert_allclose(units @ units.T, stored["cosine"], atol=1e-5)
 
 
 @torch.inference_mode()
-def test_syncnet_gives_the_stored_features_and_score(shared: Path, folder: Path) -> None:
-    stored = golden(shared, "syncnet", "golden_synthetic.safetensors")
+def test_syncnet_gives_the_stored_features_and_score(folder: Path) -> None:
+    stored = golden("syncnet", "golden_synthetic.safetensors")
     found = sync_score(golden_video(82, 28), stored["audio_int16_16k"], loaded("syncnet", folder))
     assert found.offset == int(stored["offset"])
     np.testing.assert_allclose(found.distances, stored["mean_dists"], atol=5e-3)
@@ -72,8 +92,8 @@ def test_syncnet_gives_the_stored_features_and_score(shared: Path, folder: Path)
 
 
 @torch.inference_mode()
-def test_syncnets_towers_give_the_stored_features(shared: Path, folder: Path) -> None:
-    stored, network = golden(shared, "syncnet", "golden_synthetic.safetensors"), loaded("syncnet", folder)
+def test_syncnets_towers_give_the_stored_features(folder: Path) -> None:
+    stored, network = golden("syncnet", "golden_synthetic.safetensors"), loaded("syncnet", folder)
     frames = torch.from_numpy(golden_video(82, 28)).permute(3, 0, 1, 2).float()
     mfcc = torch.from_numpy(stored["mfcc"].T).float()
     lips = network.lip(torch.stack([frames[:, i : i + 5] for i in (0, 11, 22)]))
@@ -83,22 +103,25 @@ def test_syncnets_towers_give_the_stored_features(shared: Path, folder: Path) ->
 
 
 @torch.inference_mode()
-def test_deep3d_gives_the_stored_coefficients(shared: Path, folder: Path) -> None:
-    stored, regressor = golden(shared, "deep3d"), loaded("deep3d", folder)
+def test_deep3d_gives_the_stored_coefficients(folder: Path) -> None:
+    stored, regressor = golden("deep3d"), loaded("deep3d", folder)
     image = torch.from_numpy(stored["image_rgb_uint8"]).permute(2, 0, 1)[None] / 255
     np.testing.assert_allclose(regressor(image), stored["coeff"], atol=2e-4)
     np.testing.assert_allclose(regressor.backbone(image).flatten(), stored["avgpool"], atol=1e-4)
 
 
 @torch.inference_mode()
-def test_i3d_gives_the_stored_logits_of_both_copies(shared: Path, folder: Path) -> None:
-    stored, path = golden(shared, "i3d"), publish("i3d", folder)
+def test_i3d_gives_the_stored_logits_of_both_copies(folder: Path) -> None:
+    stored, path = golden("i3d"), publish("i3d", folder)
+    original, videogpt = published.load_i3d(path), published.load_i3d(path, batch_norm_eps=1e-5)
+    ends = ("Conv3d_1a_7x7", "Mixed_3c", "Mixed_4f", "Mixed_5c")
+    seen = watched({name: original.get_submodule(name) for name in ends})
     for frames, seed in ((16, 50), (24, 51)):
         clip = torch.from_numpy(golden_video(seed, frames)).permute(3, 0, 1, 2)[None] / 127.5 - 1
-        original = published.load_i3d(path)(clip)
-        np.testing.assert_allclose(original, stored[f"piergiaj.logits_{frames}"].mean(axis=2), atol=5e-4)
-    videogpt = published.load_i3d(path, batch_norm_eps=1e-5)(clip)
-    np.testing.assert_allclose(videogpt, stored["videogpt.logits_24"], atol=5e-4)
+        np.testing.assert_allclose(original(clip), stored[f"piergiaj.logits_{frames}"].mean(axis=2), atol=5e-4)
+        np.testing.assert_allclose(videogpt(clip), stored[f"videogpt.logits_{frames}"], atol=5e-4)
+        for name in ends if frames == 16 else ():
+            np.testing.assert_allclose(seen[name][0, :4, :2, :6, :6], stored[f"piergiaj.{name}.corner"], atol=5e-4)
 
 
 @pytest.mark.parametrize("kind", LOADERS)
@@ -158,16 +181,60 @@ def test_padding_and_what_stands_there_change_no_style_code(folder: Path) -> Non
 
 @torch.inference_mode()
 def test_torchscript_networks_are_called_as_their_authors_do(tmp_path: Path) -> None:
-    inception = published.load_inception(publish_scripted(FakeInception(), tmp_path / "inception" / "model.pt").parent)
+    file = publish_scripted(FakeInception(), tmp_path / "inception" / "model.pt")
+    inception = published.load_inception(file.parent, trust_script=True)
     images = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert inception(images).shape == (2, 2048) and inception(images).std() > 0
-    i3d = published.load_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"))
+    i3d = published.load_i3d(publish_scripted(FakeI3D(), tmp_path / "i3d_torchscript.pt"), trust_script=True)
     clips = torch.linspace(-1, 1, 3 * 9 * 224 * 224).reshape(1, 3, 9, 224, 224)
     torch.testing.assert_close(i3d(clips)[0, :3], clips.mean(dim=(2, 3, 4))[0])
     with pytest.raises(InputError, match=r"gives \(2, 400\) for 2 inputs, not vectors of 2048"):
-        published.load_inception(tmp_path / "i3d_torchscript.pt")(torch.zeros(2, 3, 9, 8, 8))
+        published.load_inception(tmp_path / "i3d_torchscript.pt", trust_script=True)(torch.zeros(2, 3, 9, 8, 8))
     with pytest.raises(InputError, match="is no TorchScript file"):
         published.load_inception(publish("syncnet", tmp_path))
+
+
+class Writes(torch.nn.Module):
+    """A TorchScript that writes a file when it is loaded."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    @torch.jit.export
+    def __getstate__(self) -> str:
+        return self.path
+
+    @torch.jit.export
+    def __setstate__(self, path: str) -> None:
+        self.path, self.training = path, False
+        torch.save(torch.ones(1), path)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(images), 2048)
+
+
+def test_only_published_programs_run_and_those_somebody_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil, output = publish_scripted(Writes(str(tmp_path / "made")), tmp_path / "evil.pt"), tmp_path / "weights"
+    for load in (import_inception, import_i3d):
+        with pytest.raises(InputError, match=r"evil.pt: not the published .*can write files.*--trust-script"):
+            load(evil, output)
+    assert not (tmp_path / "made").exists() and not output.exists()
+    own = publish_scripted(FakeInception(), tmp_path / "own.pt")
+    import_inception(own, output, trust_script=True)
+    assert "unknown, not the published file" in licences(output)[0]
+    assert published.load_inception(output / "inception").size == 2048  # it was vouched for once
+    shutil.copyfile(evil, output / "inception" / "model.pt")
+    with pytest.raises(InputError, match="not the published"):
+        published.load_inception(output / "inception")
+    known = dataclasses.replace(WEIGHTS["inception"], scripts=(hashlib.sha256(own.read_bytes()).hexdigest(),))
+    monkeypatch.setitem(WEIGHTS, "inception", known)
+    import_inception(own, output)
+    assert "Apache-2.0" in licences(output)[0] and published.load_inception(own).size == 2048
+    published.load_inception(evil, trust_script=True)
+    assert (tmp_path / "made").exists()  # as all of these would
 
 
 def test_clips_that_i3d_cannot_take_are_refused(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from svp.cli.model import Preset, model_name
+from svp.cli.model import Preset, model_name, show_terms
 from svp.cli.paths import named_folders, need_folder, need_output
 from svp.cores import CORES
 from svp.errors import InputError
@@ -50,16 +50,22 @@ def evaluate(
     from svp.diffusion.model_folder import find_model
     from svp.evaluation.evaluate import evaluate as run
     from svp.evaluation.markdown import write_markdown
+    from svp.evaluation.networks import ImportedNetworks
     from svp.evaluation.page import write_html
     from svp.evaluation.registry import choose
     from svp.speech.package import cache_dir
 
     networks = cache_dir() / "weights" if weights is None else weights
+    chosen = choose([name.strip() for name in metrics.split(",") if name.strip()], networks)
+    styles = find_model(model_name(model, preset))
+    show_terms(styles)
+    for line in ImportedNetworks(networks).notices({metric.about.uses for metric in chosen}):
+        typer.echo(line, err=True)
     report = run(
         systems,
         reference,
-        choose([name.strip() for name in metrics.split(",") if name.strip()], networks),
-        style_encoder=find_model(model_name(model, preset)) / "style_encoder",
+        chosen,
+        style_encoder=styles / "style_encoder",
         weights=networks,
         workers=workers,
         seed=seed,

@@ -28,9 +28,15 @@ def load_pipeline(name: str) -> SVPPipeline:
 
     from svp.diffusion.model_folder import find_model
     from svp.diffusion.pipeline import SVPPipeline
-    from svp.weights.provenance import licences
 
     logging.disable_progress_bar()
-    for line in licences(find_model(name)):
-        typer.echo(line, err=True)
+    show_terms(find_model(name))
     return SVPPipeline.from_pretrained(name)
+
+
+def show_terms(*folders: Path) -> None:
+    """Print the terms of the foreign weights in model folders, each once; before they are used."""
+    from svp.weights.provenance import licences
+
+    for line in dict.fromkeys(line for folder in folders for line in licences(folder)):
+        typer.echo(line, err=True)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from svp.cli.model import show_terms
+
 Stage = Literal["prior", "vae", "appearance", "motion", "style", "turbo"]
 
 
@@ -151,7 +153,10 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
+    from svp.diffusion.model_folder import model_folder
     from svp.training.run import train as run
 
+    if init is not None:
+        show_terms(model_folder(init))
     model = run(options, out, resume=resume, max_minutes=max_minutes)
     typer.echo(f"{model}: model after stage {stage}")

@@ -13,10 +13,11 @@ from svp.errors import InputError
 from svp.weights.registry import find_weight
 
 Kind = Literal[
-    "sd15", "animatediff", "v-express", "whisper", "inception", "i3d", "syncnet", "styletalk", "deep3d"
+    "sd15", "sd-vae-ft-mse", "animatediff", "v-express", "whisper", "inception", "i3d", "syncnet", "styletalk", "deep3d"
 ]  # fmt: skip
 IMPORTERS: dict[Kind, str] = {  # module and function (source, output) -> parts; imported when asked for
     "sd15": "svp.diffusion.model_import:import_sd15",
+    "sd-vae-ft-mse": "svp.diffusion.model_import:import_vae",
     "animatediff": "svp.diffusion.model_import:import_animatediff",
     "v-express": "svp.diffusion.model_import:import_v_express",
     "whisper": "svp.speech.whisper_import:import_whisper",
@@ -34,6 +35,14 @@ def import_(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The folder; what is there already stays and is added to.")
     ],
+    trust_script: Annotated[
+        bool,
+        typer.Option(
+            "--trust-script",
+            help="Inception, I3D: run TorchScript that is not the published file. It is a program that can write "
+            "files: only for one that you exported yourself.",
+        ),
+    ] = False,
 ) -> None:
     """Turn published weights into a model folder, or one for `svp evaluate --weights`. Licences are kept with them.
 
@@ -42,11 +51,14 @@ def import_(
     Example: svp import sd15 stable-diffusion-v1-5 -o models/base
     """
     weight = find_weight(kind)
+    if trust_script and not weight.scripts:
+        raise InputError(f"--trust-script: {kind} is no TorchScript; leave it out")
     if not source.exists():
         published = ", ".join(weight.files)
         raise InputError(f"{source}: no such file or folder; give {kind} as published ({published})")
     need_output_folder(output)
     typer.echo(weight.notice(), err=True)
     module, function = IMPORTERS[kind].split(":")
-    parts = getattr(import_module(module), function)(source, output)
+    options = {"trust_script": True} if trust_script else {}
+    parts = getattr(import_module(module), function)(source, output, **options)
     typer.echo(f"{output}: {', '.join(parts)} from {weight.title}")

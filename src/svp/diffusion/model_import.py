@@ -2,7 +2,7 @@
 
 What nobody published (style layers, and without V-Express the guider and the audio projection) begins as training from
 scratch begins with it. The parts of a folder do not depend on the order of the imports: V-Express's go before those of
-Stable Diffusion, of which then only the VAE is taken.
+Stable Diffusion, of which then only the VAE is taken, and its finetuned VAE goes before the first one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 from svp.presets import BASE, Preset, UNetSizes
 from svp.speech.layout import WAV2VEC2
-from svp.speech.wav2vec2_import import import_wav2vec2
+from svp.speech.wav2vec2_import import PARTS as WAV2VEC2_PARTS
+from svp.speech.wav2vec2_import import add_wav2vec2
 from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion
 from svp.weights.checkpoint import Shapes, check_shapes, read_checkpoint, shapes
 from svp.weights.config import read_config
-from svp.weights.provenance import ImportedFile, owners, record_imports
-from svp.weights.sd15 import StableDiffusion, read_sd15
+from svp.weights.provenance import owners
+from svp.weights.sd15 import StableDiffusion, read_sd15, read_vae
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config
+from svp.weights.staging import Staging, refuse_trained, staged_import
 from svp.weights.storage import write_weights
 from svp.weights.v_express import KIND as V_EXPRESS
-from svp.weights.v_express import VExpress, find_v_express
+from svp.weights.v_express import VAE, VExpress, find_v_express
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 SPATIAL, MOTION = "unet.spatial", "unet.motion"  # parts of the UNet by their origin
@@ -59,25 +61,37 @@ def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
     Raises:
         InputError: if it is not Stable Diffusion 1.5, or would replace what was trained.
     """
-    found = read_sd15(source)
-    parts: dict[str, tuple[str, ...]] = {}
-    if found.vae:
-        parts["vae"] = ("vae",)
-    if found.unet and owners(output).get(SPATIAL) != V_EXPRESS:
-        parts["unet"] = (SPATIAL, "reference_net")
-    if not parts:
-        raise InputError(f"{source}: has no vae/, and {output} has V-Express's UNet; give the folder with the VAE")
-    _refuse_trained(output, [name for names in parts.values() for name in names])
-    vae = _checked_vae(source, found) if "vae" in parts else None
-    if "unet" in parts:
-        _add_sd15_unet(source, output, found)
-    if vae is not None:
-        _add_vae(output, vae, found.vae)
-    files = {
-        name: (path, tuple(own for part in of for own in parts.get(part, ())))
-        for name, (path, of) in found.files.items()
-    }
-    return _record(output, "sd15", files)
+    with staged_import(source, output) as stage:
+        found = read_sd15(source)
+        there = owners(output)
+        parts: dict[str, tuple[str, ...]] = {}
+        if found.vae and there.get("vae") != VAE:
+            parts["vae"] = ("vae",)
+        if found.unet and there.get(SPATIAL) != V_EXPRESS:
+            parts["unet"] = (SPATIAL, "reference_net")
+        if not parts:
+            raise InputError(f"{source}: has nothing that {output} lacks; use the model as it is")
+        refuse_trained(output, [name for names in parts.values() for name in names])
+        if "vae" in parts:
+            _add_vae(source, stage, found)
+        if "unet" in parts:
+            _add_sd15_unet(source, stage, found)
+        for name, (path, of) in found.files.items():
+            stage.record("sd15", path, name, tuple(own for part in of for own in parts.get(part, ())))
+    return stage.parts
+
+
+def import_vae(source: Path, output: Path) -> tuple[str, ...]:
+    """The finetuned VAE, which V-Express uses too; arguments, result and errors as in `import_sd15`.
+
+    Args:
+        source: the folder with its configuration and weights.
+        output: a model folder, or a new one; another VAE that is there is replaced.
+    """
+    with staged_import(source, output) as stage:
+        refuse_trained(output, ["vae"])
+        _add_finetuned_vae(source, stage)
+    return stage.parts
 
 
 def import_animatediff(source: Path, output: Path) -> tuple[str, ...]:
@@ -87,64 +101,73 @@ def import_animatediff(source: Path, output: Path) -> tuple[str, ...]:
         source: one file.
         output: a model folder, or a new one; the UNet may be imported later.
     """
-    motion = _checked_motion(source, read_motion_modules(source))
-    if owners(output).get(MOTION) == V_EXPRESS:
-        raise InputError(f"{output}: has V-Express's motion modules; import AnimateDiff into another folder")
-    _refuse_trained(output, [MOTION])
-    spatial, _ = split_motion(_stored_unet(output))
-    if spatial:
-        stored = read_config(output / "unet/config.json")
-        config = {"num_attention_heads": stored["attention_heads"], "norm_num_groups": stored["norm_num_groups"]}
-        preset = _preset(unet_sizes(source, shapes(spatial), shapes(motion), config))
-        _write_unet(source, output, preset, spatial, motion)
-        _complete(output, preset)
-    else:
-        write_weights(output / "unet" / WEIGHTS_NAME, motion)
-    return _record(output, "animatediff", {source.name: (source, (MOTION,))})
+    with staged_import(source, output) as stage:
+        motion = _checked_motion(source, read_motion_modules(source))
+        if owners(output).get(MOTION) == V_EXPRESS:
+            raise InputError(f"{output}: has V-Express's motion modules; import AnimateDiff into another folder")
+        refuse_trained(output, [MOTION])
+        spatial, _ = split_motion(_stored_unet(output))
+        if spatial:
+            stored = read_config(output / "unet/config.json")
+            config = {"num_attention_heads": stored["attention_heads"], "norm_num_groups": stored["norm_num_groups"]}
+            preset = _preset(unet_sizes(source, shapes(spatial), shapes(motion), config))
+            _write_unet(source, stage, preset, spatial, motion)
+            _complete(stage, preset)
+        else:
+            write_weights(stage.folder / "unet" / WEIGHTS_NAME, motion)
+        stage.record("animatediff", source, source.name, (MOTION,))
+    return stage.parts
 
 
 def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
     """V-Express with style layers at zero; arguments, result and errors as in `import_sd15`.
 
     Args:
-        source: the folder with its files, and with `wav2vec2-base-960h/` in or beside it as published, or without.
-        output: a model folder, or a new one. A VAE that is there stays.
+        source: the folder with its files, see `find_v_express`; VAE and wav2vec2 are taken too if they are with them.
+        output: a model folder, or a new one. A VAE that is there stays, unless V-Express's own is taken.
     """
-    found = find_v_express(source)
-    parts: dict[str, tuple[str, ...]] = {
-        "denoising_unet": (SPATIAL, MOTION),
-        "reference_net": ("reference_net",),
-        "motion_module": (MOTION,),
-        "audio_projection": ("audio_projection",),
-        "v_kps_guider": ("guider",),
-    }
-    if "motion_module" in found.files:
-        parts["denoising_unet"] = (SPATIAL,)
-    _refuse_trained(output, [name for names in parts.values() for name in names])
-    preset = _v_express_preset(found)
-    others = {name: names[0] for name, names in parts.items() if names[0] in BUILDERS}
-    for name, part in others.items():  # before anything is written
-        check_shapes(found.files[name], shapes(found.read(name)), shapes(_shapes_of(part, preset).state_dict()))
-    _write_unet(found.files["denoising_unet"], output, preset, *found.denoising_unet())
-    for name, part in others.items():
-        _write(output, part, _shapes_of(part, preset), found.read(name))
-    _complete(output, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
-    stages = [{"stage": stage, "imported": V_EXPRESS} for stage in V_EXPRESS_STAGES]
-    (output / TRAINING_RECORD).write_text(json.dumps(stages, indent=2) + "\n")
-    files = {path.name: (path, parts[name]) for name, path in found.files.items()}
-    if found.config_file is not None:
-        files[found.config_file.name] = (found.config_file, (SPATIAL,))
-    added = _record(output, V_EXPRESS, files)
-    return added if found.wav2vec2 is None else added + import_wav2vec2(found.wav2vec2, output)
+    with staged_import(source, output) as stage:
+        found = find_v_express(source)
+        parts: dict[str, tuple[str, ...]] = {
+            "denoising_unet": (SPATIAL, MOTION),
+            "reference_net": ("reference_net",),
+            "motion_module": (MOTION,),
+            "audio_projection": ("audio_projection",),
+            "v_kps_guider": ("guider",),
+        }
+        if "motion_module" in found.files:
+            parts["denoising_unet"] = (SPATIAL,)
+        refuse_trained(output, [name for names in parts.values() for name in names])
+        preset = _v_express_preset(found)
+        others = {name: names[0] for name, names in parts.items() if names[0] in BUILDERS}
+        for name, part in others.items():  # before gigabytes are written
+            check_shapes(found.files[name], shapes(found.read(name)), shapes(_shapes_of(part, preset).state_dict()))
+        if found.wav2vec2 is not None:
+            refuse_trained(output, WAV2VEC2_PARTS)
+            add_wav2vec2(found.wav2vec2, stage)
+        if found.vae is not None:
+            refuse_trained(output, ["vae"])
+            _add_finetuned_vae(found.vae, stage)
+        _write_unet(found.files["denoising_unet"], stage, preset, *found.denoising_unet())
+        for name, part in others.items():
+            _write(stage, part, _shapes_of(part, preset), found.read(name))
+        _complete(stage, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
+        stages = [{"stage": name, "imported": V_EXPRESS} for name in V_EXPRESS_STAGES]
+        (stage.folder / TRAINING_RECORD).write_text(json.dumps(stages, indent=2) + "\n")
+        for name, path in found.files.items():
+            stage.record(V_EXPRESS, path, path.name, parts[name])
+        if found.config_file is not None:
+            stage.record(V_EXPRESS, found.config_file, found.config_file.name, (SPATIAL,))
+    return stage.parts
 
 
 # ---------------------------------------------------------------------- parts
 
 
-def _add_sd15_unet(source: Path, output: Path, found: StableDiffusion) -> None:
-    _, motion = split_motion(_stored_unet(output))
+def _add_sd15_unet(source: Path, stage: Staging, found: StableDiffusion) -> None:
+    _, motion = split_motion(_stored_unet(stage.output))
     sizes = unet_sizes(source, shapes(found.unet), shapes(motion), found.unet_config)
-    stored = output / "unet/config.json"
+    stored = stage.output / "unet/config.json"
     if stored.is_file():  # the tables that tell the longest window are not stored with the modules
         sizes = sizes.model_copy(update={"motion_max_frames": read_config(stored)["motion_max_frames"]})
     preset = _preset(sizes)
@@ -153,26 +176,28 @@ def _add_sd15_unet(source: Path, output: Path, found: StableDiffusion) -> None:
         for own, copy in (("norm1.", "norm1_5."), ("attn1.", "attn1_5.")):
             if f".{own}" in name and "transformer_blocks" in name:
                 spatial[name.replace(f".{own}", f".{copy}")] = tensor
-    _write_unet(source, output, preset, spatial, motion)
+    _write_unet(source, stage, preset, spatial, motion)
     network = _shapes_of("reference_net", preset)  # it lacks what it does not use
-    _write(output, "reference_net", network, {name: found.unet[name] for name in network.state_dict()})
-    _complete(output, preset)
+    _write(stage, "reference_net", network, {name: found.unet[name] for name in network.state_dict()})
+    _complete(stage, preset)
 
 
-def _checked_vae(source: Path, found: StableDiffusion) -> AutoencoderKL:
+def _add_vae(source: Path, stage: Staging, found: StableDiffusion) -> None:
     with torch.device("meta"):
         vae = AutoencoderKL(**vae_config(source, shapes(found.vae), found.vae_config))
     check_shapes(source, shapes(found.vae), shapes(vae.state_dict()))
-    return vae
+    write_weights(stage.folder / "vae" / WEIGHTS_NAME, found.vae)
+    vae.save_config(stage.folder / "vae")
+    if (index := stage.output / INDEX).is_file():
+        values = read_config(index) | {"vae": ["diffusers", "AutoencoderKL"]}
+        (stage.folder / INDEX).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
-def _add_vae(output: Path, vae: AutoencoderKL, tensors: Mapping[str, Tensor]) -> None:
-    write_weights(output / "vae" / WEIGHTS_NAME, tensors)
-    vae.save_config(output / "vae")
-    index = output / INDEX
-    if index.is_file():
-        values = json.loads(index.read_text()) | {"vae": ["diffusers", "AutoencoderKL"]}
-        index.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+def _add_finetuned_vae(source: Path, stage: Staging) -> None:
+    found = read_vae(source)
+    _add_vae(source, stage, found)
+    for name, (path, parts) in found.files.items():
+        stage.record(VAE, path, name, parts)
 
 
 def _v_express_preset(found: VExpress) -> Preset:
@@ -194,7 +219,7 @@ def _v_express_preset(found: VExpress) -> Preset:
 
 
 def _write_unet(
-    source: Path, output: Path, preset: Preset, spatial: Mapping[str, Tensor], motion: Mapping[str, Tensor]
+    source: Path, stage: Staging, preset: Preset, spatial: Mapping[str, Tensor], motion: Mapping[str, Tensor]
 ) -> None:
     """Spatial layers and motion modules as one network; style layers, and motion modules that are absent, are fresh."""
     network = _shapes_of("unet", preset)
@@ -206,31 +231,31 @@ def _write_unet(
     check_shapes(source, shapes(spatial), {n: s for n, s in own.items() if MOTION_LAYERS not in n})
     if motion:
         check_shapes(source, shapes(motion), {n: s for n, s in own.items() if MOTION_LAYERS in n})
-    _write(output, "unet", network, {**wanted, **spatial, **motion})
+    _write(stage, "unet", network, {**wanted, **spatial, **motion})
 
 
-def _write(output: Path, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    write_weights(output / name / WEIGHTS_NAME, tensors, lambda tensor: fresh_tensor(network, tensor))
-    network.save_config(output / name)  # type: ignore[operator]
+def _write(stage: Staging, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    write_weights(stage.folder / name / WEIGHTS_NAME, tensors, lambda tensor: fresh_tensor(network, tensor))
+    network.save_config(stage.folder / name)  # type: ignore[operator]
 
 
 def _complete(
-    output: Path, preset: Preset, settings: Mapping[str, object] | None = None, written: Iterable[str] = ()
+    stage: Staging, preset: Preset, settings: Mapping[str, object] | None = None, written: Iterable[str] = ()
 ) -> None:
     """What makes the parts a model: fresh small networks unless they were written, scheduler, index."""
     for name in ("guider", "audio_projection", "style_projection", "style_encoder"):
         if name not in written:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                BUILDERS[name](preset).save_pretrained(output / name)
+                BUILDERS[name](preset).save_pretrained(stage.folder / name)
     scheduler = build_scheduler(preset.prediction_type, preset.zero_terminal_snr)
-    scheduler.save_pretrained(output / "scheduler")
+    scheduler.save_pretrained(stage.folder / "scheduler")
     networks: dict[str, nn.Module | None] = {name: _shapes_of(name, preset) for name in BUILDERS if name != "vae"}
     with torch.device("meta"):
-        stored = output / "vae/config.json"
+        stored = stage.place("vae/config.json")
         networks["vae"] = AutoencoderKL.from_config(read_config(stored)) if stored.is_file() else None
     own = PipelineSettings.model_validate(build_settings(preset).model_dump() | dict(settings or {}))
-    SVPPipeline(**networks, scheduler=scheduler, settings=own).save_config(output)  # type: ignore[arg-type]
+    SVPPipeline(**networks, scheduler=scheduler, settings=own).save_config(stage.folder)  # type: ignore[arg-type]
 
 
 def _preset(sizes: UNetSizes) -> Preset:
@@ -282,20 +307,3 @@ def _check_table(source: Path, name: str, table: Tensor) -> None:
     tolerance = 1e-4 if table.dtype == torch.float32 else 1e-3  # computed in float32, stored in half
     if table.shape != own.shape or (table.float() - own).abs().max() > tolerance:
         raise InputError(f"{source}: {name} is not AnimateDiff's table of sinusoids; give mm_sd_v15_v2.ckpt")
-
-
-def _refuse_trained(output: Path, parts: Iterable[str]) -> None:
-    """Only what a folder lacks may be added to a model that was not made by imports alone."""
-    foreign = (output / INDEX).is_file() and not owners(output)
-    there = [part for part in parts if (output / part.split(".")[0]).is_dir()]
-    record = output / TRAINING_RECORD
-    stages = json.loads(record.read_text()) if record.is_file() else []
-    if there and (foreign or any("imported" not in stage for stage in stages)):
-        raise InputError(f"{output}: its {', '.join(there)} would be lost; import into a new folder")
-
-
-def _record(output: Path, kind: str, files: Mapping[str, tuple[Path, tuple[str, ...]]]) -> tuple[str, ...]:
-    """Write the provenance of the files that something was taken from; the parts they make."""
-    used = {name: (path, parts) for name, (path, parts) in files.items() if parts}
-    record_imports(output, [ImportedFile.of(kind, path, name, parts) for name, (path, parts) in used.items()])
-    return tuple(sorted({part for _, parts in used.values() for part in parts}))

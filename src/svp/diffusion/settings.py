@@ -54,6 +54,10 @@ class PipelineSettings(BaseModel):
             raise ValueError(f"need overlap < window <= chunk, got {self.overlap}, {self.window}, {self.chunk}")
         return self
 
+    def to_dict(self) -> dict[str, Any]:
+        """What diffusers writes of settings that were assigned to a pipeline."""
+        return self.model_dump()
+
     def check_style_encoder(self, trained: Mapping[str, Any]) -> None:
         """Whether a style encoder, given by its configuration, hears and sees the features of this model.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -81,6 +81,11 @@ class ImportedNetworks:
         """The weights of a kind of measurement with hash and terms, for a report."""
         records = [self.records()[kind] for kind in NEEDED[uses]]
         return "; ".join(f"{r.title} ({r.file} sha256 {r.sha256[:16]}; {r.licence}; {r.use})" for r in records)
+
+    def notices(self, uses: Iterable[str]) -> list[str]:
+        """The terms of the weights that kinds of measurement need, one line each; what uses no weights has none."""
+        records, kinds = self.records(), {kind for use, needed in NEEDED.items() if use in uses for kind in needed}
+        return [record.notice() for kind, record in records.items() if kind in kinds]
 
     def digests(self, uses: Uses) -> tuple[str, ...]:
         """Hashes of these weights."""

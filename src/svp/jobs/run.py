@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from svp.cores import CORES
 from svp.jobs.features import features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
 from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died
 from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS
-from svp.workers import CORES, Workers
+from svp.workers import Workers
 
 FEATURES = ".features"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from svp.cores import CORES
 from svp.errors import InputError
 from svp.evaluation.clips import find_clips
 from svp.evaluation.evaluate import evaluate
@@ -15,7 +16,6 @@ from svp.reproduce.case import Case, in_style_of_others, reconstructions, transf
 from svp.reproduce.experiment import Experiment
 from svp.reproduce.paper import OURS, TABLE1, TABLE2, WITHOUT_STYLE, PaperRow
 from svp.reproduce.setting import Setting
-from svp.workers import CORES
 
 OTHERS_STYLE: Final = "Ours, another person's style"
 RECONSTRUCTION, TRANSFER = "reconstruction", "transfer"  # folders of their videos

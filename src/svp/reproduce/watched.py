@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from svp.cores import CORES
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.facts import VideoFacts
 from svp.evaluation.instruments import installation
 from svp.evaluation.observe import observe
 from svp.media.video import FPS, read_frames
-from svp.workers import CORES, run_jobs
+from svp.workers import run_jobs
 
 
 def watch(paths: Sequence[Path], cache: Path | None, workers: int | None) -> dict[Path, VideoFacts | str]:

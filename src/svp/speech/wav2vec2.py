@@ -1,10 +1,12 @@
 """wav2vec2-base-960h as V-Express hears it: the last hidden state, two positions per video frame.
 
-Recordings of up to 40 s are heard in one pass, as V-Express does with all. Longer ones are heard in pieces of 30 s with
-5 s of sound on either side, because the memory of its attention grows with the square of the length: the features of a
-long recording therefore differ a little from those of one pass.
+The memory of its attention grows with the square of the length. Up to 40 s are heard in one pass, as V-Express does
+with all; in longer recordings attention works on pieces of 30 s with 5 s on either side, and sees nothing beyond.
+What comes before attention is the same as in one pass: the first layer's norm, which spans all time, takes its mean
+and variance from the whole recording.
 
-Shapes: P positions at about 50 Hz, N video frames, D channels (768), A = 2 D numbers per frame.
+Shapes: P positions at about 50 Hz, T outputs of the first layer and C of its channels (512), N video frames, D channels
+(768), A = 2 D numbers per frame.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from svp.errors import InputError
@@ -24,6 +27,7 @@ from svp.speech.layout import WAV2VEC2, alpha_layout
 from svp.speech.whisper import as_samples
 
 PIECE, CONTEXT = 1500, 250  # positions
+NORM_BLOCK = 16000  # outputs of the first layer that are looked at together, 5 s
 FIRST_SAMPLES, SAMPLES_PER_POSITION = 400, 320  # the receptive field of a position and the step between two
 VARIANCE_FLOOR = 1e-7
 RANDOM_AT_TRAINING = "masked_spec_embed"  # only fine-tuning uses it; some files lack it
@@ -87,14 +91,43 @@ def position_pieces(samples: np.ndarray, total: int, model: Wav2Vec2Model) -> It
         (P, D) float32 on the CPU; together `total` positions.
     """
     piece = total if total <= PIECE + 2 * CONTEXT else PIECE
+    moments = first_layer_moments(samples, model)
     for start in range(0, total, piece):
         first, last = max(0, start - CONTEXT), min(total, start + piece + CONTEXT)
         heard = samples[first * SAMPLES_PER_POSITION : (last - 1) * SAMPLES_PER_POSITION + FIRST_SAMPLES]
         if last == total:
             heard = samples[first * SAMPLES_PER_POSITION :]
-        inputs = torch.from_numpy(heard)[None].to(model.device, model.dtype)
-        states_PD = model(inputs).last_hidden_state[0].float().cpu()
+        states_PD = last_states(heard, model, *moments)
         yield states_PD[start - first : min(start + piece, total) - first].clone()
+
+
+def first_layer_moments(samples: np.ndarray, model: Wav2Vec2Model) -> tuple[Tensor, Tensor]:
+    """Mean and variance over a recording of what the first layer norms, (C,) each; at least 10 samples are needed."""
+    conv = cast(nn.Conv1d, cast(Any, model.feature_extractor).conv_layers[0].conv)
+    [kernel], [stride] = conv.kernel_size, conv.stride
+    outputs = (len(samples) - kernel) // stride + 1
+    sums_2C = torch.zeros(2, conv.out_channels, dtype=torch.float64)
+    for first in range(0, outputs, NORM_BLOCK):
+        last = min(first + NORM_BLOCK, outputs)
+        heard = samples[first * stride : (last - 1) * stride + kernel]
+        convolved_CT = conv(torch.from_numpy(heard)[None].to(model.device, model.dtype)).cpu().double()
+        sums_2C += torch.stack((convolved_CT.sum(dim=1), convolved_CT.square().sum(dim=1)))
+    mean_C, square_C = sums_2C / outputs
+    variance_C = (square_C - mean_C.square()).clamp(min=0)
+    return mean_C.to(model.device, model.dtype), variance_C.to(model.device, model.dtype)
+
+
+def last_states(heard: np.ndarray, model: Wav2Vec2Model, mean_C: Tensor, variance_C: Tensor) -> Tensor:
+    """The last hidden states (P, D) float32, on the CPU, of a piece of a recording with these moments."""
+    first, *others = cast(Any, model.feature_extractor).conv_layers
+    hidden_1CT = first.conv(torch.from_numpy(heard)[None, None].to(model.device, model.dtype))
+    norm = first.layer_norm
+    hidden_1CT = F.batch_norm(hidden_1CT, mean_C, variance_C, norm.weight, norm.bias, eps=norm.eps)
+    hidden_1CT = first.activation(hidden_1CT)
+    for layer in others:
+        hidden_1CT = layer(hidden_1CT)
+    projected_1PD, _ = model.feature_projection(hidden_1CT.transpose(1, 2))
+    return model.encoder(projected_1PD).last_hidden_state[0].float().cpu()
 
 
 def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
@@ -111,6 +144,8 @@ def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
         config = Wav2Vec2Config.from_pretrained(folder, local_files_only=True)
         if config.model_type != "wav2vec2":
             raise InputError(f"{folder}: a {config.model_type} model; {remedy}")
+        if config.feat_extract_norm != "group" or config.add_adapter:
+            raise InputError(f"{folder}: a wav2vec2 of another architecture; {remedy}")
         loaded: Any = Wav2Vec2Model.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
         )

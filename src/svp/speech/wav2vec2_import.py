@@ -9,22 +9,19 @@ from svp.errors import InputError
 from svp.speech.layout import AUDIO_ENCODER, WAV2VEC2
 from svp.speech.wav2vec2 import load_wav2vec2
 from svp.weights.checkpoint import read_checkpoint
-from svp.weights.provenance import ImportedFile, record_imports
+from svp.weights.staging import Staging
 from svp.weights.storage import write_weights
 
-PARTS = ("audio_encoder",)
+PARTS = (AUDIO_ENCODER,)
 NAMES = ("model.safetensors", "pytorch_model.bin")
 
 
-def import_wav2vec2(source: Path, output: Path) -> tuple[str, ...]:
-    """Put the encoder into `output`, as `audio_encoder/config.json` and `audio_encoder/model.safetensors`.
+def add_wav2vec2(source: Path, stage: Staging) -> None:
+    """Put the encoder into a model, as `audio_encoder/config.json` and `audio_encoder/model.safetensors`.
 
     Args:
         source: a folder of the model hub, with `config.json` and the weights in either format.
-        output: a model folder.
-
-    Returns:
-        The parts that were added.
+        stage: the import under way.
 
     Raises:
         InputError: if it is not wav2vec2's network.
@@ -33,17 +30,13 @@ def import_wav2vec2(source: Path, output: Path) -> tuple[str, ...]:
     config = source / "config.json"
     if weights is None or not config.is_file():
         raise InputError(f"{source}: needs config.json and model.safetensors; give a folder of facebook/{WAV2VEC2}")
-    partial = output / f"{AUDIO_ENCODER}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     tensors = {name: value for name, value in read_checkpoint(weights).items() if not name.startswith("lm_head.")}
+    folder = stage.folder / AUDIO_ENCODER
+    write_weights(folder / "model.safetensors", tensors)
+    shutil.copyfile(config, folder / "config.json")
     try:
-        write_weights(partial / "model.safetensors", tensors)
-        shutil.copyfile(config, partial / "config.json")
-        load_wav2vec2(partial)
-        shutil.rmtree(output / AUDIO_ENCODER, ignore_errors=True)
-        partial.rename(output / AUDIO_ENCODER)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    files = {f"{source.name}/{path.name}": path for path in (weights, config)}
-    record_imports(output, [ImportedFile.of("wav2vec2", path, name, PARTS) for name, path in files.items()])
-    return PARTS
+        load_wav2vec2(folder)
+    except InputError as error:  # it names our copy
+        raise InputError(str(error).replace(str(folder), str(source))) from error
+    for path in (weights, config):
+        stage.record("wav2vec2", path, f"{source.name}/{path.name}", PARTS)

@@ -14,16 +14,18 @@ from torch import Tensor
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from svp.diffusion.model_folder import INDEX
 from svp.errors import InputError
+from svp.speech.alpha import WhisperAudioEncoder
 from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
 from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes
 from svp.weights.config import read_config
-from svp.weights.provenance import ImportedFile, record_imports
+from svp.weights.staging import refuse_trained, staged_import
 from svp.weights.storage import write_weights
 
 KIND = "whisper"
-PARTS = ("audio_encoder",)
+PARTS = (AUDIO_ENCODER,)
 LAYER_NAMES = {  # OpenAI's name of a layer: transformers' name
     "attn_ln": "self_attn_layer_norm",
     "attn.query": "self_attn.q_proj",
@@ -59,24 +61,37 @@ def import_whisper(source: Path, output: Path) -> tuple[str, ...]:
         The parts that were added.
 
     Raises:
-        InputError: if it is none of these, or not Whisper's network.
+        InputError: if it is none of these or not Whisper-tiny's network, or the model there hears through another.
     """
-    if source.is_dir():
-        config, tensors, files = _read_folder(source)
-    else:
-        config, tensors = _read_ctranslate2(source) if _is_ctranslate2(source) else _read_openai(source)
-        files = [source]
-    try:
+    with staged_import(source, output) as stage:
+        if source.is_dir():
+            config, tensors, files = _read_folder(source)
+        else:
+            config, tensors = _read_ctranslate2(source) if _is_ctranslate2(source) else _read_openai(source)
+            files = [source]
         with torch.device("meta"):
             encoder = WhisperEncoder(WhisperConfig(**config))
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{source}: no sizes of a Whisper model ({error}); give the published file") from error
-    check_shapes(files[0], shapes(tensors), shapes(encoder.state_dict()))
-    folder = output / AUDIO_ENCODER
-    write_weights(folder / "model.safetensors", {PREFIX + name: tensor for name, tensor in tensors.items()})
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    record_imports(output, [ImportedFile.of(KIND, path, path.name, PARTS) for path in files])
-    return PARTS
+        check_shapes(files[0], shapes(tensors), shapes(encoder.state_dict()))
+        _check_model(source, encoder, output)
+        folder = stage.folder / AUDIO_ENCODER
+        write_weights(folder / "model.safetensors", {PREFIX + name: tensor for name, tensor in tensors.items()})
+        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        for path in files:
+            stage.record(KIND, path, path.name, PARTS)
+    return stage.parts
+
+
+def _check_model(source: Path, encoder: WhisperEncoder, output: Path) -> None:
+    """Whether the model there, if there is one, can hear through this encoder."""
+    try:
+        name = WhisperAudioEncoder(encoder).id.split("/")[0]
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    refuse_trained(output, PARTS)
+    index = output / INDEX
+    wanted = read_config(index).get("settings", {}).get("audio_encoder", name) if index.is_file() else name
+    if wanted.split("/")[0] != name:
+        raise InputError(f"{output}: hears through {wanted}, {source.name} is {name}; import into a new folder")
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[Path]]:
@@ -107,7 +122,7 @@ def _read_openai(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise InputError(f"{path}: not OpenAI's Whisper; give tiny.pt, a hub folder or a CTranslate2 model.bin")
     config = {ours: dims[theirs] for theirs, ours in CONFIG_NAMES.items()}
     tensors = {}
-    for name, tensor in named_tensors(values["model_state_dict"]).items():
+    for name, tensor in named_tensors(values.get("model_state_dict")).items():
         if not name.startswith("decoder."):
             tensors[_transformers_name(name.removeprefix("encoder."))] = tensor
     return _complete(config), tensors

@@ -132,4 +132,3 @@ def become_turbo(pipeline: SVPPipeline, options: TrainOptions) -> None:
     pipeline.settings = pipeline.settings.model_copy(
         update={"num_inference_steps": steps, "turbo_steps": steps, "guidance_audio": 1.0, "guidance_style": 1.0}
     )
-    pipeline.register_to_config(settings=pipeline.settings.model_dump())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from svp.weights.network import load_network, weights_file
-from svp.weights.scripted import ScriptedFeatures, is_torchscript
+from svp.weights.scripted import ScriptedFeatures, check_script, is_torchscript
 
 CLASSES: Final = 400
 LEAST_FRAMES: Final = 9  # of which the last average still has two
@@ -116,19 +116,23 @@ class I3D(nn.Module):
         return x.mean(dim=(2, 3, 4))
 
 
-def load_i3d(path: str | PathLike[str], batch_norm_eps: float = BATCH_NORM_EPS) -> I3D | ScriptedFeatures:
+def load_i3d(
+    path: str | PathLike[str], batch_norm_eps: float = BATCH_NORM_EPS, trust_script: bool = False
+) -> I3D | ScriptedFeatures:
     """I3D from `i3d_torchscript.pt`, from a plain PyTorch file, or from an imported folder.
 
     Args:
         batch_norm_eps: of the plain layout, where the file does not say it.
+        trust_script: run TorchScript even if its hash is not the published file's, see `check_script`.
 
     Returns:
         RGB clips (B, 3, T, 224, 224) in [-1, 1] -> logits (B, 400).
 
     Raises:
-        InputError: the file is missing, unreadable or something else.
+        InputError: the file is missing, unreadable, unknown or something else.
     """
     file = weights_file(Path(path))
     if is_torchscript(file):
+        check_script("i3d", Path(path), trust_script)
         return ScriptedFeatures(file, CLASSES, {"rescale": False, "resize": False, "return_features": True})
     return load_network(partial(I3D, batch_norm_eps), file)

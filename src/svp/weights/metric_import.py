@@ -10,25 +10,27 @@ from pathlib import Path
 from torch import nn
 
 from svp.errors import InputError
-from svp.media.whole_file import whole_file
 from svp.weights.deep3d import load_deep3d
 from svp.weights.i3d import load_i3d
 from svp.weights.inception import load_inception
 from svp.weights.network import SAFETENSORS, TORCHSCRIPT
-from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.registry import find_weight
 from svp.weights.scripted import ScriptedFeatures
+from svp.weights.staging import staged_import
 from svp.weights.storage import write_weights
 from svp.weights.styletalk import load_styletalk
 from svp.weights.syncnet import load_syncnet
 
 
-def import_network(kind: str, load: Callable[[Path], nn.Module], source: Path, output: Path) -> tuple[str, ...]:
+def import_network(
+    kind: str, load: Callable[..., nn.Module], source: Path, output: Path, **options: bool
+) -> tuple[str, ...]:
     """Write a published network to `output/kind/`: the tensors as safetensors, TorchScript as it is.
 
     Args:
         load: reads the published file and refuses others.
         source: that file, or a folder that holds it under its published name.
+        options: of `load`.
 
     Returns:
         The parts that were added: the kind.
@@ -43,18 +45,18 @@ def import_network(kind: str, load: Callable[[Path], nn.Module], source: Path, o
         if not found:
             raise InputError(f"{source}: has no {' or '.join(published)}; name the file itself")
         file = found[0]
-    network, folder = load(file), output / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    record = ImportedFile.of(kind, file, file.name, (kind,))
-    if isinstance(network, ScriptedFeatures):
-        with whole_file(folder / TORCHSCRIPT) as copy:
-            shutil.copyfile(file, copy)
-        (folder / SAFETENSORS).unlink(missing_ok=True)
-    else:
-        write_weights(folder / SAFETENSORS, network.state_dict())
-        (folder / TORCHSCRIPT).unlink(missing_ok=True)
-    record_imports(output, [record])
-    return record.parts
+    with staged_import(source, output) as stage:
+        network, folder = load(file, **options), stage.folder / kind
+        folder.mkdir()
+        stage.record(kind, file, file.name, (kind,))
+        [record] = stage.records
+        if isinstance(network, ScriptedFeatures):
+            shutil.copyfile(file, folder / TORCHSCRIPT)
+            if record.sha256 not in find_weight(kind).scripts:
+                stage.records = [record.of_unknown_origin()]
+        else:
+            write_weights(folder / SAFETENSORS, network.state_dict())
+    return stage.parts
 
 
 import_deep3d = partial(import_network, "deep3d", load_deep3d)

@@ -60,6 +60,11 @@ class ImportedFile(BaseModel):
             use=weight.use,
         )
 
+    def of_unknown_origin(self) -> ImportedFile:
+        """The record where the file is not the published one: no terms are known."""
+        terms = {"licence": "unknown, not the published file", "use": "what its maker permits"}
+        return self.model_copy(update=terms)
+
     def notice(self) -> str:
         """One line about the terms, as `Weight.notice`."""
         return Weight(self.kind, self.title, self.source, self.licence, self.use, ()).notice()
@@ -80,10 +85,14 @@ def imported_files(folder: Path) -> list[ImportedFile]:
         raise InputError(f"{path}: not readable as a record of imports; import the weights again") from error
 
 
-def record_imports(folder: Path, files: Iterable[ImportedFile]) -> None:
-    """Add records; parts that came from another file until now come from these."""
+def record_imports(folder: Path, files: Iterable[ImportedFile], *, replace: bool = True) -> None:
+    """Add records; parts that came from another file until now come from these.
+
+    Args:
+        replace: drop what told of these parts before; otherwise it stays, and the new records follow it.
+    """
     new = list(files)
-    replaced = {part for entry in new for part in entry.parts}
+    replaced = {part for entry in new for part in entry.parts} if replace else set()
     kept = []
     for entry in imported_files(folder):
         parts = tuple(part for part in entry.parts if part not in replaced)

@@ -18,6 +18,7 @@ class Weight:
         licence: under which terms.
         use: what it may be used for, in a few words; it holds for everything made with the weight.
         files: the published names of its files.
+        scripts: SHA-256 of those that are programs (TorchScript); no other is run unasked.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Weight:
     licence: str
     use: str
     files: tuple[str, ...]
+    scripts: tuple[str, ...] = ()
 
     def notice(self) -> str:
         """One line that is shown before use."""
@@ -55,9 +57,17 @@ WEIGHTS: dict[str, Weight] = {
             kind="v-express",
             title="V-Express",
             source="https://huggingface.co/tk93/V-Express",
-            licence="no licence stated",
-            use="research only",
+            licence="no licence file; its README: models are for non-commercial research purposes",
+            use="non-commercial research only",
             files=("denoising_unet", "reference_net", "motion_module", "audio_projection", "v_kps_guider"),
+        ),
+        Weight(
+            kind="sd-vae-ft-mse",
+            title="Stable Diffusion's VAE with a finetuned decoder",
+            source="https://huggingface.co/stabilityai/sd-vae-ft-mse",
+            licence="MIT",
+            use="any use",
+            files=("config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
         ),
         Weight(
             kind="wav2vec2",
@@ -82,6 +92,7 @@ WEIGHTS: dict[str, Weight] = {
             licence="Apache-2.0 (the network, of TensorFlow Models); NVIDIA Source Code License (its TorchScript)",
             use="research and evaluation only, as NVIDIA's licence",
             files=("inception-2015-12-05.pt",),
+            scripts=("f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",),
         ),
         Weight(
             kind="i3d",
@@ -90,6 +101,7 @@ WEIGHTS: dict[str, Weight] = {
             licence="Apache-2.0 (the network, of kinetics-i3d); its TorchScript has no licence file",
             use="any use of the plain PyTorch file; nothing is stated for the TorchScript",
             files=("i3d_torchscript.pt", "i3d_pretrained_400.pt"),
+            scripts=("bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",),
         ),
         Weight(
             kind="syncnet",

@@ -1,6 +1,7 @@
 """A network that is published as TorchScript only: a file that holds the program with the weights.
 
-Unlike a pickle such a program cannot run Python, but it is a program all the same: take it from its publisher.
+Unlike a pickle such a program cannot run Python, but it is a program all the same, which can write files when it is
+loaded. Only the published files are run, known by their hashes, and those that somebody vouched for at their import.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from svp.errors import InputError
+from svp.media.hashing import sha256_file
+from svp.weights.network import weights_file
+from svp.weights.provenance import imported_files
+from svp.weights.registry import find_weight
 
 
 def is_torchscript(path: Path) -> bool:
@@ -23,8 +28,29 @@ def is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
+def check_script(kind: str, path: Path, trusted: bool = False) -> None:
+    """Whether a TorchScript may be run: it is the published one, or the record of its folder says who it is.
+
+    Args:
+        kind: of `svp import`.
+        path: the file, or a folder that `svp import` wrote.
+        trusted: the user vouches for the file.
+
+    Raises:
+        InputError: it may not.
+    """
+    file = weights_file(path)
+    weight, digest = find_weight(kind), sha256_file(file)
+    accepted = [record.sha256 for record in imported_files(path.parent) if record.kind == kind] if path.is_dir() else []
+    if not trusted and digest not in (*weight.scripts, *accepted):
+        raise InputError(
+            f"{file}: not the published {weight.files[0]} (SHA-256 {digest[:16]}... is unknown) but a program that can "
+            f"write files; give {weight.source}, or import it with --trust-script if you made it"
+        )
+
+
 class ScriptedFeatures(nn.Module):
-    """A TorchScript network that gives one vector per input.
+    """A TorchScript network that gives one vector per input; `check_script` comes first.
 
     Args:
         path: of the file.

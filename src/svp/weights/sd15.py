@@ -45,21 +45,41 @@ def read_sd15(source: Path) -> StableDiffusion:
     return _read_folder(source) if source.is_dir() else _read_file(source)
 
 
+def read_vae(folder: Path) -> StableDiffusion:
+    """A VAE alone, from a folder with its configuration and weights.
+
+    Raises:
+        InputError: if they are not there, or cannot be read.
+    """
+    found = StableDiffusion()
+    if not _read_part(found, "vae", folder, prefix=f"{folder.resolve().name}/"):
+        raise InputError(f"{folder}: no folder with {STEMS[0]}.safetensors or .bin; give the published folder")
+    return found
+
+
 def _read_folder(folder: Path) -> StableDiffusion:
     found = StableDiffusion()
-    for part in ("unet", "vae"):
-        weights = find_checkpoint(folder / part, STEMS)
-        if weights is None:
-            continue
-        path = folder / part / "config.json"
-        setattr(found, f"{part}_config", read_config(path))
-        setattr(found, part, read_checkpoint(weights))
-        for file in (weights, path):
-            found.files[f"{part}/{file.name}"] = (file, (part,))
-    if not found.files:
-        raise InputError(f"{folder}: has neither unet/ nor vae/ with weights; give the folder that holds both")
-    found.vae = {_new_name(name): _linear(name, tensor) for name, tensor in found.vae.items()}
+    if not any([_read_part(found, part, folder / part, prefix=f"{part}/") for part in ("unet", "vae")]):
+        raise InputError(
+            f"{folder}: has neither unet/ nor vae/ with weights; give the folder that holds both "
+            "(sd-vae-ft-mse alone: `svp import sd-vae-ft-mse`)"
+        )
     return found
+
+
+def _read_part(found: StableDiffusion, part: str, folder: Path, prefix: str) -> bool:
+    """Add a network of diffusers; whether there is one."""
+    weights = find_checkpoint(folder, STEMS)
+    if weights is None:
+        return False
+    config = folder / "config.json"
+    tensors = read_checkpoint(weights)
+    if part == "vae":
+        tensors = {_new_name(name): _linear(name, tensor) for name, tensor in tensors.items()}
+    setattr(found, f"{part}_config", read_config(config))
+    setattr(found, part, tensors)
+    found.files |= {f"{prefix}{file.name}": (file, (part,)) for file in (weights, config)}
+    return True
 
 
 def _read_file(path: Path) -> StableDiffusion:

@@ -29,9 +29,11 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
 
     Raises:
         InputError: if a tensor that a size is read from is missing, or the configuration is another network's.
+        ValueError, IndexError: if a tensor or an entry of the configuration has no such shape or value as sizes have.
     """
     base = BASE.unet
     _check_config(source, config)
+    _check_channels(source, spatial)
     levels = count(spatial, r"down_blocks\.(\d+)\.")
     heads = config.get("num_attention_heads") or config.get("attention_head_dim") or base.attention_heads[0]
     attention_levels = tuple(f"down_blocks.{n}.attentions.0.norm.weight" in spatial for n in range(levels))
@@ -55,10 +57,8 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
             motion_max_frames=_table_length(motion) or base.motion_max_frames,
             motion_norm_across_frames=False,
         )
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"{source}: not Stable Diffusion 1.5's UNet (no {str(error).splitlines()[0]}); give the published file"
-        ) from error
+    except KeyError as error:
+        raise InputError(f"{source}: not Stable Diffusion 1.5's UNet (no {error}); give the published file") from error
 
 
 def audio_projection_sizes(source: Path, shapes: Shapes) -> AudioProjectionSizes:
@@ -134,6 +134,16 @@ def count(names: Mapping[str, Any], pattern: str) -> int:
 
 def _table_length(motion: Shapes) -> int | None:
     return next((shape[1] for name, shape in motion.items() if name.endswith("pos_encoder.pe")), None)
+
+
+def _check_channels(source: Path, spatial: Shapes) -> None:
+    """Relatives of Stable Diffusion take more than latents: nine channels for inpainting, eight for editing."""
+    for name, axis in (("conv_in.weight", 1), ("conv_out.weight", 0)):
+        if name in spatial and spatial[name][axis] != BASE.latent_channels:
+            raise InputError(
+                f"{source}: {name} has {spatial[name][axis]} channels, as networks for inpainting or editing have; "
+                f"give SD1.5's own, which has {BASE.latent_channels}"
+            )
 
 
 def _check_config(source: Path, config: Mapping[str, Any]) -> None:

@@ -17,7 +17,9 @@ from svp.weights.registry import WEIGHTS
 KIND = "v-express"
 NAMES = WEIGHTS[KIND].files
 CONFIGS = ("unet_config.json", "config.json")  # of Stable Diffusion's UNet, for heads and groups
-WAV2VEC2 = "wav2vec2-base-960h"
+# What is published with the five files, in a folder that each of these names.
+CHECKPOINTS = "model_ckpts"
+SD15_CONFIG, VAE, WAV2VEC2 = "stable-diffusion-v1-5/unet/config.json", "sd-vae-ft-mse", "wav2vec2-base-960h"
 
 
 @dataclass
@@ -28,12 +30,13 @@ class VExpress:
         files: by published name; `motion_module` may be absent.
         unet_config: diffusers' configuration of Stable Diffusion's UNet; empty where the folder has none.
         config_file: where it stands.
-        wav2vec2: the folder of the encoder of sound, if it lies in or beside the folder as published.
+        vae, wav2vec2: folders of the VAE and of the encoder of sound, where they lie as published.
     """
 
     files: dict[str, Path]
     unet_config: dict[str, Any]
     config_file: Path | None
+    vae: Path | None
     wav2vec2: Path | None
 
     def denoising_unet(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -59,20 +62,34 @@ class VExpress:
 
 
 def find_v_express(source: Path) -> VExpress:
-    """The five files in a folder, or in its folder `v-express`.
+    """The five files and what is published with them.
+
+    Args:
+        source: the repository of the model hub, whose own folder has the five files and whose `model_ckpts` the rest;
+            or `model_ckpts` as V-Express wants it, where they lie in `v-express`; or what holds or lies in that.
 
     Raises:
         InputError: naming those that are missing.
     """
     if not source.is_dir():
         raise InputError(f"{source}: no folder; give the one that holds {', '.join(NAMES)}")
-    folder = source / KIND if (source / KIND).is_dir() else source
-    found = {name: path for name in NAMES if (path := find_checkpoint(folder, [name])) is not None}
+    source = source.resolve()  # so that `.` lies in a folder
+    folder = max((source, source / KIND, source / CHECKPOINTS / KIND), key=lambda place: len(_five(place)))
+    found = _five(folder)
     missing = [name for name in NAMES if name not in found and name != "motion_module"]
     if missing:
         raise InputError(
             f"{folder}: has no {', '.join(missing)} (.bin, .pth or .safetensors); put all five files there"
         )
-    config = next((path for name in CONFIGS if (path := folder / name).is_file()), None)
-    wav2vec2 = next((path for parent in (source, folder.parent) if (path := parent / WAV2VEC2).is_dir()), None)
-    return VExpress(found, {} if config is None else read_config(config), config, wav2vec2)
+    near = (folder, source, source / CHECKPOINTS, folder.parent)
+    configs = [*(folder / name for name in CONFIGS), *(place / SD15_CONFIG for place in near)]
+    config = next((path for path in configs if path.is_file()), None)
+    vae, wav2vec2 = (
+        next((path for place in near if (path := place / name).is_dir()), None) for name in (VAE, WAV2VEC2)
+    )
+    return VExpress(found, {} if config is None else read_config(config), config, vae, wav2vec2)
+
+
+def _five(folder: Path) -> dict[str, Path]:
+    """Which of the files a folder has."""
+    return {name: path for name in NAMES if (path := find_checkpoint(folder, [name])) is not None}
