@@ -203,6 +203,7 @@ def test_a_ray_cluster_that_loses_a_worker(inputs, tmp_path, ray_head):
     assert running.returncode == 1, stderr
     assert "3 of 4 videos are there" in stdout and "line 4: rejected: nosuch" in stdout
     assert [row["status"] for row in rows(tmp_path)] == ["ok", "ok", "ok", "rejected"]
+    assert all(verify_video(tmp_path / row["output"]).state == "valid" for row in rows(tmp_path)[:3])
     machines = {row["worker"] for row in rows(tmp_path)[:3]}
     assert str(running.pid) not in {worker.split("@")[0] for worker in machines}
 

@@ -100,6 +100,14 @@ def generate(
     label_text: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Draw this text instead; it says --label, too.")
     ] = None,
+    jobs: Annotated[
+        Path | None,
+        typer.Option(help="Many videos: a file with a JSON object per line, whose keys are the options above."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for --jobs, each with its model; by default one per processor.")
+    ] = None,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that does --jobs, such as auto.")] = None,
     no_provenance: Annotated[
         bool,
         typer.Option(
@@ -115,14 +123,6 @@ def generate(
         ),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Private key (PEM) of --certificate, or $SVP_KEY.")] = None,
-    jobs: Annotated[
-        Path | None,
-        typer.Option(help="Many videos: a file with a JSON object per line, whose keys are the options above."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes for --jobs, each with its model; by default one per processor.")
-    ] = None,
-    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that does --jobs, such as auto.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only print memory and arithmetic; nothing is generated or written.")
     ] = False,
