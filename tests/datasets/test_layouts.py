@@ -187,7 +187,7 @@ def test_a_clip_of_hdtf_is_the_face_in_the_box_between_the_stamps(tmp_path: Path
     assert "test: nobody" in str(report) and "train: the other 1 identities" in str(report)
     (tmp_path / "alone").mkdir()
     for name in ("ada", "edgar"):
-        write_clip(tmp_path / "alone" / f"{name}.mp4", swaying(portrait(name), 60)[25:])
+        write_clip(tmp_path / "alone" / f"{name}.mp4", swaying(portrait(name), 60)[25:37])
     prepare_folder(tmp_path / "alone", tmp_path / "alone_set", **OPTIONS)
     alone = PreparedDataset(tmp_path / "alone_set")
     right, ada, edgar = (
