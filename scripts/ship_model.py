@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from svp import SVPPipeline
-from svp.diffusion.model_folder import TRAINING_RECORD, model_folder
+from svp.diffusion.model_folder import model_folder
+from svp.weights.config import TRAINING_RECORD
 
 LIMIT_MB = 40  # what the package may carry
 

@@ -13,11 +13,9 @@ from safetensors import SafetensorError, safe_open
 from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_text
 from svp.speech.layout import AUDIO_ENCODER
-from svp.weights.config import read_config
+from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import RECORD_NAME
 
-INDEX = "model_index.json"
-TRAINING_RECORD = "training.json"  # of the stages that a model went through
 REMEDY = "copy or save the model again"
 ASSETS = Path(__file__).parents[1] / "assets"
 SHIPPED = ("mini",)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from svp.diffusion.build import BUILDERS, build_scheduler, build_settings
 from svp.diffusion.fresh import fresh_tensor
-from svp.diffusion.model_folder import INDEX, TRAINING_RECORD
 from svp.diffusion.motion_module import MotionModule, sinusoid_table
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.settings import PipelineSettings
@@ -29,7 +28,7 @@ from svp.speech.wav2vec2_import import PARTS as WAV2VEC2_PARTS
 from svp.speech.wav2vec2_import import add_wav2vec2
 from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion
 from svp.weights.checkpoint import Shapes, check_shapes, read_checkpoint, shapes
-from svp.weights.config import read_config
+from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import owners
 from svp.weights.sd15 import StableDiffusion, read_sd15, read_vae
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config

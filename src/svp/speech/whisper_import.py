@@ -14,13 +14,12 @@ from torch import Tensor
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from svp.diffusion.model_folder import INDEX
 from svp.errors import InputError
 from svp.speech.alpha import WhisperAudioEncoder
 from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
 from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes
-from svp.weights.config import read_config
+from svp.weights.config import INDEX, read_config
 from svp.weights.staging import refuse_trained, staged_import
 from svp.weights.storage import write_weights
 

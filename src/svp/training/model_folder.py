@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from svp.diffusion.build import build_pipeline
-from svp.diffusion.model_folder import TRAINING_RECORD, model_folder
+from svp.diffusion.model_folder import model_folder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS, Preset
+from svp.weights.config import TRAINING_RECORD
 
 
 def stages_done(init: Path | None) -> list[str]:

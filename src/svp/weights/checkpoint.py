@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ class LightningCallback:
     """Stands for a class of PyTorch Lightning that Stable Diffusion's first file names and nobody needs."""
 
 
-KNOWN_CLASSES = [(LightningCallback, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")]
+KNOWN_CLASSES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (LightningCallback, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")
+]
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

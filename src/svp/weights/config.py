@@ -1,4 +1,4 @@
-"""Configurations beside weights: JSON objects."""
+"""Configurations beside weights, JSON objects, and the names of those that a model has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from svp.errors import InputError
+
+INDEX = "model_index.json"
+TRAINING_RECORD = "training.json"  # of the stages that a model went through
 
 
 def read_config(path: Path, remedy: str = "download it again") -> dict[str, Any]:

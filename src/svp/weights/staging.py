@@ -17,9 +17,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from svp.diffusion.model_folder import INDEX, TRAINING_RECORD
 from svp.errors import InputError
 from svp.weights.checkpoint import SUFFIXES
+from svp.weights.config import INDEX, TRAINING_RECORD
 from svp.weights.provenance import ImportedFile, owners, record_imports
 
 STAGE = ".import.{}.partial"
