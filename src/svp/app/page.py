@@ -235,8 +235,8 @@ class Page:
             return framed(Path(path))
 
 
-def _uploaded(picture: ImageData | None) -> str | None:
-    return None if picture is None else picture.path
+def _uploaded(payload: ImageData | None) -> str | None:
+    return None if payload is None else payload.path
 
 
 def _motion(name: str, clip: str | None) -> str:
