@@ -27,10 +27,11 @@ from gradio_client import Client, handle_file  # noqa: E402  # after what would 
 from served_page import Served, free_port, serve_page, start_browser  # noqa: E402
 from tiny_pipeline import tone  # noqa: E402
 
+from svp.app.page import FACES  # noqa: E402
 from svp.app.server import ServerOptions, serving  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-FACES = ROOT / "samples" / "portraits"
+SAMPLES = ROOT / "samples" / "portraits"
 PATIENCE = 60_000  # milliseconds; other tests may have the processors
 
 
@@ -48,9 +49,9 @@ def browser() -> Iterator[sync_api.Browser]:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     for name in ("ada.png", "dorian.png"):
-        (folder / name).write_bytes((FACES / name).read_bytes())
+        (folder / name).write_bytes((SAMPLES / name).read_bytes())
     Image.new("RGB", (64, 64), (90, 120, 60)).save(folder / "wall.png")
-    (folder / "torn.png").write_bytes((FACES / "ada.png").read_bytes()[:2000])
+    (folder / "torn.png").write_bytes((SAMPLES / "ada.png").read_bytes()[:2000])
     for name, seconds in (("short", 0.4), ("middle", 0.8), ("long", 40.0), ("endless", 46.0)):
         write_wav(folder / f"{name}.wav", tone(seconds, seed=len(name)))
     write_wav(folder / "silent.wav", np.zeros(16_000, np.float32))
@@ -80,9 +81,10 @@ def _own(url: str, served: Served) -> bool:
     return url.startswith((served.address, "data:", "blob:"))
 
 
-def fill(page, portrait: Path, audio: Path) -> None:
-    page.set_input_files("#portrait input[type=file]", portrait)
-    page.wait_for_selector("#portrait img")
+def fill(page, portrait: Path | None, audio: Path) -> None:
+    if portrait is not None:
+        page.set_input_files("#portrait input[type=file]", portrait)
+        page.wait_for_selector("#portrait img")
     page.set_input_files("#recording input[type=file]", audio)
     page.wait_for_selector("#recording .component-wrapper, #recording audio, #recording #waveform", state="attached")
 
@@ -186,17 +188,19 @@ def test_cancel_ends_the_work_and_removes_what_there_is(browser, served, inputs,
 
 
 def test_two_at_once_get_each_their_own(browser, served, inputs, tmp_path):
-    visitors = (("ada.png", "short.wav", 10), ("dorian.png", "middle.wav", 20))
     with opened(browser, served) as first, opened(browser, served, width=390) as second:
-        for page, (portrait, audio, _) in zip((first, second), visitors, strict=True):
-            fill(page, inputs / portrait, inputs / audio)
+        fill(first, inputs / "dorian.png", inputs / "short.wav")
+        fill(second, None, inputs / "middle.wav")
+        second.locator("#faces img").first.click()  # a face of nobody instead of an upload
+        second.wait_for_selector("#portrait img")
+        visitors = ((first, inputs / "dorian.png", "short.wav", 10), (second, FACES / "grace.png", "middle.wav", 20))
+        for page, *_ in visitors:
             assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
-        for page in (first, second):
             page.click("#make")
-        for page, (portrait, audio, frames) in zip((first, second), visitors, strict=True):
-            video = finished(page, tmp_path / f"{portrait}.mp4")
-            alone = tmp_path / f"{portrait}.alone.mp4"
-            served.pipeline.stream(inputs / portrait, inputs / audio, find_style("happy:3")).save(alone)
+        for page, portrait, audio, frames in visitors:
+            video = finished(page, tmp_path / portrait.name.replace("png", "mp4"))
+            alone = tmp_path / f"{portrait.stem}.alone.mp4"
+            served.pipeline.stream(portrait, inputs / audio, find_style("happy:3")).save(alone)
             assert len(list(read_frames(video))) == frames and same_frames(video, alone)
 
 

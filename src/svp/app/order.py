@@ -157,7 +157,7 @@ def place_order(
         options.pop("style_strength", None)  # there is nothing to strengthen
     files = {"portrait": str(Path(portrait).resolve()), "audio": str(Path(audio).resolve())}
     try:
-        return Order(VideoRequest(style=wanted, **files, **options), mix)
+        return Order(VideoRequest.model_validate({"style": wanted, **files, **options}), mix)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"]).replace("_", " ")
@@ -195,6 +195,7 @@ def known_style(name: str | None, gallery: Mapping[str, object]) -> str:
     Raises:
         InputError: there is none of that name.
     """
+    name = name or ""
     for text in (name, f"{name}:{DEFAULT_LEVEL}"):
         if text in gallery:
             return text

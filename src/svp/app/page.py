@@ -99,7 +99,7 @@ class Page:
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
             with gr.Column(scale=2, min_width=340):
                 with gr.Row():
-                    make = gr.Button("Make the video", variant="primary", min_width=120, elem_id="make")
+                    make = gr.Button("Make video", variant="primary", min_width=120, elem_id="make")
                     cancel = gr.Button("Cancel", variant="stop", min_width=120, elem_id="cancel")
                 gr.Markdown(CONSENT.format(minutes=self.keep // 60), elem_classes="consent")
                 progress = gr.HTML(
@@ -235,8 +235,8 @@ class Page:
             return framed(Path(path))
 
 
-def _uploaded(picture: ImageData | None) -> str | None:
-    return None if picture is None else picture.path
+def _uploaded(payload: ImageData | None) -> str | None:
+    return None if payload is None else payload.path
 
 
 def _motion(name: str, clip: str | None) -> str:

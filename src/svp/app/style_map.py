@@ -36,14 +36,17 @@ class StyleMap:
         figure = Figure(figsize=(4.4, 3.6), dpi=160)
         axes = figure.subplots()
         axes.scatter(
-            *points_K2.T,
+            points_K2[:, 0],
+            points_K2[:, 1],
             s=[2 * SIZES[level] for _, level in labels],
             c=[shade(colours[emotion], SHADES[level]) for emotion, level in labels],
         )
         for emotion, colour in colours.items():
             strongest = max((k for k, label in enumerate(labels) if label[0] == emotion), key=lambda k: labels[k][1])
-            place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(emotion, points_K2[strongest], color=colour, fontsize=9, **place)
+            x, y = points_K2[strongest].tolist()
+            axes.annotate(
+                emotion, (x, y), xytext=(0, 7), textcoords="offset points", ha="center", color=colour, fontsize=9
+            )
         axes.margins(0.14, 0.12)
         axes.set_xticks([])
         axes.set_yticks([])
