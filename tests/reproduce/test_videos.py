@@ -184,6 +184,9 @@ def test_figure4_compares_two_kinds_and_leakage_finds_the_person(data, model, de
     assert [m["kind"] for m in figure["setting"]["models"]] == ["probabilistic", "deterministic"]
     assert {row["kind"] for row in figure["probes"]} == {"probabilistic", "deterministic"}
     assert len(figure["cases"]) == 1 and (tmp_path / "figure4.png").is_file()
+    measured = {row["system"] for row in figure["leakage"]}
+    told = {problem.partition(",")[0] for problem in figure["problems"]}
+    assert measured | told == {"probabilistic", "deterministic", "without style"} and not measured & told
     videos = {path.parent.name: path.read_bytes() for path in tmp_path.glob("videos/crossing/*/ada_neutral.mp4")}
     assert len(set(videos.values())) == 3
 

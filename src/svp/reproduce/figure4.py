@@ -5,7 +5,7 @@ Shapes: B videos.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +104,7 @@ def measure_figure4(experiment: Experiment, against: str) -> tuple[Figure4, dict
     figures = Figure4(
         setting=experiment.setting(cases, models),
         cases=[facts_of(case) for case in cases],
-        problems=list(videos.problems),
+        problems=[*videos.problems, *_faceless(made, seen)],
         leakage=[
             row
             for system, found in made.items()
@@ -114,6 +114,16 @@ def measure_figure4(experiment: Experiment, against: str) -> tuple[Figure4, dict
         probes=probes,
     )
     return figures, {"figure4.png": _sheet(experiment, cases, made)}
+
+
+def _faceless(made: Mapping[str, Mapping[str, Path]], seen: Mapping[Path, VideoFacts | str]) -> Iterator[str]:
+    """Why videos that are there say nothing of a face."""
+    for system, found in made.items():
+        for clip, path in found.items():
+            facts = seen.get(path)
+            reason = facts.face if isinstance(facts, VideoFacts) else facts
+            if isinstance(reason, str):
+                yield f"{system}, {clip}: not measured: {reason}"
 
 
 def leakage(
@@ -204,8 +214,7 @@ def figure4_markdown(found: Figure4) -> str:
         "\n".join(rows),
         "Distances to the true clips of both people, in brackets 95 % intervals by a bootstrap over the people. "
         "Leakage is a smaller distance to the style's person than the videos without style have (by the model of the "
-        f"probabilistic prior). "
-        f"The two people are apart by: {'; '.join(apart) or 'not measured'}.",
+        f"probabilistic prior). The two people are apart by: {'; '.join(apart) or 'not measured'}.",
         "## Whose code it is",
         "What a linear probe reads off the codes of both inputs, see Table 3; of the deterministic prior both are the "
         "mean. Low for the identity means that little of the person leaks.",
