@@ -31,6 +31,18 @@ def test_lines_name_files_and_what_is_not_usual():
         "style = style_over_time(read_cues(['sad@0', 'happy@2.5']), pipe.style, 1.3)",
         "pipe.stream('me too.png', 'talk.wav', style, 'other_talk.wav', seed=4).save('me too_talk.mp4')",
     ]
+    moved = place_order(
+        "/a/me.png", "/a/talk.wav", head_amplitude=0.5, blink_rate=None, gaze="-10,5", frame="full", aspect=None,
+        label=True,
+    )  # fmt: skip
+    assert moved.command().replace(" \\\n ", "") == (
+        "svp generate --portrait me.png --audio talk.wav --head-amplitude 0.5 --gaze -10,5 --frame full --label "
+        "-o me_talk.mp4"
+    )
+    assert moved.python().splitlines()[-1] == (
+        "pipe.stream('me.png', 'talk.wav', None, 'natural', head_amplitude=0.5, gaze=(-10.0, 5.0), frame='full')"
+        ".save('me_talk.mp4', MARKED.labelled(True, None))"
+    )
     plain = place_order("/a/me.png", "/a/talk.wav", style_strength=1.3)  # nothing to strengthen
     assert plain.command().replace(" \\\n ", "") == "svp generate --portrait me.png --audio talk.wav -o me_talk.mp4"
 

@@ -97,7 +97,8 @@ class Order:
         words = []
         for option, value in self.request.model_dump(exclude_defaults=True).items():
             for one in value if isinstance(value, tuple) else (value,):
-                words.append(shlex.join([f"--{option.replace('_', '-')}", names.get(str(one), str(one))]))
+                flag = f"--{option.replace('_', '-')}"
+                words.append(flag if one is True else shlex.join([flag, names.get(str(one), str(one))]))
         lines.append(" \\\n  ".join(["svp generate", *words, shlex.join(["-o", self.output])]))
         return "\n".join(lines)
 
@@ -123,7 +124,11 @@ class Order:
         given = [repr(names[request.portrait]), repr(names[request.audio]), style]
         given.append(repr(names.get(request.head_motion, request.head_motion)))
         given += [f"{name}={value!r}" for name, value in options.items()]
-        steps.append(f"pipe.stream({', '.join(given)}).save({self.output!r})")
+        saved = repr(self.output)
+        if request.label:
+            imports.append("from svp.media.marking import MARKED")
+            saved += ", MARKED.labelled(True, None)"
+        steps.append(f"pipe.stream({', '.join(given)}).save({saved})")
         return "\n".join([*sorted(imports), "", *steps])
 
 

@@ -11,7 +11,8 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 from svp.app.failure import explained
-from svp.app.order import Mix, Order, known_style, place_order, timeline_texts
+from svp.app.knob_fields import KnobFields
+from svp.app.order import Mix, Order, known_style, number, place_order, timeline_texts
 from svp.app.progress import STYLE, TEMPLATE, Progress
 from svp.app.reports import Reports, framed
 from svp.app.studio import Studio
@@ -97,6 +98,7 @@ class Page:
                         [(name.capitalize(), name) for name in able], value="exact", label="Quality", min_width=240
                     )
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
+                knobs = KnobFields()
             with gr.Column(scale=2, min_width=340):
                 with gr.Row():
                     make = gr.Button("Make video", variant="primary", min_width=120, elem_id="make")
@@ -111,7 +113,7 @@ class Page:
                     python = gr.Code(label="Python", language="python", wrap_lines=True, elem_id="python")
         making = make.click(
             self.generate,
-            [portrait, audio, *style.components, motion, moving, quality, seed],
+            [portrait, audio, *style.components, motion, moving, quality, seed, *knobs.components],
             [video, progress, command, python],
             api_name="generate",
             concurrency_limit=1,
@@ -142,6 +144,15 @@ class Page:
         motion_clip: str | None = None,
         quality: str = "exact",
         seed: int = 0,
+        mouth_amplitude: float = 1.0,
+        head_amplitude: float = 1.0,
+        own_blinks: bool = True,
+        blink_rate: float = 15.0,
+        gaze_right: float = 0.0,
+        gaze_up: float = 0.0,
+        frame: str = "crop",
+        aspect: str | None = None,
+        label: bool = False,
     ) -> Iterator[tuple[str | None, dict[str, Any], str, str]]:
         """Make a video; what does not matter to `style_from` and `head_motion` is left aside.
 
@@ -159,6 +170,12 @@ class Page:
             motion_clip: video whose head motion is taken.
             quality: exact, balanced, or turbo where the model was distilled for it.
             seed: the same one and the same inputs give the same video.
+            mouth_amplitude, head_amplitude: how far they move, 1 as the model and the motion have it.
+            own_blinks: those of the motion; otherwise `blink_rate` of them a minute.
+            gaze_right, gaze_up: degrees.
+            frame: crop around the face, or full for the whole picture.
+            aspect: W:H of the video; None leaves the shape as it is.
+            label: draw "AI-generated" into the frames.
 
         Yields:
             The video (None until it is there), how far it is, and the shell and Python lines that make it too.
@@ -173,6 +190,13 @@ class Page:
                     head_motion=_motion(head_motion, motion_clip),
                     fast=quality,
                     seed=seed,
+                    mouth_amplitude=mouth_amplitude,
+                    head_amplitude=head_amplitude,
+                    blink_rate=None if own_blinks else blink_rate,
+                    gaze=f"{number(gaze_right)},{number(gaze_up)}",
+                    frame=frame,
+                    aspect=aspect or None,
+                    label=label,
                     model=self.studio.model,
                 )
             lines = order.command(), order.python()

@@ -18,6 +18,7 @@ from svp.diffusion.inputs import check_inputs
 from svp.diffusion.video import FrameStream
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, check_sound, read_audio_or_none
+from svp.media.marking import MARKED
 from svp.media.video import probe
 from svp.speech.alpha import is_silent
 from svp.style.cues import read_cues
@@ -93,7 +94,7 @@ class Work:
     def _made(self) -> Path:
         studio, request = self._studio, self._order.request
         self._at("Looking at the portrait")
-        check_inputs(request.portrait, request.audio, None, request.head_motion, request.retarget)
+        check_inputs(request.portrait, request.audio, None, request.head_motion, request.retarget, request.knobs())
         studio.check_lengths(request.audio, request.head_motion, *request.style)
         if self._order.mix is not None:
             self._order.mix.save(self.folder)
@@ -110,7 +111,9 @@ class Work:
         self._at("Beginning with the first frames")
         self._begin = time.monotonic()
         output = self.folder / self._order.output
-        self._stream.save(output)
+        origin = self._stream.origin
+        self._stream.origin = origin and origin.read_from(Path(request.portrait), [cue.path for cue in cues])
+        self._stream.save(output, MARKED.labelled(request.label, request.label_text))
         return output
 
     def _at(self, stage: str) -> None:

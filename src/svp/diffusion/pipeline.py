@@ -162,8 +162,6 @@ class SVPPipeline(DiffusionPipeline):
         except ValueError as error:
             raise InputError(f"{path}: not made for this model ({error}); give the model it was trained on") from error
 
-    # ------------------------------------------------------------------ networks
-
     @property
     def denoiser(self) -> Denoiser:
         """The networks as one module, as training sees them."""
@@ -270,8 +268,6 @@ class SVPPipeline(DiffusionPipeline):
     def _to_unet(self, tensor: Tensor | None) -> Any:
         return None if tensor is None else tensor.to(*place_of(self.unet))
 
-    # ------------------------------------------------------------------ inputs
-
     def portrait(
         self, source: PictureSource | Portrait, face_box: tuple[float, float, float, float] | None = None
     ) -> Portrait:
@@ -290,8 +286,6 @@ class SVPPipeline(DiffusionPipeline):
     def style(self, source: StyleSource) -> StylePrior:
         """A style from a saved style or a clip, checked against this model; see `load_style`."""
         return load_style(source, self.style_encoder)
-
-    # ------------------------------------------------------------------ generation
 
     def stream(
         self,

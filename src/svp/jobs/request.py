@@ -93,9 +93,17 @@ class VideoRequest(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """The arguments of `SVPPipeline.stream` that are no files."""
-        knobs = Knobs(self.mouth_amplitude, self.head_amplitude, self.blink_rate, parse_gaze(self.gaze))
         named = self.model_dump(include={"fast", "seed", "guidance_audio", "guidance_style", "retarget"})
-        return {"num_inference_steps": self.steps, **named, **asdict(knobs), **asdict(View(self.frame, self.aspect))}
+        return {
+            "num_inference_steps": self.steps,
+            **named,
+            **asdict(self.knobs()),
+            **asdict(View(self.frame, self.aspect)),
+        }
+
+    def knobs(self) -> Knobs:
+        """How much mouth, head, eyes and gaze move."""
+        return Knobs(self.mouth_amplitude, self.head_amplitude, self.blink_rate, parse_gaze(self.gaze))
 
     def box(self) -> FaceBox | None:
         """Where the portrait's face is, if that is told."""

@@ -78,11 +78,11 @@ def make_video(task: VideoTask) -> VideoRow:
     begin, job = time.perf_counter(), task.job
     row = VideoRow(output=job.output, line=job.line, status="ok", worker=f"{os.getpid()}@{platform.node()}")
     try:
-        made = _make(task)
+        facts = _make(task)
     except Exception as error:  # one job never stops the others
         return row.model_copy(update={"status": "failed", "reason": _reason(error), "took": _since(begin)})
-    made = {"key": job.key, "signed": task.marking.provenance, **made, "took": _since(begin)}
-    return row.model_copy(update=made)
+    made = {"key": job.key, "signed": task.marking.provenance, "took": _since(begin)}
+    return row.model_copy(update=facts | made)
 
 
 def video_died(task: VideoTask) -> VideoRow:
