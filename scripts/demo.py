@@ -5,6 +5,7 @@ moments of the sentence).
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ def main() -> None:
 
     from svp import SVPPipeline
     from svp.media.image import contact_sheet, write_png
-    from svp.media.video import VideoWriter
+    from svp.media.marking import MARKED
+    from svp.media.video import FPS, VideoWriter
     from svp.style.gallery import find_style
 
     started = time.monotonic()
@@ -52,7 +54,13 @@ def main() -> None:
     ]
     side = enlarged[0][0].shape[0]
     samples, rate = videos[0].sound.read()
-    with VideoWriter(out / "demo.mp4", side * len(videos), side, audio=samples, sample_rate=rate) as writer:
+    styles = tuple(style for video in videos for style in video.origin.styles)
+    facts = replace(videos[0].origin, styles=styles).facts()
+
+    def sign(complete: Path) -> None:
+        MARKED.sign(complete, facts)
+
+    with VideoWriter(out / "demo.mp4", side * len(videos), side, FPS, samples, rate, finish=sign) as writer:
         for pair in zip(*enlarged, strict=True):
             writer.write(np.concatenate(pair, axis=1))
     moments = np.linspace(0, len(enlarged[0]) - 1, COLUMNS).round().astype(int)
