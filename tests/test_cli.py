@@ -1,9 +1,13 @@
 """The command line as a user meets it: answers at once, one line and exit code 2 for what they can cause."""
 
+import io
 import subprocess
 import sys
 import tomllib
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import typer
@@ -16,9 +20,25 @@ PORTRAIT = ROOT / "samples" / "portraits" / "ada.png"
 SPEECH = ROOT / "samples" / "speech" / "face.wav"
 
 
-def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`svp` as a process of its own, with all that its libraries print; seconds go by until they are loaded."""
     command = [sys.executable, "-m", "svp.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`svp` in this process."""
+    command = ["svp", *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", command),
+        warnings.catch_warnings(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main()
+    return subprocess.CompletedProcess(command, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -126,6 +146,9 @@ BAD_INPUTS = {
 }
 
 
+AS_PROCESSES = ("no portrait", "unknown option", "no face")
+
+
 @pytest.mark.parametrize("case", BAD_INPUTS)
 def test_bad_input_is_one_line_and_exit_code_two(case, tmp_path):
     arguments, expected = BAD_INPUTS[case]
@@ -135,7 +158,8 @@ def test_bad_input_is_one_line_and_exit_code_two(case, tmp_path):
         Image.new("RGB", (200, 200), (90, 120, 60)).save(tmp_path / "wall.png")
         arguments = tuple(tmp_path / "wall.png" if a == "NOFACE" else a for a in arguments)
     out = tmp_path / "out.mp4"
-    result = svp("generate", *arguments, "-o", out)
+    run = process if case in AS_PROCESSES else svp
+    result = run("generate", *arguments, "-o", out)
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, result.stderr

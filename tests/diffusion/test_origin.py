@@ -13,7 +13,7 @@ from svp import Marking, SVPPipeline
 from svp.media.audio import write_wav
 from svp.media.hashing import sha256_file
 from svp.media.verification import verify_video
-from svp.style.timeline import as_timeline
+from svp.style.timeline import StyleTimeline
 
 PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
 
@@ -51,7 +51,7 @@ def test_files_are_named_by_their_hashes_and_the_model_by_that_of_its_weights(tm
 
 def test_arrays_are_named_by_the_hash_of_their_content(tmp_path):
     pipeline, portrait, sound = tiny_pipeline(), drawn_portrait(), tone(0.4)
-    styles = as_timeline([(0.0, random_style(pipeline, 1)), (0.2, random_style(pipeline, 2))])
+    styles = StyleTimeline((0.0, 0.2), (random_style(pipeline, 1), random_style(pipeline, 2)))
     points = np.full((3, 8, 2), 16.0, np.float32)
     stream = pipeline.stream(
         portrait,

@@ -142,7 +142,8 @@ def test_a_video_is_that_of_the_pipeline_on_the_frame_as_it_is(out, data, model,
         num_inference_steps=1,
     ).save(tmp_path / "own.mp4")
     made = out / "videos" / "reconstruction" / "ours" / "ada_happy.mp4"
-    assert made.read_bytes() == (tmp_path / "own.mp4").read_bytes()
+    for ours, theirs in zip(read_frames(made, None), read_frames(tmp_path / "own.mp4", None), strict=True):
+        assert np.array_equal(ours, theirs)  # the files are signed, each at its own time
 
 
 def test_table2_has_rows_without_style_and_with_that_of_others(out):

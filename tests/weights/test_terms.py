@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from svp.cli import app
 from svp.cli.evaluate import evaluate
-from svp.cli.reproduce import reproduce
 from svp.cli.train import train
 from svp.errors import InputError
 from svp.weights.provenance import ImportedFile, record_imports
@@ -45,9 +45,10 @@ def test_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_before_reproducing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    models = [str(imported(tmp_path / name, "v-express")) for name in "ab"]
+    models = [word for name in "ab" for word in ("--model", str(imported(tmp_path / name, "v-express")))]
+    options = ["--data", str(tmp_path), *models, "-o", str(tmp_path / "out")]
     with pytest.raises(InputError, match="has no style encoder"):
-        reproduce("table3", tmp_path, models, tmp_path / "out")
+        app(args=["reproduce", "table3", *options], standalone_mode=False)
     assert shown(capsys) == {find_weight("v-express").notice()}
 
 

@@ -102,8 +102,6 @@ class Work:
         portrait = studio.pipeline.portrait(request.portrait)
         self._at("Learning the style" if cues else "Listening to the recording")
         style = style_over_time(cues, studio.pipeline.style, request.style_strength)
-        if self._order.mix is not None:
-            (self.folder / self._order.mix.file).unlink()
         self._at("Listening to the recording")
         self._stream = studio.pipeline.stream(
             portrait, request.audio, style, request.head_motion, callback=self._advance, **request.sampling()
@@ -113,6 +111,8 @@ class Work:
         output = self.folder / self._order.output
         origin = self._stream.origin
         self._stream.origin = origin and origin.read_from(Path(request.portrait), [cue.path for cue in cues])
+        if self._order.mix is not None:
+            (self.folder / self._order.mix.file).unlink()
         self._stream.save(output, MARKED.labelled(request.label, request.label_text))
         return output
 

@@ -18,11 +18,12 @@ REINSTALL: Final = "pip install --force-reinstall svp-portrait"
 ABOUT: Final = {  # by file or folder of the assets: what it is, what it is for, licence
     "mini": ("model mini", "svp generate", "Apache-2.0, see docs/model-card.md"),
     "styles": ("gallery of styles", "svp generate --style happy", "Apache-2.0, see docs/model-card.md"),
+    "portraits": ("sample faces", "svp app", "see LICENCES.md beside them"),
     "face_model.npz": ("face model", "everything with a face", "CC0 1.0 and Apache-2.0"),
     "motions.safetensors": ("motion library", "svp generate --head-motion natural", "public domain"),
     "accelerate": ("settings of accelerate", "svp train on many machines", "Apache-2.0"),
 }
-OPTIONAL: Final = ("styles", "accelerate")  # a video can be made without
+OPTIONAL: Final = ("styles", "portraits", "accelerate")  # a video can be made without
 
 
 def examine_weights(imported: Path | None) -> list[Finding]:
