@@ -5,6 +5,7 @@ Frames are (H, W, 3) uint8 RGB. Time zero of a clip is its first picture; all ra
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -20,7 +21,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from svp.errors import InputError
 from svp.media.container import decode, find_stream, frame_seconds, open_media
-from svp.media.whole_file import partial_path
+from svp.media.image import MOST_PIXELS
+from svp.media.whole_file import partial_path, writing
 
 FPS = 25.0
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -205,9 +207,7 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReform
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    width = max(1, round(frame.width * float(aspect))) if aspect else frame.width
-    converted = converter.reformat(frame, width, frame.height, "rgb24", threads=1)
+    converted = converter.reformat(frame, _shown_width(stream, frame.width), frame.height, "rgb24", threads=1)
     picture = converted.to_ndarray()  # a view
     if converted is frame:
         picture = picture.copy()
@@ -224,6 +224,12 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReform
     return np.ascontiguousarray(picture[:: -1 if y_flip else 1, :: -1 if x_flip else 1])
 
 
+def _shown_width(stream: av.VideoStream, width: int) -> int:
+    """The width with square pixels."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return max(1, round(width * float(aspect))) if aspect else width
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     stream = find_stream(container, "video")
     if stream is None:
@@ -231,6 +237,8 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise InputError(f"{path}: is a still picture; give a video")
     video = cast(av.VideoStream, stream)
+    if _shown_width(video, video.width) * video.height > MOST_PIXELS:
+        raise InputError(f"{path}: its pictures are too large; make the video smaller, 3840 x 2160 say")
     video.thread_type = "AUTO"
     return video
 
@@ -285,13 +293,11 @@ class VideoWriter:
             raise ValueError(f"audio at {sample_rate} Hz must be at one of {AAC_RATES}")
         self._finish = finish
         self._partial = partial_path(self.path)
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
                 f"file:{self._partial}", mode="w", format="mp4", options={"movflags": "+faststart"}
             )
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
         self._video = self._container.add_stream(
             "libx264",
             rate=Fraction(fps).limit_denominator(1001),
@@ -328,7 +334,7 @@ class VideoWriter:
         )
         picture.pts = self.frames_written
         picture.time_base = 1 / Fraction(self.fps).limit_denominator(1001)
-        self._container.mux(self._video.encode(picture))
+        self._mux(self._video.encode(picture))
         self.frames_written += 1
         self._write_sound(round(self.frames_written / self.fps * self._sample_rate))
 
@@ -345,8 +351,12 @@ class VideoWriter:
         sound.sample_rate = self._sample_rate
         sound.time_base = Fraction(1, self._sample_rate)
         sound.pts = self._samples_written
-        self._container.mux(self._sound.encode(sound))
+        self._mux(self._sound.encode(sound))
         self._samples_written = stop
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        with writing(self.path):
+            self._container.mux(packets)
 
     def __enter__(self) -> Self:
         return self
@@ -358,13 +368,15 @@ class VideoWriter:
             if kind is None:
                 if self.frames_written == 0:
                     raise ValueError(f"{self.path}: no frame was written")
-                self._container.mux(self._video.encode(None))
+                self._mux(self._video.encode(None))
                 if self._audio is not None:
-                    self._container.mux(self._sound.encode(None))
-            self._container.close()
-            if kind is None:
-                if self._finish is not None:
-                    self._finish(self._partial)
-                os.replace(self._partial, self.path)
+                    self._mux(self._sound.encode(None))
+                with writing(self.path):
+                    self._container.close()
+                    if self._finish is not None:
+                        self._finish(self._partial)
+                    os.replace(self._partial, self.path)
         finally:
+            with suppress(OSError):  # what cannot be closed cannot be written, which is told already
+                self._container.close()
             self._partial.unlink(missing_ok=True)
