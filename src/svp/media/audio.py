@@ -13,13 +13,12 @@ from av.error import FFmpegError
 from av.stream import Stream
 
 from svp.errors import InputError
-from svp.media.container import declared_end, decode, find_stream, first_frame_time, open_media
+from svp.media.container import check_gap, declared_end, decode, find_stream, first_frame_time, open_media
 from svp.media.whole_file import output_file
 
 SAMPLE_RATE = 16000
 # Time stamps may be rounded to milliseconds; a larger step is a gap or an overlap in the recording.
 _GAP_SECONDS = 0.04
-_LONGEST_GAP = 3600.0  # seconds of silence that a recording may mean; more is a wrong time stamp
 
 
 def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -104,8 +103,7 @@ def _placed_blocks(path: Path, sample_rate: int, zero: float | None) -> Iterator
                 samples = samples[: max(0, limit - first)]
             if not np.isfinite(samples).all():
                 raise InputError(f"{path}: its sound has values that are no numbers; export it again, as 16-bit sound")
-            if first - given > _LONGEST_GAP * sample_rate:
-                raise InputError(f"{path}: its time stamps leap by hours; convert it again, to .wav say")
+            check_gap(path, (first - given) / sample_rate)
             while given < first and len(samples):
                 silence = np.zeros(min(first - given, sample_rate), np.float32)
                 given += len(silence)

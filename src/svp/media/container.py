@@ -22,6 +22,7 @@ _NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
 _LISTS = {"hls", "concat", "dash", "imf", "sdp"}
 # A stream that ends this much before its declared end has lost its tail (rounding of a packet stays below).
 _MISSING_TAIL_SECONDS = 0.5
+_LONGEST_GAP = 3600.0  # seconds that nothing may be seen or heard; more is a wrong time stamp
 
 
 @contextmanager
@@ -73,6 +74,16 @@ def _index_points_past_end(container: InputContainer, path: Path) -> bool:
             if last.pos + last.size > size:
                 return True
     return False
+
+
+def check_gap(path: Path, seconds: float) -> None:
+    """Whether so long a gap in a track can be meant; it will be filled with silence, or with the picture before.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if seconds > _LONGEST_GAP:
+        raise InputError(f"{path}: its time stamps leap by hours; convert it again")
 
 
 def unreadable(path: Path, error: BaseException) -> InputError:

@@ -13,6 +13,7 @@ from svp.errors import InputError
 from svp.media.whole_file import output_file
 
 MOST_PIXELS = 64_000_000  # of a picture or of a video's frame: beyond it memory would run short before anything else
+LONGEST_SIDE = 32_000  # OpenCV inside of the landmark detector ends the process from 32,767 on
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `read_image` tells of fewer already
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey pictures of 16 bits
 
@@ -36,19 +37,25 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
         raise InputError(f"{path}: the file is empty; copy or export it again")
     try:
         with Image.open(path) as file:
-            if file.width * file.height > MOST_PIXELS:
-                raise InputError(_too_large(path, f"{file.width} x {file.height}"))
+            check_size(path, file.width, file.height)
             return to_rgb(file)
     except Image.DecompressionBombError as error:
-        raise InputError(_too_large(path, "far too many")) from error
+        raise InputError(f"{path}: far too many pixels; {_SMALLER}") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it; change its permissions or copy it") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture this program reads; export it as PNG or JPEG") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{path}: damaged or truncated picture; copy or export it again") from error
 
 
-def _too_large(path: Path, pixels: str) -> str:
-    return f"{path}: {pixels} pixels; make the picture smaller, at most {MOST_PIXELS // 1_000_000} million"
+_SMALLER = f"make it smaller, at most {LONGEST_SIDE} along a side and {MOST_PIXELS // 10**6} million in all"
+
+
+def check_size(name: object, width: int, height: int) -> None:
+    """Raise InputError if a picture, or a video's frames, have more pixels than can be worked with."""
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise InputError(f"{name}: {width} x {height} pixels; {_SMALLER}")
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:

@@ -20,8 +20,8 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from svp.errors import InputError
-from svp.media.container import decode, find_stream, frame_seconds, open_media
-from svp.media.image import MOST_PIXELS
+from svp.media.container import check_gap, decode, find_stream, frame_seconds, open_media
+from svp.media.image import check_size
 from svp.media.whole_file import partial_path, writing
 
 FPS = 25.0
@@ -179,6 +179,7 @@ def _timed_frames(
     while pending is not None:
         time = last + period if pending.time is None and np.isfinite(last) else (pending.time or 0.0)
         if time > last:
+            check_gap(path, time - last if np.isfinite(last) else 0.0)
             last = time
             item = (time - zero - start, frame_seconds(pending) or period, pending)
             if item[0] <= 0 and start > 0:
@@ -237,8 +238,7 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise InputError(f"{path}: is a still picture; give a video")
     video = cast(av.VideoStream, stream)
-    if _shown_width(video, video.width) * video.height > MOST_PIXELS:
-        raise InputError(f"{path}: its pictures are too large; make the video smaller, 3840 x 2160 say")
+    check_size(path, _shown_width(video, video.width), video.height)
     video.thread_type = "AUTO"
     return video
 
