@@ -4,6 +4,7 @@ Frames are (H, W, 3) uint8 RGB. Time zero of a clip is its first picture; all ra
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -117,22 +118,28 @@ def nearest_times(starts: Iterable[tuple[float, float]], fps: float) -> Iterator
     Yields:
         Source index for output frames 0, 1, 2, ...; as many as fit in the clip, at least one.
     """
-    index = -1
-    k = 0
+    due: deque[int] = deque()  # of the next output frames; whether they fit is known later
+    index, given = -1, 0
     time, end = 0.0, 0.0
     for index, (next_time, duration) in enumerate(starts):
         if index > 0:
             switch = next_time - min((next_time - time) / 2, 1 / fps)
-            while k / fps <= switch + _TIE:
-                yield index - 1
-                k += 1
+            while (given + len(due)) / fps <= switch + _TIE:
+                due.append(index - 1)
         time, end = next_time, next_time + duration
+        while due and given < _fitting(end, fps):
+            yield due.popleft()
+            given += 1
     if index < 0:
         return
-    total = max(1, int(np.floor(end * fps + 0.5 + _TIE)))
-    while k < total:
-        yield index
-        k += 1
+    while given < max(1, _fitting(end, fps)):
+        yield due.popleft() if due else index
+        given += 1
+
+
+def _fitting(seconds: float, fps: float) -> int:
+    """Frames in so many seconds, halves up."""
+    return int(np.floor(seconds * fps + 0.5 + _TIE))
 
 
 def _resample(timed: Iterable[tuple[float, float, av.VideoFrame]], fps: float) -> Iterator[av.VideoFrame]:
