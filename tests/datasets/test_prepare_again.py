@@ -20,11 +20,11 @@ from portrait_clips import portrait, swaying, write_clip, write_portrait_clip
 
 from svp.datasets import extract, prepare, source_job
 from svp.datasets.audio_offset import AudioOffset
-from svp.datasets.description import only_writer
 from svp.datasets.prepare import prepare_folder
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.media.image import read_image
+from svp.media.only_writer import only_writer
 
 OPTIONS: dict[str, Any] = {"size": 48, "audio_encoder": "log-mel", "progress": False}
 KILLS = 9
@@ -156,7 +156,7 @@ def test_killed_between_files_and_rows(
         prepare_folder(folder, root, resume=False, **OPTIONS)
     with pytest.raises(InputError, match="seed=0, not seed=1"):
         prepare_folder(folder, root, seed=1, **OPTIONS)
-    with only_writer(root), pytest.raises(InputError, match="another run is preparing it"):
+    with only_writer(root, "testing it"), pytest.raises(InputError, match="another run is preparing it"):
         prepare_folder(folder, root, **OPTIONS)
 
 

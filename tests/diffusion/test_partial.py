@@ -11,6 +11,8 @@ import pytest
 from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
 
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.video import partial_folder
+from svp.errors import InputError
 from svp.media.audio import write_wav
 from svp.media.video import read_frames
 from svp.style.timeline import StyleTimeline
@@ -69,17 +71,24 @@ def test_another_video_and_a_damaged_chunk_are_not_gone_on_with(pipeline, tmp_pa
     assert np.array_equal(np.stack(list(kept)), fresh) and not np.array_equal(fresh, other)
 
 
+def test_a_folder_that_cannot_be_written_is_told(pipeline, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/partial: cannot be written"):
+        pipeline.stream(drawn_portrait(), tone(0.2), partial=tmp_path / "file" / "partial", **OPTIONS)
+
+
 RUN = """
 import sys, time, torch
 from pathlib import Path
 from tiny_pipeline import drawn_portrait, tiny_pipeline
-from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.video import partial_folder
 torch.set_num_threads(1)
-output, partial, wait = Path(sys.argv[1]), Path(sys.argv[1] + ".partial"), float(sys.argv[2])
-stream = tiny_pipeline().stream(
-    drawn_portrait(), output.with_name("sound.wav"), partial=partial, num_inference_steps=2,
-    callback=lambda *_: time.sleep(wait))
-stream.save(output)
+output, wait = Path(sys.argv[1]), float(sys.argv[2])
+with partial_folder(output) as partial:
+    stream = tiny_pipeline().stream(
+        drawn_portrait(), output.with_name("sound.wav"), partial=partial, num_inference_steps=2,
+        callback=lambda *_: time.sleep(wait))
+    stream.save(output)
 """
 
 
@@ -95,6 +104,11 @@ def test_a_killed_process_leaves_no_video_but_what_the_next_one_needs(tmp_path):
     partial, deadline = tmp_path / "video.mp4.partial", time.monotonic() + 100
     while not (partial / "000001.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    with (
+        pytest.raises(InputError, match=r"video\.mp4: another run is making it"),
+        partial_folder(tmp_path / "video.mp4"),
+    ):
+        raise AssertionError("two at once")
     killed.kill()
     killed.wait()
     assert plain.wait(100) == 0

@@ -24,6 +24,7 @@ from svp.jobs.run import generate_all
 from svp.media.audio import write_wav
 from svp.media.hashing import sha256_file
 from svp.media.marking import Marking
+from svp.media.only_writer import only_writer
 from svp.media.verification import verify_video
 from svp.media.video import probe, read_frames
 
@@ -64,6 +65,12 @@ def test_a_line_has_the_options_of_svp_generate_and_their_defaults():
     request = VideoRequest(portrait="a", audio="b")
     for name in own - {"portrait", "audio", "output", "style"}:
         assert getattr(request, name) == options[name]
+
+
+def test_one_run_at_a_time_makes_videos_in_a_folder(tmp_path):
+    folder = tmp_path / "videos"
+    with only_writer(folder, "testing"), pytest.raises(InputError, match="another run is making videos in it"):
+        generate_all(write(tmp_path, ["{}"]), folder, progress=False)
 
 
 def test_bad_lines_are_told_apart(inputs):

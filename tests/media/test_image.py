@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from svp.errors import InputError
-from svp.media.image import contact_sheet, read_image, write_png
+from svp.media.image import LONGEST_SIDE, contact_sheet, read_image, write_png
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -85,6 +85,21 @@ def test_unusable_pictures_say_which_and_what_to_do(tmp_path):
         with pytest.raises(InputError) as caught:
             read_image(path)
         assert str(path) in str(caught.value) and ";" in str(caught.value)
+
+
+def test_pictures_beyond_measure_are_refused_before_they_are_read(tmp_path):
+    for size in ((LONGEST_SIDE + 1, 1), (9000, 9000)):  # ten bytes a row, black
+        Image.new("1", size).save(tmp_path / "large.png")
+        with pytest.raises(InputError, match=rf"large\.png: {size[0]} x {size[1]} pixels; make it smaller"):
+            read_image(tmp_path / "large.png")
+    Image.new("1", (LONGEST_SIDE, 1)).save(tmp_path / "line.png")
+    assert read_image(tmp_path / "line.png").shape == (1, LONGEST_SIDE, 3)
+
+
+def test_sixteen_bits_become_the_nearest_of_eight(tmp_path):
+    wide = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert np.array_equal(read_image(tmp_path / "wide.png")[..., 0], np.round(wide / 257).astype(np.uint8))
 
 
 def test_png_comes_back(tmp_path):

@@ -5,6 +5,8 @@ import torch
 from tiny_training import small_options
 
 from svp.diffusion.pipeline import SVPPipeline
+from svp.errors import InputError
+from svp.media.only_writer import only_writer
 from svp.training.loop import _schedule, latest_checkpoint
 from svp.training.run import train
 
@@ -54,3 +56,11 @@ def test_the_time_limit_stops_and_saves(tmp_path, tiny_dataset, use_tiny):
     model = train(small_options("vae", tiny_dataset, None, steps=1000), run, resume=False, max_minutes=0.0)
     assert latest_checkpoint(run).name == "step_00000001"
     assert (model / "model_index.json").is_file()
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path, tiny_dataset):
+    with (
+        only_writer(tmp_path / "run", "testing"),
+        pytest.raises(InputError, match="run: another run is training in it"),
+    ):
+        train(small_options("vae", tiny_dataset, None), tmp_path / "run", resume=False, max_minutes=None)

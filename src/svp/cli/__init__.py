@@ -5,9 +5,10 @@ A file per room. Rooms are imported inside the commands, so that `svp --help` an
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
-from typing import NoReturn, TextIO
+from typing import Final, NoReturn, TextIO
 
 import typer
 
@@ -38,6 +39,16 @@ app.command("app")(serve)
 app.add_typer(style_app, name="style")
 app.add_typer(reproduce_app, name="reproduce")
 
+REFUSALS: Final = {  # of the system, wherever they come, and what helps
+    errno.EACCES: "change its permissions or choose another",
+    errno.EPERM: "change its permissions or choose another",
+    errno.EROFS: "choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.EFBIG: "make room on the disk",
+}
+
 
 def main() -> NoReturn:
     """Entry point: what the user can put right becomes one line on stderr and exit code 2; an interrupt is 130."""
@@ -50,6 +61,10 @@ def main() -> NoReturn:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "svp"
         message = f"{error.format_message().rstrip('.')}; see `{command} --help`"
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        message = f"{error.filename or 'the output'}: {error.strerror}; {REFUSALS[error.errno]}"
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("svp: interrupted", err=True)
         sys.exit(130)

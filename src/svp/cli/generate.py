@@ -197,7 +197,7 @@ def generate(
         pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait, box)  # before a style is learned from a clip, which takes longer
     prior = style_over_time(cues, pipeline.style, style_strength)
-    with progress_bar() as bar:
+    with partial_folder(output) as partial, progress_bar() as bar:
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(
             face,
@@ -213,7 +213,7 @@ def generate(
             **asdict(knobs),
             **asdict(view),
             callback=lambda done, total: bar.update(task, completed=done, total=total),
-            partial=partial_folder(output),
+            partial=partial,
         )
         stream.origin = stream.origin and stream.origin.read_from(portrait, [cue.path for cue in cues])
         stream.save(output, marking)

@@ -40,6 +40,7 @@ from svp.face.landmarks import require_landmarks
 from svp.face.model import FaceModel
 from svp.media.audio import read_audio
 from svp.media.image import read_image
+from svp.media.only_writer import only_writer
 from svp.workers import run_jobs
 
 _Job = tuple[Person, Sequence[ClipPlan]]  # all clips of one person
@@ -121,42 +122,43 @@ def make_corpus(
         sounds += motion_sounds(_motion_dataset(motions, options), options.min_frames)
     pictures = find_portraits(portraits)
     motion = "+".join(name for name, folder in (("speech", speech), ("clips", motions)) if folder is not None)
-    description = options.model_dump(mode="json") | {"maker": "puppet", "motion": motion}
-    writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
-    done = writer.done()
-    plans = plan_corpus(pictures, sounds, options, known_splits(done.values()))
-    for clip_id in done.keys() - {clip.row.clip_id for clips in plans.values() for clip in clips}:
-        writer.remove(clip_id)  # of a portrait or recording that is gone
-    todo = {
-        person: undone
-        for person, clips in plans.items()
-        if (undone := [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)])
-    }
-    material = Material(out / MATERIAL_FOLDER)
-    heard = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips}
-    missing = [heard[digest] for digest in sorted(heard) if not material.has(heard[digest])]
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
-    ) as bar:
-        chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
-        task = bar.add_task("sounds", total=len(missing), visible=bool(missing))
-        unusable: dict[str, str] = {}
-        for n, failed in run_jobs(chunks, partial(_measure, material, options.audio_encoder), workers, _measuring_died):
-            bar.advance(task, n)
-            unusable |= failed
-        for clip in (clip for clips in todo.values() for clip in clips if clip.sound.digest in unusable):
-            _reject(writer, unusable[clip.sound.digest], clip)
+    with only_writer(out, "making it"):
+        description = options.model_dump(mode="json") | {"maker": "puppet", "motion": motion}
+        writer = DatasetWriter(out, description, FaceModel.load().encoder_id, options.audio_encoder, options.size)
+        done = writer.done()
+        plans = plan_corpus(pictures, sounds, options, known_splits(done.values()))
+        for clip_id in done.keys() - {clip.row.clip_id for clips in plans.values() for clip in clips}:
+            writer.remove(clip_id)  # of a portrait or recording that is gone
         todo = {
-            person: usable
-            for person, clips in todo.items()
-            if (usable := [clip for clip in clips if clip.sound.digest not in unusable])
+            person: undone
+            for person, clips in plans.items()
+            if (undone := [clip for clip in clips if not _is_current(done.get(clip.row.clip_id), clip.row)])
         }
-        task = bar.add_task("puppet clips", total=sum(len(clips) for clips in todo.values()))
-        perform = partial(_perform, writer, material, motions, options)
-        for n in run_jobs(list(todo.items()), perform, workers, partial(_rejected, writer, DIED)):
-            bar.advance(task, n)
-    rows = writer.finish()
-    shutil.rmtree(material.folder, ignore_errors=True)
+        material = Material(out / MATERIAL_FOLDER)
+        heard = {clip.sound.digest: clip.sound for clips in todo.values() for clip in clips}
+        missing = [heard[digest] for digest in sorted(heard) if not material.has(heard[digest])]
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, disable=not progress) as bar:
+            chunks = [missing[k : k + 8] for k in range(0, len(missing), 8)]
+            task = bar.add_task("sounds", total=len(missing), visible=bool(missing))
+            unusable: dict[str, str] = {}
+            measure = partial(_measure, material, options.audio_encoder)
+            for n, failed in run_jobs(chunks, measure, workers, _measuring_died):
+                bar.advance(task, n)
+                unusable |= failed
+            for clip in (clip for clips in todo.values() for clip in clips if clip.sound.digest in unusable):
+                _reject(writer, unusable[clip.sound.digest], clip)
+            todo = {
+                person: usable
+                for person, clips in todo.items()
+                if (usable := [clip for clip in clips if clip.sound.digest not in unusable])
+            }
+            task = bar.add_task("puppet clips", total=sum(len(clips) for clips in todo.values()))
+            perform = partial(_perform, writer, material, motions, options)
+            for n in run_jobs(list(todo.items()), perform, workers, partial(_rejected, writer, DIED)):
+                bar.advance(task, n)
+        rows = writer.finish()
+        shutil.rmtree(material.folder, ignore_errors=True)
     if not any(row.status == "ok" for row in rows):
         raise InputError(f"{out}: no clip could be made ({rows[0].reason}); correct this first")
     for digest, reason in unusable.items():

@@ -1,10 +1,7 @@
 """dataset.json: how a prepared dataset was made, and what of it another run may change."""
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +32,6 @@ def read_description(root: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; prepare the dataset again")
     return description
-
-
-@contextmanager
-def only_writer(root: Path) -> Iterator[None]:
-    """Nobody else prepares this dataset meanwhile: a lock on its folder, which goes with the process that holds it.
-
-    The folder is made if missing. What forbids it to be written is left to the writer to tell; a file system without
-    locks has none.
-
-    Raises:
-        InputError: another run is writing it.
-    """
-    with ExitStack() as stack:
-        with suppress(OSError):
-            root.mkdir(parents=True, exist_ok=True)
-            folder = os.open(root, os.O_RDONLY)
-            stack.callback(os.close, folder)
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{root}: another run is preparing it; wait until it has ended") from None
-        yield
 
 
 def require_equal(root: Path, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

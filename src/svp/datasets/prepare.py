@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from svp.bar import bytes_bar
 from svp.datasets.coefficients import CoefficientOptions, coefficient_sources, extract_coefficients
-from svp.datasets.description import DATASET_NAME, only_writer
+from svp.datasets.description import DATASET_NAME
 from svp.datasets.extract import ExtractOptions, extract_clips, shared_audio_encoder
 from svp.datasets.hdtf import hdtf_sources
 from svp.datasets.layouts import VideoLayout
@@ -33,6 +33,7 @@ from svp.errors import InputError
 from svp.face.deep3d import ENCODER_ID
 from svp.face.model import FaceModel
 from svp.media.hashing import sha256_text
+from svp.media.only_writer import only_writer
 from svp.media.video import FPS
 from svp.workers import run_jobs
 
@@ -192,7 +193,7 @@ def _prepare(
     sources = layout.find(source, dataset)
     own = options.model_dump(exclude={"size", "audio_encoder"})
     encoder = shared_audio_encoder(options.audio_encoder).id
-    with only_writer(dataset):
+    with only_writer(dataset, "preparing it"):
         writer = DatasetWriter(
             dataset,
             {"layout": layout.name, **own, **choices},

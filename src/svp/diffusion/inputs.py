@@ -67,9 +67,11 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
     if _is_clip(source):
         return
     prior = source if isinstance(source, StylePrior) else StylePrior.load(source)
-    own = style_encoder.fingerprint()
+    own, size = style_encoder.fingerprint(), style_encoder.config["style_size"]
+    named = prior.name if isinstance(source, StylePrior) else source
+    if prior.encoder == own and len(prior.mean) != size:
+        raise InputError(f"style {named}: has {len(prior.mean)} numbers, not {size}; extract it again with this model")
     if prior.encoder != own:
-        named = prior.name if isinstance(source, StylePrior) else source
         raise InputError(
             f"style {named}: made by style encoder {prior.encoder}, this model has {own}; "
             "extract it again with this model"

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
+
+from svp.media.whole_file import whole_file, writing
 
 INDEX = "video.json"
 
@@ -29,14 +30,19 @@ class KeptLatents:
     Args:
         folder: made if missing; what it holds of another video is deleted.
         fingerprint: of everything that the latents follow from, see `fingerprint`.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
         if _written(folder) != fingerprint:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / INDEX, lambda path: path.write_text(json.dumps({"fingerprint": fingerprint})))
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                for path in folder.iterdir():  # the folder itself stays: somebody may hold its lock
+                    path.unlink()
+            _write_whole(folder / INDEX, json.dumps({"fingerprint": fingerprint}).encode())
 
     def read(self, chunk: int) -> Tensor | None:
         """The latents (1, C, n, h, w) of a chunk; None where there are none, or they are damaged."""
@@ -48,7 +54,7 @@ class KeptLatents:
     def write(self, chunk: int, latents: Tensor) -> None:
         """Keep a finished chunk; it is there whole or not at all."""
         kept = {"latents": latents.detach().float().cpu().contiguous()}
-        _write_whole(self._path(chunk), lambda path: save_file(kept, path))
+        _write_whole(self._path(chunk), save(kept))
 
     def _path(self, chunk: int) -> Path:
         return self.folder / f"{chunk:06d}.safetensors"
@@ -71,7 +77,6 @@ def _written(folder: Path) -> str | None:
         return None
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(path.name + ".writing")
-    write(partial)
-    partial.replace(path)
+def _write_whole(path: Path, content: bytes) -> None:
+    with writing(path), whole_file(path) as partial:
+        partial.write_bytes(content)

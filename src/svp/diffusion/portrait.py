@@ -23,7 +23,7 @@ from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion, forth_and_back
 from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
 from svp.face.motion_library import MotionLibrary
-from svp.media.image import read_image, to_rgb
+from svp.media.image import check_size, read_image, to_rgb
 from svp.media.video import FPS, read_frames
 
 PictureSource = str | Path | np.ndarray | Image.Image
@@ -111,11 +111,13 @@ def read_picture(source: PictureSource) -> np.ndarray:
     if isinstance(source, str | Path):
         return read_image(source)
     if isinstance(source, Image.Image):
+        check_size("portrait", *source.size)
         try:
             return to_rgb(source)
         except (OSError, ValueError, SyntaxError) as error:
             raise InputError(f"portrait: damaged or truncated picture ({error}); open it again") from error
     if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
+        check_size("portrait", source.shape[1], source.shape[0])
         return source
     described = f"{source.dtype} {source.shape}" if isinstance(source, np.ndarray) else type(source).__name__
     raise InputError(f"portrait: {described} is no picture; give a file, a PIL picture or uint8 RGB (H, W, 3)")

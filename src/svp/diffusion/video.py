@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from svp.diffusion.origin import Origin
 from svp.face.canvas import Canvas
 from svp.media.audio import SAMPLE_RATE, sound_blocks
 from svp.media.marking import MARKED, Marking
+from svp.media.only_writer import only_writer
 from svp.media.video import FPS, VideoWriter
+from svp.media.whole_file import writing
 
 FRAMES_PER_SECOND = int(FPS)
 OUTPUT_RATE = 48_000  # of the sound in the file, where it comes from a file
@@ -164,7 +167,8 @@ class FrameStream(Iterator[np.ndarray]):
         for stale in self.partial.glob(f"*{written.name}*"):  # of a run that was killed
             stale.unlink()
         write_video(written, self, size, self.sound, self.origin, marking)
-        os.replace(written, path)
+        with writing(Path(path)):
+            os.replace(written, path)
         shutil.rmtree(self.partial)
 
     def collect(self) -> GeneratedVideo:
@@ -176,6 +180,13 @@ class FrameStream(Iterator[np.ndarray]):
         return GeneratedVideo(frames, sound, self.origin)
 
 
-def partial_folder(output: Path) -> Path:
-    """Where `svp generate` keeps what it has of a video until it is done."""
-    return output.with_name(f"{output.name}.partial")
+@contextmanager
+def partial_folder(output: Path) -> Iterator[Path]:
+    """Where `svp generate` keeps what it has of a video until it is done; nobody else makes the video meanwhile.
+
+    Raises:
+        InputError: another run is making it.
+    """
+    folder = output.with_name(f"{output.name}.partial")
+    with only_writer(folder, "making it", output):
+        yield folder

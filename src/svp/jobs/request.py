@@ -178,7 +178,7 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON object ({error})") from error
 
 

@@ -16,6 +16,7 @@ from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_
 from svp.jobs.request import BadLine, VideoJob, read_jobs
 from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died
 from svp.media.marking import MARKED, Marking
+from svp.media.only_writer import only_writer
 from svp.media.video import FPS
 from svp.workers import Workers
 
@@ -75,10 +76,22 @@ def generate_all(
         progress: show a bar on stderr.
 
     Raises:
-        InputError: the file cannot be read, or there is no such cluster.
+        InputError: the file cannot be read, there is no such cluster, or another run makes videos in the folder.
     """
-    begin = time.perf_counter()
     lines = read_jobs(jobs_file)
+    with only_writer(folder, "making videos in it"):
+        return _make_all(lines, folder, workers, ray, marking, progress)
+
+
+def _make_all(
+    lines: list[VideoJob | BadLine],
+    folder: Path,
+    workers: int | None,
+    ray: str | None,
+    marking: Marking,
+    progress: bool,
+) -> JobsReport:
+    begin = time.perf_counter()
     store = (folder / FEATURES).resolve()
     store.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder)

@@ -108,11 +108,10 @@ def _make(task: VideoTask) -> dict[str, int]:
     motion: str | np.ndarray = job.head_motion
     if job.request.retarget == "none" and job.head_motion.endswith(FEATURES_SUFFIX):
         motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(job.head_motion)))
-    stream = pipeline.stream(
-        portrait, job.audio, style, motion, partial=partial_folder(output), **job.request.sampling()
-    )
-    stream.origin = stream.origin and stream.origin.read_from(job.portrait, [cue.path for cue in job.cues])
-    stream.save(output, task.marking.labelled(job.request.label, job.request.label_text))
+    with partial_folder(output) as partial:
+        stream = pipeline.stream(portrait, job.audio, style, motion, partial=partial, **job.request.sampling())
+        stream.origin = stream.origin and stream.origin.read_from(job.portrait, [cue.path for cue in job.cues])
+        stream.save(output, task.marking.labelled(job.request.label, job.request.label_text))
     return {"frames": stream.n_frames, "width": stream.width, "height": stream.height}
 
 

@@ -9,10 +9,11 @@ from typing import cast
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.stream import Stream
 
 from svp.errors import InputError
-from svp.media.container import declared_end, decode, find_stream, first_frame_time, open_media
+from svp.media.container import check_gap, declared_end, decode, find_stream, first_frame_time, open_media
 from svp.media.whole_file import output_file
 
 SAMPLE_RATE = 16000
@@ -89,7 +90,8 @@ def _placed_blocks(path: Path, sample_rate: int, zero: float | None) -> Iterator
     with open_media(path) as container:
         stream = cast(Stream, find_stream(container, "audio"))
         end = declared_end(container, stream)
-        for start, samples in _runs(cast(Iterator[av.AudioFrame], decode(container, stream, path)), sample_rate):
+        frames = cast(Iterator[av.AudioFrame], decode(container, stream, path))
+        for start, samples in _runs(frames, sample_rate, path):
             if zero is None:
                 zero = start or 0.0
             if start is not None:
@@ -101,6 +103,7 @@ def _placed_blocks(path: Path, sample_rate: int, zero: float | None) -> Iterator
                 samples = samples[: max(0, limit - first)]
             if not np.isfinite(samples).all():
                 raise InputError(f"{path}: its sound has values that are no numbers; export it again, as 16-bit sound")
+            check_gap(path, (first - given) / sample_rate)
             while given < first and len(samples):
                 silence = np.zeros(min(first - given, sample_rate), np.float32)
                 given += len(silence)
@@ -108,10 +111,10 @@ def _placed_blocks(path: Path, sample_rate: int, zero: float | None) -> Iterator
             samples = samples[max(0, given - first) :]
             if len(samples):
                 given += len(samples)
-                yield samples
+                yield np.clip(samples, -1, 1)  # floats may go beyond full scale
 
 
-def _runs(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[tuple[float | None, np.ndarray]]:
+def _runs(frames: Iterator[av.AudioFrame], sample_rate: int, path: Path) -> Iterator[tuple[float | None, np.ndarray]]:
     """Resampled mono blocks; the first of each gapless stretch with its start in seconds, the others with None."""
     resampler: av.AudioResampler | None = None
     start: float | None = None
@@ -127,7 +130,11 @@ def _runs(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[tuple[f
             start, expected, kind = time, time, _kind(frame)
         expected += frame.samples / frame.sample_rate
         frame.pts = None  # the run's start is kept here; jitter of single stamps must not reach the resampler
-        samples = _samples(resampler, frame)
+        try:
+            samples = _samples(resampler, frame)
+        except FFmpegError as error:
+            channels = frame.layout.nb_channels
+            raise InputError(f"{path}: its {channels} channels cannot be mixed; export it with one or two") from error
         if len(samples):
             yield start, samples
             start = None

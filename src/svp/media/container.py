@@ -18,8 +18,11 @@ Kind = Literal["video", "audio"]
 
 # FFmpeg draws plain text and binary dumps as "video"; nobody means that.
 _NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
+# Lists of other files or addresses: what is uploaded must not make FFmpeg open what else lies on the machine.
+_LISTS = {"hls", "concat", "dash", "imf", "sdp"}
 # A stream that ends this much before its declared end has lost its tail (rounding of a packet stays below).
 _MISSING_TAIL_SECONDS = 0.5
+_LONGEST_GAP = 3600.0  # seconds that nothing may be seen or heard; more is a wrong time stamp
 
 
 @contextmanager
@@ -44,6 +47,8 @@ def open_media(path: str | PathLike[str]) -> Iterator[InputContainer]:
     with container:
         if container.format.name in _NOT_MEDIA:
             raise InputError(f"{path}: not a video, sound or picture file; give a file such as .mp4 or .wav")
+        if _LISTS & set(container.format.name.split(",")):
+            raise InputError(f"{path}: a list of other files; give the recording itself, such as .mp4 or .wav")
         if _riff_is_short(path) or ("mp4" in container.format.name and _index_points_past_end(container, path)):
             raise InputError(f"{path}: truncated, the file ends before its last frames; copy it again")
         yield container
@@ -69,6 +74,16 @@ def _index_points_past_end(container: InputContainer, path: Path) -> bool:
             if last.pos + last.size > size:
                 return True
     return False
+
+
+def check_gap(path: Path, seconds: float) -> None:
+    """Whether so long a gap in a track can be meant; it will be filled with silence, or with the picture before.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if seconds > _LONGEST_GAP:
+        raise InputError(f"{path}: its time stamps leap by hours; convert it again")
 
 
 def unreadable(path: Path, error: BaseException) -> InputError:

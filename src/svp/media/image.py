@@ -1,5 +1,6 @@
 """Read pictures as they are meant to be seen, write PNG files, lay out contact sheets."""
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from os import PathLike
@@ -11,6 +12,9 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedIma
 from svp.errors import InputError
 from svp.media.whole_file import output_file
 
+MOST_PIXELS = 64_000_000  # of a picture or of a video's frame: beyond it memory would run short before anything else
+LONGEST_SIDE = 32_000  # OpenCV inside of the landmark detector ends the process from 32,767 on
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `read_image` tells of fewer already
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey pictures of 16 bits
 
 
@@ -22,7 +26,7 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
         (H, W, 3) uint8 RGB; the first picture of an animation.
 
     Raises:
-        InputError: if the file is missing, empty, damaged or not a picture.
+        InputError: if the file is missing, empty, damaged, larger than MOST_PIXELS or not a picture.
     """
     path = Path(path)
     if not path.exists():
@@ -33,11 +37,25 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
         raise InputError(f"{path}: the file is empty; copy or export it again")
     try:
         with Image.open(path) as file:
+            check_size(path, file.width, file.height)
             return to_rgb(file)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: far too many pixels; {_SMALLER}") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it; change its permissions or copy it") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture this program reads; export it as PNG or JPEG") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{path}: damaged or truncated picture; copy or export it again") from error
+
+
+_SMALLER = f"make it smaller, at most {LONGEST_SIDE} along a side and {MOST_PIXELS // 10**6} million in all"
+
+
+def check_size(name: object, width: int, height: int) -> None:
+    """Raise InputError if a picture, or a video's frames, have more pixels than can be worked with."""
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise InputError(f"{name}: {width} x {height} pixels; {_SMALLER}")
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:
@@ -49,8 +67,8 @@ def to_rgb(picture: Image.Image) -> np.ndarray:
     picture = ImageOps.exif_transpose(picture)
     picture.load()
     if picture.mode in _WIDE_MODES:
-        grey = np.asarray(picture).astype(np.float64) / 257
-        return np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        grey = (np.asarray(picture).clip(0, 65535).astype(np.uint32) + 128) // 257  # the nearest of 8 bits
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     profile = picture.info.get("icc_profile")
     if "A" in picture.mode or "transparency" in picture.info:
         picture = picture.convert("RGBA")

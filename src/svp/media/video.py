@@ -4,7 +4,9 @@ Frames are (H, W, 3) uint8 RGB. Time zero of a clip is its first picture; all ra
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -19,8 +21,9 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from svp.errors import InputError
-from svp.media.container import decode, find_stream, frame_seconds, open_media
-from svp.media.whole_file import partial_path
+from svp.media.container import check_gap, decode, find_stream, frame_seconds, open_media
+from svp.media.image import check_size
+from svp.media.whole_file import partial_path, writing
 
 FPS = 25.0
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -115,22 +118,28 @@ def nearest_times(starts: Iterable[tuple[float, float]], fps: float) -> Iterator
     Yields:
         Source index for output frames 0, 1, 2, ...; as many as fit in the clip, at least one.
     """
-    index = -1
-    k = 0
+    due: deque[int] = deque()  # of the next output frames; whether they fit is known later
+    index, given = -1, 0
     time, end = 0.0, 0.0
     for index, (next_time, duration) in enumerate(starts):
         if index > 0:
             switch = next_time - min((next_time - time) / 2, 1 / fps)
-            while k / fps <= switch + _TIE:
-                yield index - 1
-                k += 1
+            while (given + len(due)) / fps <= switch + _TIE:
+                due.append(index - 1)
         time, end = next_time, next_time + duration
+        while due and given < _fitting(end, fps):
+            yield due.popleft()
+            given += 1
     if index < 0:
         return
-    total = max(1, int(np.floor(end * fps + 0.5 + _TIE)))
-    while k < total:
-        yield index
-        k += 1
+    while given < max(1, _fitting(end, fps)):
+        yield due.popleft() if due else index
+        given += 1
+
+
+def _fitting(seconds: float, fps: float) -> int:
+    """Frames in so many seconds, halves up."""
+    return int(np.floor(seconds * fps + 0.5 + _TIE))
 
 
 def _resample(timed: Iterable[tuple[float, float, av.VideoFrame]], fps: float) -> Iterator[av.VideoFrame]:
@@ -177,6 +186,7 @@ def _timed_frames(
     while pending is not None:
         time = last + period if pending.time is None and np.isfinite(last) else (pending.time or 0.0)
         if time > last:
+            check_gap(path, time - last if np.isfinite(last) else 0.0)
             last = time
             item = (time - zero - start, frame_seconds(pending) or period, pending)
             if item[0] <= 0 and start > 0:
@@ -205,9 +215,7 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReform
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    width = max(1, round(frame.width * float(aspect))) if aspect else frame.width
-    converted = converter.reformat(frame, width, frame.height, "rgb24", threads=1)
+    converted = converter.reformat(frame, _shown_width(stream, frame.width), frame.height, "rgb24", threads=1)
     picture = converted.to_ndarray()  # a view
     if converted is frame:
         picture = picture.copy()
@@ -224,6 +232,12 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReform
     return np.ascontiguousarray(picture[:: -1 if y_flip else 1, :: -1 if x_flip else 1])
 
 
+def _shown_width(stream: av.VideoStream, width: int) -> int:
+    """The width with square pixels."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return max(1, round(width * float(aspect))) if aspect else width
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     stream = find_stream(container, "video")
     if stream is None:
@@ -231,6 +245,7 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise InputError(f"{path}: is a still picture; give a video")
     video = cast(av.VideoStream, stream)
+    check_size(path, _shown_width(video, video.width), video.height)
     video.thread_type = "AUTO"
     return video
 
@@ -285,13 +300,11 @@ class VideoWriter:
             raise ValueError(f"audio at {sample_rate} Hz must be at one of {AAC_RATES}")
         self._finish = finish
         self._partial = partial_path(self.path)
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
                 f"file:{self._partial}", mode="w", format="mp4", options={"movflags": "+faststart"}
             )
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another folder") from error
         self._video = self._container.add_stream(
             "libx264",
             rate=Fraction(fps).limit_denominator(1001),
@@ -328,7 +341,7 @@ class VideoWriter:
         )
         picture.pts = self.frames_written
         picture.time_base = 1 / Fraction(self.fps).limit_denominator(1001)
-        self._container.mux(self._video.encode(picture))
+        self._mux(self._video.encode(picture))
         self.frames_written += 1
         self._write_sound(round(self.frames_written / self.fps * self._sample_rate))
 
@@ -345,8 +358,12 @@ class VideoWriter:
         sound.sample_rate = self._sample_rate
         sound.time_base = Fraction(1, self._sample_rate)
         sound.pts = self._samples_written
-        self._container.mux(self._sound.encode(sound))
+        self._mux(self._sound.encode(sound))
         self._samples_written = stop
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        with writing(self.path):
+            self._container.mux(packets)
 
     def __enter__(self) -> Self:
         return self
@@ -358,13 +375,15 @@ class VideoWriter:
             if kind is None:
                 if self.frames_written == 0:
                     raise ValueError(f"{self.path}: no frame was written")
-                self._container.mux(self._video.encode(None))
+                self._mux(self._video.encode(None))
                 if self._audio is not None:
-                    self._container.mux(self._sound.encode(None))
-            self._container.close()
-            if kind is None:
-                if self._finish is not None:
-                    self._finish(self._partial)
-                os.replace(self._partial, self.path)
+                    self._mux(self._sound.encode(None))
+                with writing(self.path):
+                    self._container.close()
+                    if self._finish is not None:
+                        self._finish(self._partial)
+                    os.replace(self._partial, self.path)
         finally:
+            with suppress(OSError):  # what cannot be closed cannot be written, which is told already
+                self._container.close()
             self._partial.unlink(missing_ok=True)

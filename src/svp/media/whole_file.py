@@ -26,8 +26,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def output_file(path: Path) -> Iterator[Path]:
-    """`whole_file` for an output that a user named; its folder is made.
+def writing(path: Path) -> Iterator[None]:
+    """What forbids `path` to be written in the block is told.
 
     Raises:
         InputError: it cannot be written.
@@ -35,9 +35,20 @@ def output_file(path: Path) -> Iterator[Path]:
     from safetensors import SafetensorError  # late: `svp doctor` writes where it is missing, too
 
     try:
+        yield
+    except (OSError, SafetensorError) as error:  # a full disk can be the latter
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written ({why}); make room, or choose another name or folder") from error
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """`whole_file` for an output that a user named; its folder is made.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             yield partial
-    except (OSError, SafetensorError) as error:  # a full disk can be the latter
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be written ({why}); choose another name or folder") from error

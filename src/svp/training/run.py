@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
 from svp.face.key_points import KEY_POINTS
+from svp.media.only_writer import only_writer
 from svp.speech.layout import alpha_layout
 from svp.style.codes import encode_clips
 from svp.style.encoder import STD_FLOOR, StyleEncoder
@@ -68,8 +70,22 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     state = processes()
     mixed_precision(options.precision, state.device)
     micro_batch_size(options, state.num_processes)
-    if state.is_main_process:
-        check_run(out, options, resume)
+    with only_writer(out, "training in it") if state.is_main_process else nullcontext():
+        if state.is_main_process:
+            check_run(out, options, resume)
+        return _run(options, stage, dataset, init, out, max_minutes)
+
+
+def _run(
+    options: TrainOptions,
+    stage: Stage,
+    dataset: PreparedDataset,
+    init: Path | None,
+    out: Path,
+    max_minutes: float | None,
+) -> Path:
+    """`train` in a folder that is this run's."""
+    state = processes()
     if "vae" in stage.needs and (options.preset, "vae") not in RECIPES and began_at_random(init):
         raise InputError(
             f"--init: preset {options.preset} needs a model folder with its VAE, Stable Diffusion's; "

@@ -12,12 +12,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from svp.errors import InputError
+from svp.media.only_writer import only_writer
 from svp.weights.checkpoint import SUFFIXES
 from svp.weights.config import INDEX, TRAINING_RECORD
 from svp.weights.provenance import ImportedFile, owners, record_imports
@@ -77,15 +78,17 @@ def staged_import(source: Path, output: Path) -> Iterator[Staging]:
     Raises:
         InputError: the source has sizes or values that no network can be made of, or the folder cannot be written.
     """
-    was_there = output.exists()
     staging = Staging(output)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        for left in output.glob(STAGE.format("*")):
-            shutil.rmtree(left)
-        staging.folder.mkdir()
-        yield staging
-        staging.finish()
+        with only_writer(output, "importing into it"):
+            try:
+                for left in output.glob(STAGE.format("*")):
+                    shutil.rmtree(left)
+                staging.folder.mkdir(parents=True)
+                yield staging
+                staging.finish()
+            finally:
+                shutil.rmtree(staging.folder, ignore_errors=True)
     except (OSError, SafetensorError) as error:  # a full disk can be the latter
         where, why = getattr(error, "filename", None) or output, getattr(error, "strerror", None) or error
         raise InputError(f"{where}: cannot be read or written ({why}); choose another folder") from error
@@ -94,11 +97,6 @@ def staged_import(source: Path, output: Path) -> Iterator[Staging]:
         raise InputError(
             f"{source}: not the published network ({type(error).__name__}: {said}); give its own file"
         ) from error
-    finally:
-        shutil.rmtree(staging.folder, ignore_errors=True)
-        if not was_there:
-            with suppress(OSError):  # it is not empty
-                output.rmdir()
 
 
 def refuse_trained(output: Path, parts: Iterable[str]) -> None:

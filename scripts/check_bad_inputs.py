@@ -1,0 +1,110 @@
+"""Try every case of `make_bad_inputs.py` as a process of its own and write a table.
+
+    python scripts/make_bad_inputs.py OUT && python scripts/check_bad_inputs.py OUT [--only TEXT] [--table TABLE.md]
+
+A case holds if it ends as expected, an error with its exit code and one line that holds the word and no traceback, in
+10 seconds and 2 GB of memory. The exit code is 1 if one does not. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SECONDS, GIGABYTES = 10.0, 2.0
+PATIENCE = 6  # times SECONDS until a process is ended
+ROOM = 1000  # bytes that a file may have where the disk is full
+DROP_BOUND, OVERRIDE, READ_SEARCH = 24, 1, 2  # prctl(PR_CAPBSET_DROP, CAP_DAC_...): root as everybody else
+
+
+def confined(without: str) -> Callable[[], None] | None:
+    """What a process does before it begins."""
+    if without == "room":
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
+    if without == "power" and os.geteuid() == 0:
+        libc = ctypes.CDLL(None)
+
+        def drop() -> None:
+            for power in (OVERRIDE, READ_SEARCH):
+                libc.prctl(DROP_BOUND, power, 0, 0, 0)
+
+        return drop
+    return None
+
+
+def run(case: dict[str, Any], folder: Path) -> tuple[float, float, str]:
+    """Seconds, gigabytes, and what is wrong with how the case ended."""
+    for path in (folder / "out").iterdir():  # nothing of the case before
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    command = [sys.executable, "-m", "svp.cli", *case["command"]]
+    begin = time.monotonic()
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=told,
+            stderr=told,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=confined(case["without"]),
+        )
+        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            time.sleep(0.02)
+            if time.monotonic() - begin > PATIENCE * SECONDS:
+                process.kill()
+        told.seek(0)
+        text = told.read().decode(errors="replace")
+    process.returncode = code = os.waitstatus_to_exitcode(ended[1])
+    seconds, gigabytes = time.monotonic() - begin, ended[2].ru_maxrss * 1024 / 1e9
+    return seconds, gigabytes, verdict(case, code, text, folder, seconds, gigabytes)
+
+
+def verdict(case: dict[str, Any], code: int, text: str, folder: Path, seconds: float, gigabytes: float) -> str:
+    """What is wrong; nothing if all is well."""
+    last = (text.strip().splitlines() or [""])[-1]
+    manifests = "".join(path.read_text() for path in folder.glob("out/*/manifest.jsonl"))  # reasons of jobs
+    if "Traceback" in text or code != case["code"]:
+        return f"exit code {code}: {last}"
+    if case["word"] not in (last if code == 2 else text + manifests):
+        return f"does not say {case['word']!r}: {last}"
+    if code == 2 and not last.startswith("svp: "):
+        return f"not one line: {last}"
+    if seconds > SECONDS or gigabytes > GIGABYTES:
+        return "takes too much"
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Try bad inputs.")
+    parser.add_argument("folder", type=Path, help="that make_bad_inputs.py wrote")
+    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--table", type=Path, help="Markdown to write")
+    options = parser.parse_args()
+    cases = json.loads((options.folder / "bad_inputs.json").read_text())
+    lines, wrong = ["| case | expected | seconds | GB | |", "|---|---|---|---|---|"], 0
+    for case in cases:
+        if options.only not in case["name"]:
+            continue
+        seconds, gigabytes, problem = run(case, options.folder)
+        wrong += bool(problem)
+        ended = problem or "as expected"
+        lines.append(f"| {case['name'][:60]} | {case['expected']} | {seconds:.1f} | {gigabytes:.2f} | {ended} |")
+        print(lines[-1], flush=True)
+    if options.table is not None:
+        options.table.write_text("\n".join(lines) + "\n")
+    print(f"{len(lines) - 2} cases, {wrong} not as expected")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

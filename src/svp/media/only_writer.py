@@ -1,0 +1,70 @@
+"""A folder in which one run at a time works."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from svp.errors import InputError
+
+_held: set[int] = set()  # descriptors of folders
+
+
+def _forget() -> None:
+    """A forked child, a reader of clips say, must not hold what its parent held when that is killed."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+@contextmanager
+def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterator[None]:
+    """Nobody else works in this folder meanwhile: a lock on it, which goes with the process that holds it.
+
+    The folder is made if missing, and goes if it stays empty. What forbids it to be written is left to the writer to
+    tell; a file system without locks has none.
+
+    Args:
+        folder: to be locked.
+        doing: what the other run is doing, for the message: "preparing it".
+        output: what the user calls it; the folder itself by default.
+
+    Raises:
+        InputError: another run holds it.
+    """
+    was_there = folder.is_dir()
+    held = None
+    try:
+        held = _lock(folder)
+    except BlockingIOError:
+        raise InputError(f"{output or folder}: another run is {doing}; wait until it has ended") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if not was_there:
+            with suppress(OSError):  # it is not empty, or gone
+                folder.rmdir()
+        if held in _held:
+            _held.remove(held)
+            os.close(held)
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor that holds the lock; BlockingIOError where another run does."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # who held it has just removed it
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                    _held.add(descriptor)
+                    return descriptor
+            finally:
+                if descriptor not in _held:
+                    os.close(descriptor)

@@ -1,0 +1,62 @@
+"""Most of the corpus of bad inputs, in one process with a tiny model: a line that helps and exit code 2, or it works.
+
+`scripts/check_bad_inputs.py` tries all of it as processes with the shipped model, and looks at time and memory.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+sys.path.append(str(Path(__file__).parent / "diffusion"))
+from tiny_pipeline import tiny_pipeline
+
+from make_bad_inputs import PARTS, Case, make
+from svp.cli import main
+
+# of the shipped model alone: its gallery, and weights that are read whole
+NOT_TINY = {"style short", "timeline late", "styles of two encoders", "model strange"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Case]]:
+    folder = tmp_path_factory.mktemp("bad") / "inputs"
+    cases = make(folder)
+    tiny_pipeline().save_pretrained(folder / "tiny")
+    return folder, cases
+
+
+def svp(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Exit code and last line on stderr."""
+    monkeypatch.setattr(sys, "argv", ["svp", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    return ended.value.code or 0, (told.err.strip().splitlines() or [""])[-1], told.out
+
+
+@pytest.mark.parametrize("part", [part.__name__ for part in PARTS])
+def test_bad_inputs_are_told_in_one_line_or_work(part, corpus, monkeypatch, capsys):
+    folder, cases = corpus
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which `main` replaces
+    wrong, tried = [], 0
+    for number, case in enumerate(cases):
+        quick = case.expected == "error" or number % 3 == 0
+        if case.part != part or case.without or case.name in NOT_TINY or not quick:
+            continue
+        makes_video = case.command[0] == "generate" and not {"--model", "--preset", "--jobs"} & set(case.command)
+        needs_model = makes_video or case.command[:2] == ("style", "extract")
+        command = (*case.command, "--model", "tiny") if needs_model else case.command
+        tried += 1
+        try:
+            code, line, said = svp(command, monkeypatch, capsys)
+        except Exception as error:
+            wrong.append(f"{case.name}: {type(error).__name__}: {error}")
+            continue
+        if code != case.code or (code == 2 and not (line.startswith("svp: ") and case.word in line)):
+            wrong.append(f"{case.name}: {code} {line} {said[-200:]}")
+    assert not wrong, "\n".join(wrong)
+    assert tried >= 5
