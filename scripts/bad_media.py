@@ -41,6 +41,7 @@ def pictures() -> Iterator[Case]:
         ("line.png", (60000, 2), "60000 x 2 pixels"),
         ("strip.png", (9000, 3), "no face found"),
         ("dot.png", (1, 1), "no face found"),
+        ("limit.png", (8000, 8000), "no face found"),
     ):
         write_blank_png(Path(name), *size)
         yield error(name, word, *generate(portrait=name))
@@ -79,7 +80,7 @@ def pictures() -> Iterator[Case]:
     yield error("no such portrait", "no such file", *generate(portrait="../out/../missing.png"))
     Path("secret.png").write_bytes(data)
     Path("secret.png").chmod(0)
-    yield error("unreadable portrait", "permission", *generate(portrait="secret.png"), without="power")
+    yield error("unreadable portrait", "not readable", *generate(portrait="secret.png"), without="power")
     for name, box, word in (
         ("box beyond the picture", "10,10,400,400", "reaches out of the picture"),
         ("box of words", "left,top,8,9", "give X,Y,W,H"),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlretrieve
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -273,6 +274,26 @@ def test_what_cannot_be_used_is_one_sentence(client, inputs):
         with pytest.raises(Exception, match=told) as failed:
             client.predict(**given, api_name="/generate")
         assert str(inputs) not in str(failed.value) and "Traceback" not in str(failed.value)
+
+
+def test_the_name_of_an_upload_does_not_lead_out_of_their_folder(served, inputs):
+    picture, taken = (inputs / "ada.png").read_bytes(), 0
+    for name in (
+        "../../../evil.png",
+        "..\\..\\evil.png",
+        "/evil.png",
+        "a/../../../evil.png",
+        "%2e%2e%2fevil.png",
+        "..",
+    ):
+        answer = httpx.post(f"{served.address}gradio_api/upload", files={"files": (name, picture, "image/png")})
+        if answer.is_success:
+            [place] = answer.json()
+            assert Path(place).resolve().is_relative_to(served.folder) and Path(place).read_bytes() == picture
+            taken += 1
+    assert taken >= 3
+    around = {path for path in served.folder.parents[1].rglob("*") if not path.is_relative_to(served.folder)}
+    assert not [path for path in around if "evil" in path.name] and not Path("/evil.png").exists()
 
 
 def test_a_password_keeps_others_out_and_a_port_is_used_once(served):
