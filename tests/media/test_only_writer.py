@@ -15,8 +15,8 @@ import os, sys, time
 from pathlib import Path
 from svp.media.only_writer import only_writer
 with only_writer(Path(sys.argv[1]), "working in it"):
-    if os.fork():
-        print("held", flush=True)
+    if not os.fork():
+        print("held", flush=True)  # by the child, which has let go by now
     time.sleep(60)
 """
 

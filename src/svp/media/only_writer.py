@@ -35,7 +35,7 @@ def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterato
     Raises:
         InputError: another run holds it.
     """
-    was_there = folder.is_dir()
+    was_there = os.path.isdir(folder)  # a name that cannot be is not there
     held = None
     try:
         held = _lock(folder)
