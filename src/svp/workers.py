@@ -22,7 +22,6 @@ from joblib import Parallel, delayed, parallel_config, register_parallel_backend
 from joblib.externals.loky import ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
-from svp.cores import CORES as CORES
 from svp.errors import InputError
 
 Job = TypeVar("Job")

@@ -22,7 +22,7 @@ from svp.media.marking import MARKED
 from svp.media.video import probe
 from svp.speech.alpha import is_silent
 from svp.style.cues import read_cues
-from svp.style.gallery import LEVELS, gallery_names, gallery_path
+from svp.style.gallery import gallery_styles
 from svp.style.prior import StylePrior
 from svp.style.timeline import style_over_time
 
@@ -109,8 +109,7 @@ class Work:
         self._at("Beginning with the first frames")
         self._begin = time.monotonic()
         output = self.folder / self._order.output
-        origin = self._stream.origin
-        self._stream.origin = origin and origin.read_from(Path(request.portrait), [cue.path for cue in cues])
+        self._stream.made_from(Path(request.portrait), [cue.path for cue in cues])
         if self._order.mix is not None:
             (self.folder / self._order.mix.file).unlink()
         self._stream.save(output, MARKED.labelled(request.label, request.label_text))
@@ -146,12 +145,7 @@ class Studio:
         """The styles of the gallery that this model understands, by name and level."""
         encoder = self.pipeline.style_encoder
         own = None if encoder is None else encoder.fingerprint()
-        styles = {
-            f"{name}:{level}": StylePrior.load(gallery_path(name, level))
-            for name in gallery_names()
-            for level in LEVELS
-        }
-        return {name: style for name, style in styles.items() if style.encoder == own}
+        return gallery_styles(own)
 
     @contextmanager
     def work(self, order: Order) -> Iterator[Work]:

@@ -215,7 +215,7 @@ def generate(
             callback=lambda done, total: bar.update(task, completed=done, total=total),
             partial=partial,
         )
-        stream.origin = stream.origin and stream.origin.read_from(portrait, [cue.path for cue in cues])
+        stream.made_from(portrait, [cue.path for cue in cues])
         stream.save(output, marking)
     typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.width} x {stream.height}")
 

@@ -243,12 +243,12 @@ def _experiment(context: typer.Context) -> Experiment:
     if given.get("weights") is not None:
         need_folder(given["weights"])
     from svp.datasets.prepared import PreparedDataset
-    from svp.diffusion.model_folder import find_model, model_folder
+    from svp.diffusion.model_folder import find_trained
     from svp.reproduce.experiment import Experiment
     from svp.speech.package import cache_dir
 
     models = [given["model"]] if given.get("against") is None else [given["model"], given["against"]]
-    show_terms(*(find_model(model_folder(Path(each))) for each in models))
+    show_terms(*map(find_trained, models))
     return Experiment(
         dataset=PreparedDataset(given["data"]),
         folder=given["output"],
@@ -264,10 +264,10 @@ def _codes(data: Path, model: list[str], measured: bool) -> tuple[Any, Any]:
     """The dataset and the models whose style codes are measured."""
     from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
-    from svp.diffusion.model_folder import find_model, model_folder
+    from svp.diffusion.model_folder import find_trained
     from svp.reproduce.models import load_models
 
-    show_terms(*(find_model(model_folder(Path(each))) for each in model))
+    show_terms(*map(find_trained, model))
     models = load_models(model)
     dataset = PreparedDataset(data)
     return (SeenDataset(data, measured_expressions(dataset)) if measured else dataset), models

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from svp.media.whole_file import whole_file, writing
+from svp.media.whole_file import output_file, writing
 
 INDEX = "video.json"
 
@@ -78,5 +78,5 @@ def _written(folder: Path) -> str | None:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    with writing(path), whole_file(path) as partial:
+    with output_file(path) as partial:
         partial.write_bytes(content)

@@ -48,6 +48,11 @@ def model_folder(path: Path) -> Path:
     return path / "model" if (path / "model").is_dir() else path
 
 
+def find_trained(name: str | PathLike[str]) -> Path:
+    """As `find_model`; the folder of a training run means the model that it wrote."""
+    return find_model(model_folder(Path(name)))
+
+
 def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
     """Whether every part that the index names is there, with readable configurations and whole weights.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +142,11 @@ class FrameStream(Iterator[np.ndarray]):
         self.height = size if canvas is None else canvas.height
         self._frames = frames if canvas is None else map(canvas.paste, frames)
         self._source = source
+
+    def made_from(self, portrait: Path, styles: Sequence[Path]) -> None:
+        """Tell of which files the portrait and the styles were read before the pipeline was given them."""
+        if self.origin is not None:
+            self.origin = self.origin.read_from(portrait, styles)
 
     @property
     def sound(self) -> Soundtrack:

@@ -22,7 +22,7 @@ from svp.media.audio import read_audio
 from svp.media.video import FPS
 from svp.speech.alpha import AudioEncoder, load_audio_encoder
 from svp.style.encoder import StyleEncoder
-from svp.style.gallery import LEVELS, gallery_names, gallery_path
+from svp.style.gallery import gallery_styles
 from svp.style.prior import StylePrior
 
 
@@ -97,14 +97,8 @@ class StyleMeasure:
 def gallery_centroids(fingerprint: str) -> dict[str, StylePrior]:
     """The mean of each emotion's levels in the shipped gallery; none where another encoder than this one made it."""
     levels: defaultdict[str, list[StylePrior]] = defaultdict(list)
-    for name in gallery_names():
-        for level in LEVELS:
-            path = gallery_path(name, level)
-            if not path.is_file():  # the gallery may lack a level
-                continue
-            style = StylePrior.load(path)
-            if style.encoder == fingerprint:
-                levels[name].append(style)
+    for name, style in gallery_styles(fingerprint).items():
+        levels[name.partition(":")[0]].append(style)
     centroids = {}
     for name, styles in levels.items():
         centre = styles[0]

@@ -110,7 +110,7 @@ def _make(task: VideoTask) -> dict[str, int]:
         motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(job.head_motion)))
     with partial_folder(output) as partial:
         stream = pipeline.stream(portrait, job.audio, style, motion, partial=partial, **job.request.sampling())
-        stream.origin = stream.origin and stream.origin.read_from(job.portrait, [cue.path for cue in job.cues])
+        stream.made_from(job.portrait, [cue.path for cue in job.cues])
         stream.save(output, task.marking.labelled(job.request.label, job.request.label_text))
     return {"frames": stream.n_frames, "width": stream.width, "height": stream.height}
 

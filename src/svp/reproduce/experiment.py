@@ -21,7 +21,7 @@ import numpy as np
 
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection
-from svp.diffusion.model_folder import INDEX, REMEDY, find_model, model_folder
+from svp.diffusion.model_folder import REMEDY, find_trained
 from svp.diffusion.portrait import Portrait
 from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
@@ -34,7 +34,7 @@ from svp.media.image import write_png
 from svp.reproduce.case import Case
 from svp.reproduce.models import STYLE_ENCODER, StyleModel, load_models
 from svp.reproduce.setting import Setting, describe
-from svp.weights.config import read_config
+from svp.weights.config import INDEX, read_config
 
 VIDEOS: Final = "videos"
 REFERENCES: Final = "references"
@@ -94,7 +94,7 @@ class Experiment:
     @property
     def style_encoder(self) -> Path:
         """Its folder."""
-        return find_model(model_folder(Path(self.model))) / STYLE_ENCODER
+        return find_trained(self.model) / STYLE_ENCODER
 
     def check_model(self, name: str) -> None:
         """What can be found wrong with a model before its networks are loaded.
@@ -103,7 +103,7 @@ class Experiment:
             InputError: it has no settings, makes videos of another size than the clips, or learns styles from
                 expressions that are not measured here.
         """
-        path = find_model(model_folder(Path(name))) / INDEX
+        path = find_trained(name) / INDEX
         settings = PipelineSettings.parse(read_config(path, REMEDY).get("settings"), str(path))
         if settings.image_size != self.dataset.size:
             raise InputError(
@@ -179,7 +179,7 @@ class Experiment:
         root.mkdir(parents=True, exist_ok=True)
         lines = []
         for system, jobs in systems.items():
-            folder = find_model(model_folder(Path((models or {}).get(system, self.model)))).resolve()
+            folder = find_trained((models or {}).get(system, self.model)).resolve()
             shared = {"model": str(folder), "fast": self.fast, "steps": self.steps, "seed": self.seed}
             outputs = {clip: f"{name}/{slug(system)}/{clip}.mp4" for clip in jobs}
             lines += [{**shared, **job, "output": outputs[clip]} for clip, job in jobs.items()]

@@ -17,7 +17,7 @@ from svp.reproduce.case import Case, clips_of, evenly, reconstructions, transfer
 from svp.reproduce.comparison import RECONSTRUCTION, TRANSFER, CaseFacts, facts_of
 from svp.reproduce.experiment import Experiment
 from svp.reproduce.paper import OURS
-from svp.reproduce.setting import Setting, setting_markdown
+from svp.reproduce.setting import Setting, closing_markdown
 from svp.reproduce.watched import frames_at
 
 MOMENTS: Final = (0.3, 0.7)  # of a video's length
@@ -191,7 +191,5 @@ def figure3_markdown(figure: Figure3) -> str:
             f"One sound ({figure.portraits.sound}) and one head motion; styles: {styles}.",
             "![portraits by styles](figure3_portraits.png)",
         ]
-    if figure.problems:
-        blocks += ["## Missing", "\n".join(f"- {problem}" for problem in figure.problems)]
-    blocks += ["## How it was made", "\n".join(setting_markdown(figure.setting))]
+    blocks += closing_markdown(figure.problems, figure.setting, "How it was made")
     return "\n\n".join(blocks) + "\n"

@@ -22,7 +22,7 @@ from svp.reproduce.experiment import Experiment
 from svp.reproduce.figure3 import CELL, MIDDLE, blank
 from svp.reproduce.interval import Figure, figure, ratio
 from svp.reproduce.models import load_models
-from svp.reproduce.setting import Setting, setting_markdown
+from svp.reproduce.setting import Setting, closing_markdown
 from svp.reproduce.table3 import ProbeRow, probe_rows
 from svp.reproduce.watched import frames_at, watch
 from svp.style.codes import encode_clips
@@ -220,9 +220,7 @@ def figure4_markdown(found: Figure4) -> str:
         "mean. Low for the identity means that little of the person leaks.",
         "\n".join(probes) if found.probes else "The dataset has too few recordings of its people to tell.",
     ]
-    if found.problems:
-        blocks += ["## Missing", "\n".join(f"- {problem}" for problem in found.problems)]
-    blocks += ["## How it was measured", "\n".join(setting_markdown(found.setting))]
+    blocks += closing_markdown(found.problems, found.setting, "How it was measured")
     return "\n\n".join(blocks) + "\n"
 
 

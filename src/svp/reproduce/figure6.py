@@ -23,7 +23,7 @@ from svp.media.image import contact_sheet
 from svp.reproduce.case import Case, clips_of, evenly
 from svp.reproduce.experiment import VIDEOS, Experiment
 from svp.reproduce.figure3 import CELL, MIDDLE, blank
-from svp.reproduce.setting import Setting, setting_markdown
+from svp.reproduce.setting import Setting, closing_markdown
 from svp.reproduce.watched import frames_at, watch
 from svp.style.extract import extract_style
 from svp.style.map import rendered
@@ -221,7 +221,5 @@ def figure6_markdown(found: Figure6) -> str:
         "between the outer corners of the eyes; Spearman: its correlation with the weight, 1 where it rises all along.",
         "\n".join(lines),
     ]
-    if found.problems:
-        blocks += ["## Missing", "\n".join(f"- {problem}" for problem in found.problems)]
-    blocks += ["## How it was measured", "\n".join(setting_markdown(found.setting))]
+    blocks += closing_markdown(found.problems, found.setting, "How it was measured")
     return "\n\n".join(blocks) + "\n"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
-from svp.diffusion.model_folder import check_model_folder, find_model, model_folder, unusable_model
+from svp.diffusion.model_folder import check_model_folder, find_trained, unusable_model
 from svp.errors import InputError
 from svp.style.encoder import StyleEncoder
 
@@ -37,7 +36,7 @@ def load_style_encoder(name: str) -> StyleEncoder:
     Raises:
         InputError: there is no such model, it has no style encoder, or that is damaged.
     """
-    folder = find_model(model_folder(Path(name)))
+    folder = find_trained(name)
     check_model_folder(folder)
     part = folder / STYLE_ENCODER
     if not part.is_dir():

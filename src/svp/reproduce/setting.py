@@ -117,6 +117,12 @@ def unlabelled_note(rows: Sequence[ClipRow]) -> list[str]:
     ]
 
 
+def closing_markdown(problems: Sequence[str], setting: Setting, title: str) -> list[str]:
+    """The last blocks of a page: what is missing, if anything, and under the title how the rest came to be."""
+    missing = ["## Missing", "\n".join(f"- {problem}" for problem in problems)] if problems else []
+    return [*missing, f"## {title}", "\n".join(setting_markdown(setting))]
+
+
 def setting_markdown(setting: Setting) -> list[str]:
     """The setting as lines of a Markdown list."""
     facts = setting.dataset

@@ -1,8 +1,14 @@
 """The styles that come with the package, by name and level."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from svp.errors import InputError
+
+if TYPE_CHECKING:
+    from svp.style.prior import StylePrior
 
 GALLERY = Path(__file__).parents[1] / "assets" / "styles"
 LEVELS = (1, 2, 3)  # MEAD's intensities
@@ -16,6 +22,15 @@ def gallery_names() -> list[str]:
 
 def gallery_path(name: str, level: int) -> Path:
     return GALLERY / f"{name}_{level}.safetensors"
+
+
+def gallery_styles(encoder: str | None) -> dict[str, StylePrior]:
+    """The styles that an encoder of this fingerprint made, by name and level as in `happy:2`; a level may lack."""
+    from svp.style.prior import StylePrior  # late: names are looked up before torch is loaded
+
+    paths = {f"{name}:{level}": gallery_path(name, level) for name in gallery_names() for level in LEVELS}
+    styles = {name: StylePrior.load(path) for name, path in paths.items() if path.is_file()}
+    return {name: style for name, style in styles.items() if style.encoder == encoder}
 
 
 def find_style(text: str, folder: Path = Path()) -> Path:
