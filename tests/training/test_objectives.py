@@ -43,7 +43,12 @@ class RecordingDenoiser(nn.Module):
 
 
 def diffusion(
-    audio: bool, prediction_type: str = "epsilon", frames: int = 3, style: bool = True, gamma: float | None = None
+    audio: bool,
+    prediction_type: str = "epsilon",
+    frames: int = 3,
+    style: bool = True,
+    gamma: float | None = None,
+    change_weight: float = 0.0,
 ):
     """Objective, its stub and a batch of two videos."""
     generator = torch.Generator().manual_seed(frames)
@@ -68,7 +73,7 @@ def diffusion(
     if style:
         batch["style"] = draw(2, 6)
     denoiser = RecordingDenoiser(draw(*shape))
-    return DiffusionObjective(denoiser, scheduler, audio, gamma).double(), denoiser, batch
+    return DiffusionObjective(denoiser, scheduler, audio, gamma, change_weight=change_weight).double(), denoiser, batch
 
 
 def alpha_bar(t: int) -> float:
@@ -98,6 +103,24 @@ def test_the_diffusion_loss_is_equation_1_written_as_a_loop(prediction_type):
     assert float(loss) == pytest.approx(total / noisy.numel(), rel=1e-5)
     assert float(figures["loss"]) == float(loss)
     assert float(figures["mse"]) == pytest.approx(unweighted / noisy.numel(), rel=1e-5)
+
+
+def test_the_change_between_frames_counts_beside_equation_1():
+    plain, _, batch = diffusion(True)
+    objective, denoiser, _ = diffusion(True, change_weight=0.7)
+    off = denoiser.prediction - batch["noise"]
+    change = sum(
+        float(batch["weight"][b, f, y, x]) * float((off[b, :, f, y, x] - off[b, :, f - 1, y, x]).square().mean())
+        for b, f, y, x in cells(2, 3, 2, 3)
+        if f > 0
+    ) / (2 * 2 * 2 * 3)
+    assert float(objective(batch)[0]) == pytest.approx(float(plain(batch)[0]) + 0.7 * change, rel=1e-12)
+
+
+def test_a_single_frame_has_no_change():
+    plain, _, batch = diffusion(True, frames=1)
+    objective, _, _ = diffusion(True, frames=1, change_weight=0.7)
+    assert torch.equal(objective(batch)[0], plain(batch)[0])
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])

@@ -38,6 +38,10 @@ def train(
     min_snr_gamma: Annotated[
         float | None, typer.Option(help="Min-SNR weighting of the diffusion steps, 5 in its paper; off by default.")
     ] = None,
+    change_weight: Annotated[
+        float | None,
+        typer.Option(help="Loss weight of how each frame changes to the next (motion, style); 0 is the paper's Eq. 1."),
+    ] = None,
     few_steps: Annotated[
         int | None,
         typer.Option(
@@ -130,6 +134,7 @@ def train(
         frames=frames,
         expression_weight=expression_weight,
         min_snr_gamma=min_snr_gamma,
+        change_weight=change_weight,
         few_steps=few_steps,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,

@@ -42,7 +42,9 @@ def build_objective(pipeline: SVPPipeline, stage: Stage, options: TrainOptions) 
             teacher_steps=options.teacher_steps,
             vae=vae,
         )
-    return DiffusionObjective(denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma, vae)
+    return DiffusionObjective(
+        denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma, vae, options.change_weight
+    )
 
 
 def style_encoder_of(pipeline: SVPPipeline) -> StyleEncoder:

@@ -33,6 +33,7 @@ class DiffusionObjective(nn.Module):
         denoiser, scheduler: of the pipeline.
         audio: whether sound takes part, and with more than one frame the motion modules.
         min_snr_gamma: gamma of min-SNR weighting; None weighs every diffusion step alike.
+        change_weight: weight of the error of the change from each frame to the next; 0 is Eq. 1.
         vae: encodes the frames of the batch; None where the batch brings latents.
     """
 
@@ -45,9 +46,10 @@ class DiffusionObjective(nn.Module):
         audio: bool,
         min_snr_gamma: float | None = None,
         vae: Any = None,
+        change_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae, self.change_weight = vae, change_weight
         self.denoiser, self.audio, self.min_snr_gamma = denoiser, audio, min_snr_gamma
         self.prediction_type = str(scheduler.config["prediction_type"])
         self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
@@ -59,11 +61,15 @@ class DiffusionObjective(nn.Module):
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise  # z_t, Sec. 3 Preliminaries
         target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
         prediction = self.predict(noisy, timestep, self.encode(batch, reference))
-        error = (prediction - target).square().mean(dim=1)  # (B,F,h,w)
+        off = prediction - target
+        error = off.square().mean(dim=1)  # (B,F,h,w)
         weight = batch["weight"]
         if self.min_snr_gamma is not None:
             weight = weight * min_snr_weight(alpha[:, 0], self.min_snr_gamma, self.prediction_type)
         loss = (error * weight).mean()
+        if self.change_weight and off.shape[2] > 1:
+            change = off.diff(dim=2).square().mean(dim=1)  # flicker, and motion that comes late
+            loss = loss + self.change_weight * (change * weight[:, 1:]).mean()
         return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
 
     def encode(self, batch: dict[str, Tensor], reference: Tensor, denoiser: Denoiser | None = None) -> Conditions:

@@ -44,6 +44,11 @@ class TrainOptions(Options):
         gt=0,
         description="gamma of min-SNR weighting (Hang et al. 2023); without it all steps weigh alike",
     )
+    change_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="loss weight of how each frame changes to the next, against flicker and late lips; 0 is Eq. 1",
+    )
     few_steps: int | None = Field(
         default=None,
         gt=0,
@@ -124,6 +129,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "reference_elsewhere": ("appearance", "motion"),
     "expression_weight": ("vae", *DIFFUSION),
     "min_snr_gamma": ("appearance", "motion", "style"),
+    "change_weight": ("motion", "style"),
     "few_steps": ("appearance", "motion", "style"),
     "train_spatial": ("motion", "style"),
     "groups": ("prior",),
