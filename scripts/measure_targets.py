@@ -1,11 +1,12 @@
 """What a model has to show on people and recordings it never saw, each figure beside its bar.
 
 usage: measure_targets.py MODEL DATASET PEOPLE OUT [--split all] [--clips 42] [--steps N] [--guidance G] [--fast exact]
-                          [--portrait P.png --speech S.wav]
+                          [--reference other|own] [--portrait P.png --speech S.wav]
 
 DATASET is a prepared dataset of unseen people; its clips are made again (`reconstruct.py`) with their own style
 (OUT/own), with that of another emotion (OUT/other) and without any (OUT/none), and `svp evaluate` measures all three
-(OUT/report.json). PEOPLE is a folder of pictures of at least 40 other people. Measured:
+(OUT/report.json). The portrait is a frame of another clip of the person, with another emotion, or with --reference own
+the clip's own first frame. PEOPLE is a folder of pictures of at least 40 other people. Measured:
   pixels, head, lips, flicker   means of the report, the truth beside them
   identity   share of clips whose face embedding is nearer to their portrait than to every one of the 40 other people,
              all pictures brought to the model's size; the truth's own share beside it
@@ -85,7 +86,7 @@ def embedding(embedder: FaceEmbedder, detector: LandmarkDetector, frame: np.ndar
 
 
 def identity_shares(
-    people: Path, size: int, dataset: PreparedDataset, rows: list[ClipRow], videos: Path
+    people: Path, size: int, dataset: PreparedDataset, rows: list[ClipRow], videos: Path, own: bool
 ) -> dict[str, float]:
     """Shares of the videos, and of the true clips, that are nearer to their portrait than to 40 other people.
 
@@ -108,7 +109,7 @@ def identity_shares(
     nearest: dict[str, list[bool]] = {"own": [], TRUTH: []}
     with LandmarkDetector() as detector:
         for row in rows:
-            portrait = portrait_of(dataset, row, own=False)
+            portrait = portrait_of(dataset, row, own)
             asked = embedder.embed(portrait.image, portrait.landmarks)
             files = {"own": videos / f"{row.clip_id}.mp4", TRUTH: dataset.clip(row.clip_id).video_path}
             for name, file in files.items():
@@ -162,6 +163,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--fast", default="exact")
+    parser.add_argument("--reference", default="other", choices=("own", "other"))
     parser.add_argument("--portrait", type=Path)
     parser.add_argument("--speech", type=Path)
     options = parser.parse_args()
@@ -171,7 +173,7 @@ def main() -> int:
         rows = chosen(dataset, options.split, options.clips)
         for style in STYLES:
             reconstruct(
-                pipeline, dataset, rows, options.out / style, style=style,
+                pipeline, dataset, rows, options.out / style, reference=options.reference, style=style,
                 steps=options.steps, guidance=options.guidance, fast=options.fast,
             )  # fmt: skip
         systems = {style: options.out / style for style in STYLES}
@@ -184,7 +186,7 @@ def main() -> int:
             figures["flicker_over_truth"] = own["flicker"] / truth["flicker"]
         figures |= style_shares(report)
         size = pipeline.settings.image_size
-        figures |= identity_shares(options.people, size, dataset, rows, options.out / "own")
+        figures |= identity_shares(options.people, size, dataset, rows, options.out / "own", options.reference == "own")
         if options.portrait is not None and options.speech is not None:
             portrait, video = prepare_portrait(options.portrait, size), options.out / "long.mp4"
             if not video.exists():

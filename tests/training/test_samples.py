@@ -9,6 +9,7 @@ from torch.utils.data import default_collate
 from svp.datasets.latents import LatentCache, cache_latents
 from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.build import build_pipeline, build_scheduler, build_vae
+from svp.errors import InputError
 from svp.face.key_points import KEY_POINTS
 from svp.style.encoder import StyleGaussian
 from svp.training.options import recipe
@@ -161,6 +162,34 @@ def test_groups_have_positives_and_negatives_and_keep_one_modality(tiny_dataset)
         assert len(batch["labels"]) == 6
         assert len(set(batch["labels"].tolist())) == 3
         assert (batch["keep_expression"] | batch["keep_audio"]).all()
+
+
+def test_errors_of_other_faces_are_added_to_what_is_learned_from_not_to_validation(tiny_dataset):
+    dataset = PreparedDataset(tiny_dataset)
+
+    class Off:
+        """A fit that sees every unit 0.25 too high."""
+
+        def expression(self, clip_id, start, stop):
+            return dataset.clip(clip_id).features("expression", start, stop) + 0.25
+
+    drawn = {}
+    for share in (0.0, 1.0):
+        options = recipe("mini", "prior", tiny_dataset, None, groups=2, per_group=2, measured=1.0, foreign_errors=share)
+        for split in ("train", "val"):
+            drawn[split, share] = GroupBatches(dataset, options, split, 1, 16, Off())[0]
+    assert torch.equal(drawn["val", 1.0]["expression"], drawn["val", 0.0]["expression"])
+    options = options.model_copy(update={"foreign_errors": 0.0})
+    batches = GroupBatches(dataset, options, "train", 1, 16, Off())
+    error = batches._foreign_error(np.random.default_rng(0))
+    np.testing.assert_allclose(error, 0.25, atol=1e-6)
+    seen = drawn["train", 1.0]
+    assert float(seen["expression"][seen["present"]].min()) >= 0.5 - 1e-6  # its own error and somebody else's
+
+
+def test_errors_of_other_faces_want_measured_ones(tiny_dataset):
+    with pytest.raises(InputError, match="--measured"):
+        recipe("mini", "prior", tiny_dataset, None, foreign_errors=0.5)
 
 
 def test_levels_can_be_groups_of_their_own(tiny_dataset, monkeypatch):

@@ -87,6 +87,15 @@ def train(
             help="Prior, of puppets: chance that expressions measured in the frames stand for the true ones.",
         ),
     ] = None,
+    foreign_errors: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Prior, with --measured: chance that what the fit mistakes of somebody else's face is added to a "
+            "clip, so that the style does not depend on whose face it is.",
+        ),
+    ] = None,
     deterministic: Annotated[
         bool | None,
         typer.Option("--deterministic", help="Prior, style: the style is its mean alone, without variance (ablation)."),
@@ -143,6 +152,7 @@ def train(
         group_levels=group_levels,
         modality_dropout=modality_dropout,
         measured=measured,
+        foreign_errors=foreign_errors,
         deterministic=deterministic,
         turbo_steps=turbo_steps,
         teacher_steps=teacher_steps,

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from svp.strict_model import StrictModel
 
-STD_FLOOR = 0.01  # of the largest deviation: a unit that hardly moved in training must not explode on new data
+EXPRESSION_STD_FLOOR, AUDIO_STD_FLOOR = 0.4, 0.01  # of the largest deviation
 
 
 @dataclass(frozen=True)
@@ -227,14 +227,21 @@ class StyleEncoder(StrictModel):
     def set_standardization(
         self, expression_mean: Tensor, expression_std: Tensor, audio_mean: Tensor, audio_std: Tensor
     ) -> None:
-        """Store the training data's moments; deviations below 1 % of the largest are raised to that."""
+        """Store the training data's moments; small deviations are raised to a share of the largest.
+
+        For expressions the share is large: a unit that hardly moves in the training data, but does in other people's
+        faces or by the fit's mistakes, would else outweigh all others.
+        """
         if not self.config["standardize"]:
             raise ValueError("this encoder does not standardise its inputs (standardize=False)")
         self.expression_mean.copy_(expression_mean)
         self.audio_mean.copy_(audio_mean)
-        for buffer, std in ((self.expression_std, expression_std), (self.audio_std, audio_std)):
+        floors = (EXPRESSION_STD_FLOOR, AUDIO_STD_FLOOR)
+        for buffer, std, floor in zip(
+            (self.expression_std, self.audio_std), (expression_std, audio_std), floors, strict=True
+        ):
             largest = float(std.max())
-            buffer.copy_(std.clamp_min(STD_FLOOR * largest) if largest > 0 else torch.ones_like(std))
+            buffer.copy_(std.clamp_min(floor * largest) if largest > 0 else torch.ones_like(std))
 
     def fingerprint(self) -> str:
         """Short hash of all weights, marked if deterministic: a style belongs to the encoder that made it.

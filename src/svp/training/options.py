@@ -70,6 +70,12 @@ class TrainOptions(Options):
         le=1,
         description="stage prior: chance that expressions measured in a puppet's frames stand for the true ones",
     )
+    foreign_errors: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="stage prior: chance that the mean error of the fit in a clip of somebody else is added to a clip",
+    )
     temperature: float = Field(gt=0, description="stage prior: tau of Eq. 6")
     modality_dropout: float = Field(ge=0, le=1, description="stage prior: chance that one of beta, alpha is dropped")
     deterministic: bool = Field(
@@ -136,6 +142,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "per_group": ("prior",),
     "group_levels": ("prior",),
     "measured": ("prior",),
+    "foreign_errors": ("prior",),
     "temperature": ("prior",),
     "modality_dropout": ("prior",),
     "deterministic": ("prior", "style"),
@@ -206,6 +213,8 @@ def recipe(preset: str, stage: StageName, data: Path, init: Path | None, **chang
     values = COMMON | RECIPES[preset, stage] | given
     if stage == "prior":
         values["batch_size"] = int(str(values["groups"])) * int(str(values["per_group"]))
+    if values.get("foreign_errors") and not values.get("measured"):
+        raise InputError("--foreign-errors: they are measured in puppets' frames; give --measured too")
     start = "" if init is None else str(init.resolve())
     values |= {"stage": stage, "preset": preset, "data": str(data.resolve()), "init": start}
     return TrainOptions.checked(**values)

@@ -25,7 +25,7 @@ from svp.face.key_points import KEY_POINTS
 from svp.media.only_writer import only_writer
 from svp.speech.layout import alpha_layout
 from svp.style.codes import encode_clips
-from svp.style.encoder import STD_FLOOR, StyleEncoder
+from svp.style.encoder import AUDIO_STD_FLOOR, StyleEncoder
 from svp.training.device import micro_batch_size, mixed_precision, processes
 from svp.training.distillation import become_turbo
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
@@ -241,7 +241,7 @@ def start_motion(denoiser: Denoiser, dataset: PreparedDataset) -> None:
     if denoiser.audio_projection.config["standardize"]:
         mean, std = _moments(dataset, "audio")
         denoiser.audio_projection.feature_mean.copy_(mean)
-        denoiser.audio_projection.feature_std.copy_(std.clamp_min(STD_FLOOR * float(std.max())))
+        denoiser.audio_projection.feature_std.copy_(std.clamp_min(AUDIO_STD_FLOOR * float(std.max())))
 
 
 def _merge_lora(denoiser: Denoiser, stage: Stage, options: TrainOptions, out: Path) -> None:
