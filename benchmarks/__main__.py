@@ -37,7 +37,7 @@ ALL = {
     "seams": seams.run,
     "speech": speech.run,
 }
-LONG = ("memory", "imports")  # ten minutes of video, and 13 GB; 6 GB of disk: only when named
+LONG = ("memory", "imports")  # ten minutes of video; 25 GB of disk: only when named
 
 
 def main() -> None:

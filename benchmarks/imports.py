@@ -1,28 +1,45 @@
-"""Peak resident memory of importing large files, against the largest of them.
+"""Peak resident memory of importing large files, against the largest of them, and whether what was made is a model.
 
-V-Express's five files at half its widths (a quarter of its numbers, 2.7 GB, and as much again is written), and its UNet
-and ReferenceNet at the tensors' own sizes with `--full` (11 GB). The files hold zeros; only their sizes matter.
+V-Express, and Stable Diffusion 1.5 with AnimateDiff: random half-precision weights under the published names and at the
+published sizes, imported in a process of its own; the model is opened and saved again in another, and every tensor
+compared. 25 GB of disk; opening and saving takes 11 GB of memory.
 """
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch import Tensor
 
 from benchmarks.memory import peak_memory
 
+MOTION = "motion_modules."
 
-def write_files(folder: Path, halved: bool) -> int:
-    """The five files; bytes of the largest."""
+
+def random_weights(shapes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of such shapes in half precision; counters and tables of positions as they are."""
+    from svp.diffusion.motion_module import sinusoid_table
+
+    return {
+        name: sinusoid_table(t.shape[-1], t.shape[-2]).half()
+        if name.endswith(".pe")
+        else torch.empty(t.shape, dtype=torch.float16).normal_(std=0.02)
+        for name, t in shapes.items()
+    }
+
+
+def write_v_express(folder: Path) -> None:
+    """Its five files."""
     from svp.diffusion.build import build_audio_projection, build_guider, build_reference_net, build_unet
     from svp.presets import BASE
 
-    widths = tuple(width // (2 if halved else 1) for width in BASE.unet.block_out_channels)
     window = BASE.audio_projection.model_copy(update={"alpha_dim": 768, "window": 10})
-    unet = BASE.unet.model_copy(update={"block_out_channels": widths})
-    preset = BASE.model_copy(update={"unet": unet, "audio_projection": window})
+    preset = BASE.model_copy(update={"audio_projection": window})
     builders = {
         "denoising_unet": build_unet,
         "reference_net": build_reference_net,
@@ -32,29 +49,102 @@ def write_files(folder: Path, halved: bool) -> int:
     for name, build in builders.items():
         with torch.device("meta"):
             shapes = build(preset).state_dict()
-        tensors = {key: torch.zeros(t.shape) for key, t in shapes.items() if "_style." not in key}
+        tensors = random_weights({key: tensor for key, tensor in shapes.items() if "_style." not in key})
         torch.save(tensors, folder / f"{name}.bin")
         if name == "denoising_unet":
-            motion = {key: tensor for key, tensor in tensors.items() if "motion_modules." in key}
+            motion = {key: tensor for key, tensor in tensors.items() if MOTION in key}
             torch.save(motion, folder / "motion_module.bin")
-    return max(path.stat().st_size for path in folder.iterdir())
 
 
-def run(halved: bool = True) -> None:
+def write_sd15(folder: Path) -> None:
+    """diffusers' folder with UNet and VAE."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from safetensors.torch import save_file
+
+    four = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2}
+    down, up = ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(cross_attention_dim=768)
+        vae = AutoencoderKL(down_block_types=down, up_block_types=up, sample_size=512, **four)
+    for name, network in (("unet", unet), ("vae", vae)):
+        network.save_config(folder / name)
+        save_file(random_weights(network.state_dict()), folder / name / "diffusion_pytorch_model.safetensors")
+
+
+def write_animatediff(path: Path) -> None:
+    """Motion modules in one file."""
+    from svp.diffusion.build import build_unet
+    from svp.presets import BASE
+
+    with torch.device("meta"):
+        shapes = build_unet(BASE).state_dict()
+    torch.save(random_weights({name: tensor for name, tensor in shapes.items() if MOTION in name}), path)
+
+
+def measured(*what: object) -> list[int]:
+    """Numbers that a process of its own prints last."""
+    command = [sys.executable, "-m", "benchmarks.imports", *map(str, what)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return [int(word) for word in done.stdout.splitlines()[-1].split()]
+
+
+def compare(kind: str, source: Path, output: Path) -> None:
+    """Import and print the figures; the largest file may be one of the model that is added to."""
+    files = [path for path in (source, *source.rglob("*")) if path.is_file()]
+    largest = max(path.stat().st_size for path in (*files, *output.rglob("*.safetensors")))
+    begin, before = time.perf_counter(), os.times()
+    [peak] = measured("import", kind, source, output)
+    used = os.times()
+    seconds = used.children_user + used.children_system - before.children_user - before.children_system
+    print(f"  svp import {kind}: {sum(path.stat().st_size for path in files) / 1e9:.2f} GB, largest file read "
+          f"{largest / 1e9:.2f} GB, peak memory {peak / 1e9:.2f} GB, ratio {peak / largest:.2f} (below 1.5 is wanted), "
+          f"{time.perf_counter() - begin:.0f} s, {seconds:.0f} s of a processor")  # fmt: skip
+
+
+def reopen(model: Path, again: Path) -> None:
+    """Open and save, and print the figures."""
+    equal, count, peak = measured("reopen", model, again)
+    print(f"  opened and saved: {equal} of {count} tensors as imported, peak memory {peak / 1e9:.2f} GB")
+
+
+def saved_again(model: Path, again: Path) -> tuple[int, int]:
+    """How many tensors are unchanged, and how many there are in the two models."""
+    from safetensors import safe_open
+
+    from svp.diffusion.pipeline import SVPPipeline
+
+    SVPPipeline.from_pretrained(model).save_pretrained(again)
+    equal, names = 0, set()
+    for name in {path.relative_to(root) for root in (model, again) for path in root.rglob("*.safetensors")}:
+        with safe_open(model / name, framework="pt") as before, safe_open(again / name, framework="pt") as after:
+            names |= {(name, key) for key in (*before.keys(), *after.keys())}
+            equal += sum(torch.equal(before.get_tensor(key), after.get_tensor(key)) for key in before.keys())  # noqa: SIM118
+    return equal, len(names)
+
+
+def run() -> None:
     with TemporaryDirectory() as place:
-        folder = Path(place)
-        largest = write_files(folder, halved)
-        command = [sys.executable, "-m", "benchmarks.imports", str(folder), str(folder / "model")]
-        peak = int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
-        print(f"  svp import v-express: largest file {largest / 1e9:.2f} GB, peak memory {peak / 1e9:.2f} GB, "
-              f"ratio {peak / largest:.2f} (below 1.5 is wanted)")  # fmt: skip
+        source, model = Path(place) / "V-Express", Path(place) / "model"
+        source.mkdir()
+        write_v_express(source)
+        compare("v-express", source, model)
+        reopen(model, Path(place) / "again")
+    with TemporaryDirectory() as place:
+        source, motion, model = Path(place) / "sd15", Path(place) / "mm_sd_v15_v2.ckpt", Path(place) / "model"
+        write_sd15(source)
+        write_animatediff(motion)
+        compare("sd15", source, model)
+        compare("animatediff", motion, model)
+        reopen(model, Path(place) / "again")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--full"]:
-        run(halved=False)
-    else:
-        from svp.diffusion.model_import import import_v_express
+    match sys.argv[1:]:
+        case ["import", kind, source, output]:
+            from svp.diffusion.model_import import import_animatediff, import_sd15, import_v_express
 
-        import_v_express(*map(Path, sys.argv[1:]))
-        print(peak_memory())
+            imports = {"v-express": import_v_express, "sd15": import_sd15, "animatediff": import_animatediff}
+            imports[kind](Path(source), Path(output))
+            print(peak_memory())
+        case ["reopen", model, again]:
+            print(*saved_again(Path(model), Path(again)), peak_memory())

@@ -104,16 +104,26 @@ def test_tensors_that_a_converter_would_drop_are_refused(tmp_path):
             import_sd15(tmp_path / "other.safetensors", tmp_path / "out")
 
 
-def test_refusals(source, model, tmp_path):
-    folder = diffusers_folder(tmp_path / "sd15")
-    path = folder / UNET
-    tensors = load_file(path)
-    save_file({**tensors, "strange": torch.ones(1)}, path)
-    with pytest.raises(InputError, match="1 unexpected: strange"):
-        import_sd15(folder, tmp_path / "out")
-    (tmp_path / "nothing").mkdir()
+def test_a_folder_with_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match="neither unet/ nor vae/"):
-        import_sd15(tmp_path / "nothing", tmp_path / "out")
+        import_sd15(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_differences_are_listed(part, tmp_path):
+    folder = diffusers_folder(tmp_path / "sd15", parts=(part,))
+    path = folder / part / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.endswith("mid_block.resnets.0.conv2.bias"))
+    for content, message in (
+        ({other: tensor for other, tensor in tensors.items() if other != name}, f"1 missing: {name}"),
+        (tensors | {"strange": torch.ones(1)}, "1 unexpected: strange"),
+        (tensors | {name: torch.ones(3)}, f"1 of another shape: {name} 3 instead of "),
+    ):
+        save_file(content, path)
+        with pytest.raises(InputError, match=f"sd15: not the published network: {message}"):
+            import_sd15(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("layout", ["raw", "state_dict", "module", "without tables", "with a note"])
@@ -153,6 +163,16 @@ def test_the_order_does_not_matter(source, motion_file, tmp_path):
 
 
 def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):
+    motion, name = motion_modules(), "mid_block.motion_modules.0.temporal_transformer.proj_in.bias"
+    for content, message in (
+        ({other: tensor for other, tensor in motion.items() if other != name}, f"1 missing: {name}"),
+        (motion | {f"{name}.more": torch.ones(1)}, f"1 unexpected: {name}.more"),
+        (motion | {name: torch.ones(3)}, f"1 of another shape: {name} 3 instead of 16"),
+    ):
+        torch.save(content, tmp_path / "mm.ckpt")
+        with pytest.raises(InputError, match=f"mm.ckpt: not the published network: {message}"):
+            import_animatediff(tmp_path / "mm.ckpt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     other = motion_modules(widths=(8, 16, 24))
     torch.save(other, tmp_path / "mm.ckpt")
     import_animatediff(tmp_path / "mm.ckpt", tmp_path / "out")

@@ -13,14 +13,18 @@ from safetensors.torch import load_file
 from tiny_pipeline import SIZE, drawn_portrait, tone
 
 from golden_rule import DATA
+from svp.diffusion import model_import
+from svp.diffusion.build import build_unet
 from svp.diffusion.model_import import import_sd15, import_v_express
+from svp.diffusion.motion_module import sinusoid_table
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.face.key_points import KEY_POINTS
 from svp.face.v_express_kps import draw_three_points
 from svp.presets import BASE
 from svp.training.model_folder import began_at_random, stages_done
-from svp.weights import provenance, staging
+from svp.weights import animatediff, provenance, staging, v_express
+from svp.weights.checkpoint import shapes
 from svp.weights.provenance import licences, owners
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes
 from svp.weights.v_express import find_v_express
@@ -151,7 +155,9 @@ def test_every_layout_gives_the_same_model(weights, model, tmp_path, layout):
             "table",
         ),
         ("audio_projection", lambda t: t.pop("layers.3.1.3.weight"), "1 missing: layers.3.1.3.weight"),
+        ("audio_projection", lambda t: t.update({"norm_out.bias": torch.ones(3)}), "norm_out.bias 3 instead of"),
         ("v_kps_guider", lambda t: t.pop("conv_out.bias"), "1 missing: conv_out.bias"),
+        ("v_kps_guider", lambda t: t.update({"conv_out.more": torch.ones(1)}), "1 unexpected: conv_out.more"),
     ],
 )
 def test_what_is_not_v_express_is_refused(weights, tmp_path, file, change, message):
@@ -224,6 +230,9 @@ def test_a_broken_wav2vec2_is_told_before_anything_is_written(weights, tmp_path)
     (source / "model_ckpts/wav2vec2-base-960h/config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(InputError, match="wav2vec2-base-960h: a"):
         import_v_express(source, output)
+    tiny_wav2vec2(hidden_size=12, layers=1).save_pretrained(source / "model_ckpts/wav2vec2-base-960h")
+    with pytest.raises(InputError, match="states of 12 numbers, the model hears 48"):
+        import_v_express(source, output)
     assert not output.exists()
 
 
@@ -289,17 +298,46 @@ def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):
     assert import_sd15(diffusers_folder(tmp_path / "sd15"), output) == ("vae",)
 
 
-def test_full_size_is_base(shared, tmp_path):
-    facts = shared / "facts/v_express_tensors"
-    listed = {
-        name: {key: tuple(shape) for key, shape in json.loads((facts / f"{name}.json").read_text()).items()}
-        for name in ("denoising_unet", "motion_module", "audio_projection", "v_kps_guider", "reference_net")
+def test_full_size_is_base(tmp_path, monkeypatch):
+    """All lists, imported on the meta device: nothing is allocated but the tables."""
+    names = ("denoising_unet", "audio_projection", "v_kps_guider", "reference_net")
+    listed = {name: json.loads((DATA / f"v_express_tensors/{name}.json").read_text()) for name in names}
+    listed = {name: {key: tuple(shape) for key, shape in shapes.items()} for name, shapes in listed.items()}
+    motion = {name: shape for name, shape in listed["denoising_unet"].items() if "motion_modules." in name}
+    listed["motion_module"] = motion  # its 588 names and shapes are these
+    assert len(motion) == 588
+
+    def published(path):
+        return {
+            name: sinusoid_table(shape[-1], shape[-2]) if name.endswith(".pe") else torch.empty(shape, device="meta")
+            for name, shape in listed[path.stem].items()
+        }
+
+    written = {}
+    for module in (v_express, animatediff):
+        monkeypatch.setattr(module, "read_checkpoint", published)
+    monkeypatch.setattr(
+        model_import, "write_weights", lambda path, tensors, fresh: written.update({path.parent.name: shapes(tensors)})
+    )
+    for name in listed:
+        (tmp_path / f"{name}.bin").touch()
+    import_v_express(tmp_path, tmp_path / "out")
+    unet = written.pop("unet")
+    assert {name: shape for name, shape in unet.items() if "_style." not in name} == {
+        name: shape for name, shape in listed["denoising_unet"].items() if not name.endswith(".pe")
     }
-    unet = listed["denoising_unet"]
-    assert unet_sizes(tmp_path, unet, listed["motion_module"], {}) == BASE.unet
-    assert {name: shape for name, shape in unet.items() if "motion_modules." in name} == listed["motion_module"]
+    with torch.device("meta"):
+        assert unet == shapes(build_unet(BASE).state_dict())
+    assert written == {
+        "reference_net": listed["reference_net"],
+        "audio_projection": listed["audio_projection"],
+        "guider": listed["v_kps_guider"],
+    }
+    assert unet_sizes(tmp_path, listed["denoising_unet"], motion, {}) == BASE.unet
     assert guider_sizes(tmp_path, listed["v_kps_guider"]) == BASE.guider
     projection = audio_projection_sizes(tmp_path, listed["audio_projection"])
     assert projection == BASE.audio_projection.model_copy(update={"alpha_dim": 768, "window": 10})
-    sd15 = {name: shape for name, shape in unet.items() if "1_5." not in name and "motion_modules." not in name}
+    sd15 = {
+        name: shape for name, shape in unet.items() if not any(new in name for new in ("1_5.", "motion_", "_style"))
+    }
     assert unet_sizes(tmp_path, sd15, {}, {}) == BASE.unet  # what SD1.5 becomes

@@ -22,6 +22,8 @@ from svp.doctor.private import without_private
 from svp.doctor.report import Report
 from svp.evaluation.reference_values import ReferenceCheck
 from svp.media.hashing import sha256_file
+from svp.weights.provenance import ImportedFile, record_imports
+from svp.weights.registry import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +119,20 @@ def test_imported_weights_are_found_and_looked_into(tmp_path):
     (tmp_path / "weights.json").write_text("{")
     broken = next(finding for finding in weights.examine_weights(tmp_path) if finding.section == weights.IMPORTED)
     assert "cannot be told" in broken.found
+
+
+def test_the_terms_of_every_published_weight_are_told(tmp_path):
+    (tmp_path / "denoising_unet.bin").write_text("x")
+    file = ImportedFile.of("v-express", tmp_path / "denoising_unet.bin", "denoising_unet.bin", ("unet.spatial",))
+    record_imports(tmp_path, [file])
+    for folder in (None, tmp_path):
+        found = {finding.name: finding for finding in weights.examine_weights(folder)}
+        for weight in WEIGHTS.values():
+            assert weight.licence in found[weight.title].found
+        assert "non-commercial research only" in found["V-Express"].found
+        assert "OpenRAIL-M" in found["Stable Diffusion 1.5"].found
+        assert found["V-Express"].state == ("missing" if folder is None else "ok")
+    assert file.sha256[:16] in found["V-Express"].found
 
 
 def test_a_bundle_holds_the_report_and_gives_nothing_away(tmp_path, monkeypatch):

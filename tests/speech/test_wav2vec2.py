@@ -1,7 +1,6 @@
 """wav2vec2 as V-Express hears it: stretched features, windows with zero edges, pieces of long recordings, loading."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,20 +24,26 @@ def model():
     return tiny_wav2vec2(hidden_size=12, layers=2).eval()
 
 
+def published_name(name):
+    return name.replace("parametrizations.weight.original0", "weight_g").replace(
+        "parametrizations.weight.original1", "weight_v"
+    )
+
+
 @pytest.fixture(scope="module")
 def hub_folder(model, tmp_path_factory):
-    """As published: a whole CTC model under `wav2vec2.`, with a head."""
+    """As published: a whole CTC model under `wav2vec2.`, with a head, its norm under torch's old names; no mask."""
     folder = tmp_path_factory.mktemp("hub") / "wav2vec2-base-960h"
     model.save_pretrained(folder)
     path = folder / "model.safetensors"
-    tensors = {f"wav2vec2.{name}": tensor for name, tensor in load_file(path).items()}
+    tensors = {f"wav2vec2.{published_name(name)}": t for name, t in load_file(path).items() if name != wav2vec2.MASK}
     save_file(tensors | {"lm_head.weight": torch.ones(3, 12)}, path, metadata={"format": "pt"})
     return folder
 
 
 def import_wav2vec2(source, output):
     with staged_import(source, output) as stage:
-        add_wav2vec2(source, stage)
+        add_wav2vec2(source, stage, width=12)
     return stage.parts
 
 
@@ -75,28 +80,32 @@ def test_any_length_gives_its_frames(model, samples):
         assert alpha.shape == (n_frames, 24) and alpha.isfinite().all()
 
 
-def test_long_recordings_are_heard_in_pieces(model, monkeypatch):
-    encoder, audio = Wav2Vec2AudioEncoder(model), sound(6.0)
+def test_one_pass_is_computed_in_pieces(model, monkeypatch):
+    audio = sound(6.0)
     audio[: len(audio) // 2] *= 0.1  # what one piece sounds like tells little of the others
+    monkeypatch.setattr(wav2vec2, "CONVOLVED", 70)
+    monkeypatch.setattr(wav2vec2, "NORM_BLOCK", 7000)
+    [alpha] = Wav2Vec2AudioEncoder(model).stream(audio, 150)
+    wanted = v_express_windows(audio, 150, model)[:, 4:6]  # the rows of the frame itself
+    torch.testing.assert_close(alpha.view(150, 2, 12), wanted, atol=1e-4, rtol=0)
+
+
+def test_very_long_recordings_are_heard_in_parts(model, monkeypatch):
+    encoder, audio = Wav2Vec2AudioEncoder(model), sound(6.0)
     whole = encoder.encode(audio, 150)
-    monkeypatch.setattr(wav2vec2, "PIECE", 100)
-    monkeypatch.setattr(wav2vec2, "CONTEXT", 40)
+    monkeypatch.setattr(wav2vec2, "LONGEST", 200)
+    monkeypatch.setattr(wav2vec2, "CONTEXT", 50)
     blocks = list(encoder.stream(audio, 150))
     assert len(blocks) == 3 and sum(map(len, blocks)) == 150
-    pieces = torch.cat(blocks)
-    assert not torch.equal(pieces, whole)
-    alike = torch.nn.functional.cosine_similarity(pieces, whole)
+    parts = torch.cat(blocks)
+    assert not torch.equal(parts, whole)
+    alike = torch.nn.functional.cosine_similarity(parts, whole)
     assert alike.min() > 0.8 and alike.mean() > 0.97
-    monkeypatch.setattr(wav2vec2, "NORM_BLOCK", 7000)
-    monkeypatch.setattr(model.encoder, "forward", lambda states: SimpleNamespace(last_hidden_state=states))
-    pieces = encoder.encode(audio, 150)
-    monkeypatch.setattr(wav2vec2, "PIECE", 1000)
-    torch.testing.assert_close(
-        pieces, encoder.encode(audio, 150), atol=2e-5, rtol=0
-    )  # but for attention they are equal
 
 
 def test_import_and_loading(model, hub_folder, tmp_path):
+    tensors = load_file(hub_folder / "model.safetensors")
+    assert any(name.endswith("conv.weight_g") for name in tensors) and "wav2vec2.masked_spec_embed" not in tensors
     assert import_wav2vec2(hub_folder, tmp_path) == ("audio_encoder",)
     assert "Apache-2.0" in licences(tmp_path)[0]
     wanted = Wav2Vec2AudioEncoder(model).encode(sound(1.0), 25)
@@ -113,8 +122,13 @@ def test_what_is_not_wav2vec2_is_refused(hub_folder, tmp_path):
     config = (hub_folder / "config.json").read_text()
     name = "wav2vec2.encoder.layers.1.attention.k_proj.weight"
     cases = {
-        "missing": ({n: t for n, t in tensors.items() if n != name}, config, "1 tensors missing"),
-        "strange": (tensors | {"wav2vec2.more": torch.ones(1)}, config, "1 unexpected"),
+        "missing": ({n: t for n, t in tensors.items() if n != name}, config, f"1 missing: {name[9:]}"),
+        "strange": (tensors | {"wav2vec2.more": torch.ones(1)}, config, "1 unexpected: wav2vec2.more"),
+        "misshapen": (
+            tensors | {name: torch.ones(3, 4)},
+            config,
+            f"1 of another shape: {name[9:]} 3x4 instead of 12x12",
+        ),
         "bert": (tensors, json.dumps({"model_type": "bert"}), "wav2vec2"),
     }
     for case, (stored, text, message) in cases.items():
@@ -122,7 +136,12 @@ def test_what_is_not_wav2vec2_is_refused(hub_folder, tmp_path):
         folder.mkdir()
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(text)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=f"{case}: .*{message}"):
             import_wav2vec2(folder, tmp_path / "out")
     with pytest.raises(InputError, match=r"needs config\.json"):
         import_wav2vec2(tmp_path, tmp_path / "out")
+    with (
+        pytest.raises(InputError, match="states of 12 numbers, the model hears 768"),
+        staged_import(hub_folder, tmp_path / "out") as stage,
+    ):
+        add_wav2vec2(hub_folder, stage, width=768)

@@ -17,7 +17,7 @@ def doctor(
         typer.Option(help="Write a ZIP for a bug report, without private paths: this report and all versions."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder that `svp import` wrote, as for `svp evaluate --weights`.")
+        Path | None, typer.Option(help="Folder that `svp import` wrote: that for `svp evaluate --weights`, or a model.")
     ] = None,
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Compute figures that others published of those weights, and compare.")

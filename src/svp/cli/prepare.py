@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from svp.cli.model import show_terms
 from svp.cores import CORES
 from svp.datasets.layouts import AnyLayout, View
 from svp.errors import InputError
@@ -121,6 +122,7 @@ def prepare(
 
         latents = find_model(latents)
         check_model_folder(latents)
+        show_terms(latents)
     from svp.datasets.prepare import prepare_coefficients, prepare_folder
 
     common: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from svp.cli.model import Preset, load_pipeline, model_name
+from svp.cli.model import Preset, load_pipeline, model_name, show_terms
 from svp.cli.paths import need_file, need_output
 from svp.cli.reproduce import Measured, Split
 from svp.errors import InputError
@@ -118,11 +118,13 @@ def draw(
     from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
     from svp.datasets.selection import select_clips, unlabelled
+    from svp.diffusion.model_folder import find_trained
     from svp.media.image import write_png
     from svp.reproduce.models import load_style_encoder
     from svp.style.codes import encode_clips
     from svp.style.map import FEWEST, draw_map, project, rendered
 
+    show_terms(find_trained(model))
     source = PreparedDataset(dataset)
     if measured:
         source = SeenDataset(dataset, measured_expressions(source))

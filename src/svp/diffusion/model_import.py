@@ -143,7 +143,7 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
             check_shapes(found.files[name], shapes(found.read(name)), shapes(_shapes_of(part, preset).state_dict()))
         if found.wav2vec2 is not None:
             refuse_trained(output, WAV2VEC2_PARTS)
-            add_wav2vec2(found.wav2vec2, stage)
+            add_wav2vec2(found.wav2vec2, stage, preset.audio_projection.alpha_dim)
         if found.vae is not None:
             refuse_trained(output, ["vae"])
             _add_finetuned_vae(found.vae, stage)

@@ -139,7 +139,7 @@ class SVPPipeline(DiffusionPipeline):
         check_model_folder(folder, replaced=kwargs)
         try:
             pipeline = super().from_pretrained(str(folder), **kwargs)
-        except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
         pipeline.folder = folder
         return pipeline

@@ -94,7 +94,7 @@ def examine_all(weights: Path | None = None) -> Report:
     """Examine this installation.
 
     Args:
-        weights: folder that `svp import` wrote for `svp evaluate`.
+        weights: folder that `svp import` wrote, for `svp evaluate` or as a model.
     """
     from svp.doctor.libraries import examine_libraries
     from svp.doctor.system import examine_system

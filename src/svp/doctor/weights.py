@@ -1,4 +1,7 @@
-"""The weights: those shipped, with whether they are as they were shipped, Whisper, and imported ones that measure."""
+"""The weights: those shipped, with whether they are as they were shipped, Whisper, and those that others publish.
+
+Of the latter the terms are told, whether they are there or not.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from svp.media.hashing import sha256_file
 
 ASSETS: Final = Path(__file__).parents[1] / "assets"
 SUMS: Final = "SHA256SUMS"  # of all other files of the assets, as `sha256sum` writes them; see scripts/hash_assets.py
-SHIPPED, IMPORTED = "Shipped weights", "Imported weights (--weights DIR)"
+SHIPPED, IMPORTED = "Shipped weights", "Imported weights that measure (--weights DIR)"
+OF_MODELS: Final = "Imported weights of a model (--weights MODEL)"
 REINSTALL: Final = "pip install --force-reinstall svp-portrait"
 ABOUT: Final = {  # by file or folder of the assets: what it is, what it is for, licence
     "mini": ("model mini", "svp generate", "Apache-2.0, see docs/model-card.md"),
@@ -30,11 +34,12 @@ def examine_weights(imported: Path | None) -> list[Finding]:
     """Shipped and imported weights; nothing is fetched.
 
     Args:
-        imported: folder that `svp import` wrote for `svp evaluate --weights`.
+        imported: folder that `svp import` wrote: for `svp evaluate --weights`, or a model.
     """
     return [
         *examine(SHIPPED, {"shipped": _shipped, "Whisper": _whisper}),
         *examine(IMPORTED, {"imported": partial(_imported, imported)}),
+        *examine(OF_MODELS, {"imported": partial(_of_models, imported)}),
     ]
 
 
@@ -100,6 +105,24 @@ def _imported(folder: Path | None) -> Iterator[Finding]:
         found = problem or f"{record.file} sha256 {record.sha256[:16]} (no hash is published); {record.licence}"
         remedy = f"svp import {kind} {record.file} -o {folder}" if problem else ""
         yield Finding(IMPORTED, weight.title, "missing" if problem else "ok", found, purpose, remedy)
+
+
+def _of_models(folder: Path | None) -> Iterator[Finding]:
+    from svp.evaluation.networks import LOADERS
+    from svp.weights.provenance import imported_files
+    from svp.weights.registry import WEIGHTS
+
+    records = [] if folder is None else imported_files(folder)
+    for weight in WEIGHTS.values():
+        if weight.kind in LOADERS:
+            continue
+        files = [record for record in records if record.kind == weight.kind]
+        if not files:
+            found, remedy = f"not there; {weight.licence}: {weight.use}", f"docs/weights.md; {weight.source}"
+            yield Finding(OF_MODELS, weight.title, "missing", found, "models of size base", remedy)
+            continue
+        hashes = ", ".join(f"{record.file} sha256 {record.sha256[:16]}" for record in files)
+        yield Finding(OF_MODELS, weight.title, "ok", f"{hashes}; {files[0].licence}: {files[0].use}")
 
 
 def _metrics_of(kind: str) -> str:

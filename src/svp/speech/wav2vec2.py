@@ -1,9 +1,9 @@
 """wav2vec2-base-960h as V-Express hears it: the last hidden state, two positions per video frame.
 
-The memory of its attention grows with the square of the length. Up to 40 s are heard in one pass, as V-Express does
-with all; in longer recordings attention works on pieces of 30 s with 5 s on either side, and sees nothing beyond.
-What comes before attention is the same as in one pass: the first layer's norm, which spans all time, takes its mean
-and variance from the whole recording.
+V-Express hears a whole recording in one pass. So does this, in pieces where a pass would take much memory: the
+convolutions see 30 s at once, after the first layer's norm, which spans all time, has got mean and variance from the
+whole recording; then all positions attend to each other, for which no matrix of weights is stored. Only what is longer
+than five minutes is heard in parts of four, each with half a minute on either side that it attends to.
 
 Shapes: P positions at about 50 Hz, T outputs of the first layer and C of its channels (512), N video frames, D channels
 (768), A = 2 D numbers per frame.
@@ -25,12 +25,15 @@ from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
 from svp.speech.layout import WAV2VEC2, alpha_layout
 from svp.speech.whisper import as_samples
+from svp.weights.checkpoint import check_shapes, shapes
 
-PIECE, CONTEXT = 1500, 250  # positions
+CONVOLVED = 1500  # positions whose samples are convolved together
+LONGEST, CONTEXT = 15000, 1500  # positions that attend to each other; those of a part's surroundings on either side
 NORM_BLOCK = 16000  # outputs of the first layer that are looked at together, 5 s
 FIRST_SAMPLES, SAMPLES_PER_POSITION = 400, 320  # the receptive field of a position and the step between two
 VARIANCE_FLOOR = 1e-7
-RANDOM_AT_TRAINING = "masked_spec_embed"  # only fine-tuning uses it; some files lack it
+HEAD = "lm_head."  # of the published speech recognition, not needed
+MASK = "masked_spec_embed"  # only fine-tuning uses it; some files lack it
 
 
 class Wav2Vec2AudioEncoder:
@@ -47,7 +50,7 @@ class Wav2Vec2AudioEncoder:
         self.size = alpha_layout(self.id).positions * model.config.hidden_size
 
     def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
-        """Blocks (n, A) of successive frames, one per piece of the recording."""
+        """Blocks (n, A) of successive frames, one per part of the recording."""
         per_frame = self.size // self.model.config.hidden_size
         samples = fit_length(as_samples(audio), round(n_frames * SAMPLE_RATE / fps))
         total = max(0, (len(samples) - FIRST_SAMPLES) // SAMPLES_PER_POSITION) + 1
@@ -85,20 +88,23 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
 
 @torch.inference_mode()
 def position_pieces(samples: np.ndarray, total: int, model: Wav2Vec2Model) -> Iterator[Tensor]:
-    """The last hidden states of a normalised recording, piece by piece.
+    """The last hidden states of a normalised recording, part by part.
 
     Yields:
         (P, D) float32 on the CPU; together `total` positions.
     """
-    piece = total if total <= PIECE + 2 * CONTEXT else PIECE
+    part = total if total <= LONGEST else LONGEST - 2 * CONTEXT
     moments = first_layer_moments(samples, model)
-    for start in range(0, total, piece):
-        first, last = max(0, start - CONTEXT), min(total, start + piece + CONTEXT)
-        heard = samples[first * SAMPLES_PER_POSITION : (last - 1) * SAMPLES_PER_POSITION + FIRST_SAMPLES]
-        if last == total:
-            heard = samples[first * SAMPLES_PER_POSITION :]
-        states_PD = last_states(heard, model, *moments)
-        yield states_PD[start - first : min(start + piece, total) - first].clone()
+    for start in range(0, total, part):
+        first, last = max(0, start - CONTEXT), min(total, start + part + CONTEXT)
+        projected_PD = torch.cat(
+            [
+                projected(samples, begin, min(begin + CONVOLVED, last), model, *moments)
+                for begin in range(first, last, CONVOLVED)
+            ]
+        )
+        states_PD = model.encoder(projected_PD[None]).last_hidden_state[0].float().cpu()
+        yield states_PD[start - first : min(start + part, total) - first].clone()
 
 
 def first_layer_moments(samples: np.ndarray, model: Wav2Vec2Model) -> tuple[Tensor, Tensor]:
@@ -117,8 +123,11 @@ def first_layer_moments(samples: np.ndarray, model: Wav2Vec2Model) -> tuple[Tens
     return mean_C.to(model.device, model.dtype), variance_C.to(model.device, model.dtype)
 
 
-def last_states(heard: np.ndarray, model: Wav2Vec2Model, mean_C: Tensor, variance_C: Tensor) -> Tensor:
-    """The last hidden states (P, D) float32, on the CPU, of a piece of a recording with these moments."""
+def projected(
+    samples: np.ndarray, begin: int, end: int, model: Wav2Vec2Model, mean_C: Tensor, variance_C: Tensor
+) -> Tensor:
+    """What the transformer is given at positions begin..end-1 of a recording with these moments, (P, D)."""
+    heard = samples[begin * SAMPLES_PER_POSITION : (end - 1) * SAMPLES_PER_POSITION + FIRST_SAMPLES]
     first, *others = cast(Any, model.feature_extractor).conv_layers
     hidden_1CT = first.conv(torch.from_numpy(heard)[None, None].to(model.device, model.dtype))
     norm = first.layer_norm
@@ -127,7 +136,7 @@ def last_states(heard: np.ndarray, model: Wav2Vec2Model, mean_C: Tensor, varianc
     for layer in others:
         hidden_1CT = layer(hidden_1CT)
     projected_1PD, _ = model.feature_projection(hidden_1CT.transpose(1, 2))
-    return model.encoder(projected_1PD).last_hidden_state[0].float().cpu()
+    return cast(Tensor, projected_1PD[0])
 
 
 def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
@@ -137,7 +146,7 @@ def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
         In float32, evaluation mode, without gradients.
 
     Raises:
-        InputError: if it is not wav2vec2, or tensors are missing or of another shape.
+        InputError: if it is not wav2vec2, or listing the tensors that are missing, unexpected or of another shape.
     """
     remedy = f"give config.json and model.safetensors of facebook/{WAV2VEC2}"
     try:
@@ -147,14 +156,19 @@ def load_wav2vec2(folder: Path) -> Wav2Vec2Model:
         if config.feat_extract_norm != "group" or config.add_adapter:
             raise InputError(f"{folder}: a wav2vec2 of another architecture; {remedy}")
         loaded: Any = Wav2Vec2Model.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report
+            dtype=torch.float32,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: not a readable wav2vec2 model; {remedy}") from error
     model, report = loaded
-    missing = sorted(name for name in report["missing_keys"] if not name.endswith(RANDOM_AT_TRAINING))
-    strange = sorted(name for name in report["unexpected_keys"] if not name.startswith("lm_head."))
-    if missing or strange:
-        named = f"{len(missing)} tensors missing, {len(strange)} unexpected, {[*missing, *strange][0]} for one"
-        raise InputError(f"{folder}: {named}; {remedy}")
+    wanted = shapes(model.state_dict())
+    got = {name: shape for name, shape in wanted.items() if name not in report["missing_keys"]}
+    got |= {name: tuple(found) for name, found, _ in report["mismatched_keys"]}
+    got |= {name: () for name in report["unexpected_keys"] if not name.startswith(HEAD)}
+    check_shapes(folder, got, {name: shape for name, shape in wanted.items() if name in got or name != MASK})
     return cast(Wav2Vec2Model, model.eval().requires_grad_(False))

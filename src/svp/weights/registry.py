@@ -81,7 +81,7 @@ WEIGHTS: dict[str, Weight] = {
             kind="whisper",
             title="Whisper tiny",
             source="https://huggingface.co/openai/whisper-tiny",
-            licence="MIT",
+            licence="MIT (OpenAI's repository; the hub's card says Apache-2.0)",
             use="any use",
             files=("config.json", "model.safetensors", "tiny.pt", "tiny.en.pt", "model.bin"),
         ),
