@@ -39,7 +39,7 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = x.mean(axis=0, dtype=np.float64)
     root = np.zeros((0, x.shape[1]))
     for start in range(0, len(x), CHUNK):
-        root = np.linalg.qr(np.vstack([root, x[start : start + CHUNK] - mean]), mode="r")
+        root = np.asarray(np.linalg.qr(np.vstack([root, x[start : start + CHUNK] - mean]), mode="r"))
     return mean, root / np.sqrt(len(x) - 1)
 
 
