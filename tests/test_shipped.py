@@ -18,6 +18,7 @@ from svp.media.video import probe, read_frames
 from svp.style.cues import read_cues
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.timeline import style_over_time
+from svp.training.model_folder import began_at_random, stages_done
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "felix.png"
@@ -35,6 +36,10 @@ def test_the_gallery_has_meads_emotions_and_fits_the_model(pipeline):
     for name in emotions:
         for level in LEVELS:
             assert pipeline.style(gallery_path(name, level)).name == f"{name}:{level}"
+
+
+def test_training_goes_on_from_the_shipped_model_by_its_name():
+    assert stages_done(Path("mini"))[-1] == "style" and not began_at_random(Path("mini"))
 
 
 def test_the_package_stays_small_and_says_how_it_was_trained():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import count
 from typing import Any, Self, TypeVar
 
 from joblib import Parallel, delayed, parallel_config, register_parallel_backend
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 
 TRIES = 2  # of a job whose process dies
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # what libraries read when they are loaded
+NUMBER = "SVP_WORKER"  # in the environment of a worker: which of those on its machine it is, from 0
 
 
 def run_jobs(
@@ -55,13 +57,14 @@ class Workers:
         count: of them.
         threads: of each one's arithmetic.
         ray: address of a Ray cluster whose processors work, one a worker; a `count` of 0 takes all of them.
+        cards: on a cluster that has graphics cards these work, one a worker.
 
     Raises:
         InputError: there is no such cluster, or fewer than two workers on it (joblib would work in this process).
     """
 
-    def __init__(self, count: int, *, threads: int = 1, ray: str | None = None) -> None:
-        self.count, self.threads, self.ray = count, threads, ray
+    def __init__(self, count: int, *, threads: int = 1, ray: str | None = None, cards: bool = False) -> None:
+        self.count, self.threads, self.ray, self.cards = count, threads, ray, cards
         self._lost: tuple[type[BaseException], ...] = ()
         self._processes: _Processes | None = None
 
@@ -132,13 +135,16 @@ class Workers:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise InputError(f"--ray {address}: no cluster ({reason}); start one, `ray start --head`") from error
             stack.callback(ray.shutdown)
-        processors = int(ray.cluster_resources().get("CPU", 0))
-        count = min(self.count or processors, processors)
+        there = ray.cluster_resources()
+        cards = int(there.get("GPU", 0)) if self.cards else 0
+        places = cards or int(there.get("CPU", 0))
+        count = min(self.count or places, places)
         if count < 2:
-            raise InputError(f"--ray {address}: {count} worker on {processors} processors; give two or more")
+            named = "graphics cards" if cards else "processors"
+            raise InputError(f"--ray {address}: {count} worker on {places} {named}; give two or more")
         self._lost = (ray.exceptions.RayError,)
         register_parallel_backend("svp-ray", Backend)
-        again = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": TRIES - 1}
+        again = {"num_cpus": 1, "num_gpus": min(cards, 1), "max_restarts": -1, "max_task_retries": TRIES - 1}
         with parallel_config("svp-ray", n_jobs=count, ray_remote_args=again):
             return Parallel(batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered")
 
@@ -149,17 +155,28 @@ class _Processes:
     def __init__(self) -> None:
         self.idle: list[ProcessPoolExecutor] = []
         self.busy: set[ProcessPoolExecutor] = set()
+        self.numbers: dict[ProcessPoolExecutor, int] = {}
+        self.changing = threading.Lock()  # joblib's threads take and lose processes at the same time
         self.closed = False
 
     def take(self, threads: int) -> ProcessPoolExecutor:
         """One that waits, or a new one."""
-        if self.idle:
-            process = self.idle.pop()
-        else:
-            begin, env = partial(_begin, os.getpid(), threads), dict.fromkeys(THREADS, str(threads))
-            process = ProcessPoolExecutor(1, timeout=None, initializer=begin, env=env)
-        self.busy.add(process)
+        with self.changing:
+            if self.idle:
+                process = self.idle.pop()
+            else:
+                number = next(n for n in count() if n not in self.numbers.values())
+                begin, env = partial(_begin, os.getpid(), threads), dict.fromkeys(THREADS, str(threads))
+                process = ProcessPoolExecutor(1, timeout=None, initializer=begin, env=env | {NUMBER: str(number)})
+                self.numbers[process] = number
+            self.busy.add(process)
         return process
+
+    def lose(self, process: ProcessPoolExecutor) -> None:
+        """It is dead; the next one that is started has its number."""
+        with self.changing:
+            self.busy.discard(process)
+            self.numbers.pop(process, None)
 
     def give_back(self, process: ProcessPoolExecutor) -> None:
         """It waits again, or goes if all have ended meanwhile."""
@@ -195,7 +212,7 @@ def _apart(
         try:
             result = process.submit(work, job).result()
         except BrokenProcessPool:
-            own.busy.discard(process)
+            own.lose(process)
             if own.closed:  # ended by ourselves
                 raise
             continue

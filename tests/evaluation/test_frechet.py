@@ -51,6 +51,13 @@ def test_few_vectors_of_many_numbers_are_compared_exactly() -> None:
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-12)
 
 
+def test_many_vectors_are_taken_a_chunk_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = frechet_distance(A, B)
+    monkeypatch.setattr("svp.evaluation.frechet.CHUNK", 7)
+    assert frechet_distance(A, B) == pytest.approx(at_once, rel=1e-10)
+    assert frechet_distance(A.astype(np.float32), B.astype(np.float32)) == pytest.approx(at_once, rel=1e-5)
+
+
 def test_stored_numbers_are_met() -> None:
     folder = DATA / "i3d"
     sets, stored = np.load(folder / "frechet.npz"), json.loads((folder / "frechet.json").read_text())["values"]

@@ -203,6 +203,10 @@ def test_syncnet_sees_the_face_with_its_surroundings_in_bgr() -> None:
     landmarks[:, 1:468, :2] = (40, 60)
     landmarks[9] += 100  # one wrong frame
     np.testing.assert_allclose(face_boxes(landmarks), np.tile([20, 30, 30], (20, 1)))
+    landmarks[:, :, 0] += 10 * np.arange(20)[:, None]  # walks; at the ends zeros stand beyond, as in syncnet_python
+    np.testing.assert_allclose(face_boxes(landmarks)[[0, 3, 8, 19], 0], [20, 50, 100, 150])
+    beside = syncnet_crop(frame, np.array([69.5, 60.0, 50.0]))  # from column -0.5, which is outside
+    assert (beside[:, 0] == OUTSIDE).all()
 
 
 def test_published_figures_are_checked_where_they_can_be(tmp_path: Path) -> None:

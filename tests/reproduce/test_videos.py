@@ -26,7 +26,8 @@ from svp.reproduce.case import Case, crossings, in_style_of_others, reconstructi
 from svp.reproduce.experiment import Experiment
 from svp.reproduce.figure4 import leakage
 from svp.reproduce.figure6 import corners
-from svp.reproduce.watched import watch
+from svp.reproduce.watched import frames_at, watch
+from svp.weights.config import TRAINING_RECORD
 
 
 class Here:
@@ -124,6 +125,7 @@ def test_table1_has_our_row_the_truth_other_systems_and_the_paper(out, data):
     assert "| true | – | – | **100.00** | **1.0000** | **0.00** | **0.00** | – |" in text
     assert "| *paper, other data (HDTF): Ours* | 102.40 | 10.39 | 26.38 | 0.8800 | 22.95 | 26.01 | 0.20/5.40 |" in text
     assert "FVD: needs I3D of Kinetics-400; `svp import i3d" in text and "--steps 1" in text
+    assert "1 Euler step (the paper's figures: 25), guidance 3.5 to the sound, 3.5 to the style" in text
     assert read_image(out / "table1.png").std() > 5
 
 
@@ -222,6 +224,14 @@ def test_figure6_mixes_two_styles_and_measures_the_corners(data, model, tmp_path
     assert corners("no face") is None
 
 
+def test_frames_at_moments_are_those_of_the_whole_video(data):
+    path = data / "clips" / "ada_happy.mp4"
+    whole = list(read_frames(path, FPS))
+    for moments in ([0.0, 1.0], [0.7, 0.3], [0.5]):
+        shown = [whole[round(moment * (FRAMES - 1))] for moment in moments]
+        np.testing.assert_array_equal(frames_at(path, moments), shown)
+
+
 def test_corner_lift_does_not_depend_on_size_place_and_roll():
     model = FaceModel.load()
     units = np.array([1.0 if name.startswith("mouthSmile") else 0.0 for name in model.unit_names])
@@ -245,6 +255,13 @@ def test_what_cannot_be_made_is_said_in_one_line(data, model, deterministic, tmp
         run("table1", data, model, out, "--system", f"Ours={data / 'clips'}")
     with pytest.raises(InputError, match="holds no picture"):
         run("figure3", data, model, out, "--portraits", data)
+    with pytest.raises(InputError, match=r"prior: its style layers were not trained with its prior.*svp train style"):
+        prior = shutil.copytree(model, tmp_path / "prior")
+        stages = [{"stage": name} for name in ("appearance", "motion", "prior", "style", "prior")]
+        (prior / TRAINING_RECORD).write_text(json.dumps(stages))
+        run("table2", data, prior, out)
+    with pytest.raises(InputError, match=r"not distilled for few steps"):
+        run("table1", data, model, out, "--fast", "turbo")
     with pytest.raises(InputError, match=r"clips of 128 pixels, but .* makes 256; prepare the dataset with --size 256"):
         index = json.loads((model / "model_index.json").read_text())
         index["settings"]["image_size"] = 256

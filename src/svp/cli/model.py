@@ -23,15 +23,19 @@ def model_name(model: Path | None, preset: str | None) -> str:
 
 
 def load_pipeline(name: str) -> SVPPipeline:
-    """The model to use, without diffusers' own bar: loading is short. The terms of foreign weights in it are shown."""
+    """The model to use, on a graphics card where there is one, without diffusers' own bar: loading is short.
+
+    The terms of foreign weights in it are shown.
+    """
     from diffusers.utils import logging
 
+    from svp.device import computing_device
     from svp.diffusion.model_folder import find_model
     from svp.diffusion.pipeline import SVPPipeline
 
     logging.disable_progress_bar()
     show_terms(find_model(name))
-    return SVPPipeline.from_pretrained(name)
+    return SVPPipeline.from_pretrained(name).to(computing_device())
 
 
 def show_terms(*folders: Path) -> None:

@@ -58,9 +58,10 @@ def print_generation_plan(
 
 def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: float) -> None:
     """Let a pipeline stay within so many GB, by shorter windows where it must."""
-    from svp.diffusion.memory_plan import apply_plan, fit_memory, network_shapes
+    from svp.diffusion.memory_plan import Device, apply_plan, fit_memory, network_shapes
 
-    plan = fit_memory(network_shapes(name), _frames(audio), max_memory * 1e9, steps=1)
+    device: Device = "cuda" if pipeline.device.type == "cuda" else "cpu"
+    plan = fit_memory(network_shapes(name), _frames(audio), max_memory * 1e9, steps=1, device=device)
     apply_plan(pipeline, plan)
     settings = plan.settings
     typer.echo(f"--max-memory {max_memory:g}: windows of {settings.window}, chunks of {settings.chunk}", err=True)

@@ -49,7 +49,9 @@ Steps = Annotated[int | None, typer.Option(min=1, max=1000, help="Denoising step
 Weights = Annotated[
     Path | None, typer.Option(help="Folder of imported networks (FID, FVD, SyncNet, StyleSim); see `svp import`.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one per processor.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes; by default a GPU each makes videos, a processor each measures.")
+]
 Ray = Annotated[str | None, typer.Option(help="Address of a Ray cluster that makes the videos, such as auto.")]
 
 

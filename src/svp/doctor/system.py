@@ -34,10 +34,11 @@ def _software() -> Iterator[Finding]:
 
 def _processor() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(SECTION, "processor", "ok", f"{_processor_name()}, {cores} of {os.cpu_count()} cores usable")
+    yield Finding(SECTION, "processor", "ok", f"{processor_name()}, {cores} of {os.cpu_count()} cores usable")
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """What the processor calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

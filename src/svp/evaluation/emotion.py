@@ -21,7 +21,7 @@ def measure(pair: Pair) -> float:
         Unmeasurable: the clip has no label, or one that the gallery does not know.
     """
     if pair.emotion is None:
-        raise Unmeasurable("no emotion known: the reference is no prepared dataset and has no clips.csv with emotions")
+        raise Unmeasurable("no emotion known: neither a prepared dataset nor clips.csv names one")
     if pair.emotion not in pair.centroids:
         known = ", ".join(sorted(pair.centroids)) or "none of this encoder"
         raise Unmeasurable(f"emotion {pair.emotion}: not in the gallery ({known})")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
-import torch
 from torch import nn
 
+from svp.device import computing_device
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.facts import Unmeasurable, VideoFacts
 from svp.evaluation.fid import frame_features
@@ -112,9 +112,8 @@ class NetworkMeasures:
             InputError: a file of the folder is damaged.
         """
         imported = ImportedNetworks(folder)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         kinds = dict.fromkeys(kind for use in uses for kind in NEEDED[use])
-        networks = {kind: LOADERS[kind](folder / kind).to(device) for kind in kinds}
+        networks = {kind: LOADERS[kind](folder / kind).to(computing_device()) for kind in kinds}
         return cls({use: imported.digests(use) for use in uses}, networks)
 
     def of(self, video: VideoFacts, path: Path, cache: MeasurementCache) -> dict[str, np.ndarray | str]:

@@ -8,11 +8,12 @@ Shapes: N frames.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import cv2
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.signal import medfilt
 
 from svp.face.topology import N_SURFACE
 
@@ -25,6 +26,8 @@ OUTSIDE: Final = 110  # grey value of what lies outside the picture
 def face_boxes(landmarks: np.ndarray) -> np.ndarray:
     """Centre x, centre y and half the larger side of the face's box, smoothed over time.
 
+    As in syncnet_python zeros stand beyond both ends: there the smallest of the next frames counts.
+
     Args:
         landmarks: (N, 478, 3) pixels, without gaps.
 
@@ -34,7 +37,7 @@ def face_boxes(landmarks: np.ndarray) -> np.ndarray:
     points = landmarks[:, :N_SURFACE, :2].astype(np.float64)
     low, high = points.min(axis=1), points.max(axis=1)
     boxes = np.column_stack([(low + high) / 2, (high - low).max(axis=1) / 2])
-    return np.asarray(median_filter(boxes, (SMOOTHING, 1), mode="nearest"))
+    return np.asarray(medfilt(boxes, (SMOOTHING, 1)))
 
 
 def syncnet_crop(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -43,8 +46,8 @@ def syncnet_crop(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     It reaches from one half side above the centre to 1.8 below it, and 1.4 to both sides.
     """
     x, y, half = box.tolist()
-    top, bottom = int(y - half), int(y + half * (1 + 2 * MARGIN))
-    left, right = int(x - half * (1 + MARGIN)), int(x + half * (1 + MARGIN))
+    top, bottom = math.floor(y - half), math.floor(y + half * (1 + 2 * MARGIN))
+    left, right = math.floor(x - half * (1 + MARGIN)), math.floor(x + half * (1 + MARGIN))
     height, width = frame.shape[:2]
     inside = frame[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     above, before = max(-top, 0), max(-left, 0)

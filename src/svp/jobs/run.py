@@ -72,7 +72,7 @@ def generate_all(
     Args:
         jobs_file: a JSON object per line, see `request.py`.
         folder: for the videos and their manifest.
-        workers: processes; by default as many as there are processors.
+        workers: processes; by default as many as there are graphics cards, or else processors.
         ray: address of a Ray cluster; its machines must see the same files under the same paths.
         marking: how each video says that it was generated; the machines of a cluster need its certificate under the
             same path, or each makes its own.
@@ -115,8 +115,8 @@ def _make_all(
     todo.sort(key=lambda job: (job.model[0], job.model[1] or "", job.line))  # so that a worker seldom changes its model
     if announce is not None:
         announce(*(find_model(name) for name in dict.fromkeys(job.model[0] for job in todo)))
-    count = (workers or 0) if ray is not None else min(workers or CORES, max(1, len(todo)))
-    pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray)
+    count = (workers or 0) if ray is not None else min(workers or _most_workers(), max(1, len(todo)))
+    pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray, cards=True)
     columns = (
         TextColumn("{task.description}"),
         *(BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
@@ -153,6 +153,12 @@ def _make_all(
     outputs = {row.output for row in rows}
     write_manifest(folder, [*rows, *(row for row in before.values() if row.output not in outputs)])
     return JobsReport(rows, kept, time.perf_counter() - begin)
+
+
+def _most_workers() -> int:
+    from svp.device import default_workers  # imports torch
+
+    return default_workers()
 
 
 def _is_same(row: VideoRow, job: VideoJob, marking: Marking) -> bool:

@@ -47,13 +47,14 @@ def loaded(model: str, adapters: str | None) -> SVPPipeline:
     """The pipeline of this worker."""
     from diffusers.utils import logging
 
+    from svp.device import computing_device
     from svp.diffusion.pipeline import SVPPipeline
 
     logging.disable_progress_bar()
     pipeline = SVPPipeline.from_pretrained(model)
     if adapters is not None:
         pipeline.merge_adapters(adapters)
-    return pipeline
+    return pipeline.to(computing_device())
 
 
 def make_feature(feature: Feature) -> tuple[Feature, str]:

@@ -13,7 +13,7 @@ from svp.evaluation.page import ARROWS, row_of
 from svp.evaluation.report import TRUTH, MetricReport, best_systems
 from svp.reproduce.comparison import Comparison
 from svp.reproduce.paper import OURS
-from svp.reproduce.setting import setting_markdown
+from svp.reproduce.setting import paper_caveat, paper_name, setting_markdown
 
 OFFSET, CONFIDENCE = "sync_offset", "sync_confidence"  # one column of the paper
 TITLES: Final = {
@@ -33,9 +33,9 @@ def comparison_markdown(table: Comparison) -> str:
         f"# {table.title}",
         table.about,
         "\n".join(_layout(table)),
-        "Bold is best of our rows and the systems measured here; `–`: not measured, the reasons stand below. The rows "
-        "of the paper were **measured on other data**, with landmarks and crops of their own: they are no figures to "
-        "compare with.",
+        "Bold is best of our rows and the systems measured here; `–`: not measured, the reasons stand below. SyncNet: "
+        "mean absolute offset in frames / mean confidence. The rows of the paper were "
+        f"{paper_caveat(table.setting.dataset)}, with landmarks of their own: they are no figures to compare with.",
         *(["## Not made", "\n".join(f"- {problem}" for problem in table.problems)] if table.problems else []),
         "## All metrics",
         markdown_report(table.report).rstrip(),
@@ -55,7 +55,7 @@ def _layout(table: Comparison) -> Iterator[str]:
         yield f"| {label} | {' | '.join(_measured(metrics, name, system) for name in columns)} |"
     for row in table.paper:
         cells = [_joined([_number(part, row.figures[part]) for part in _parts(name)]) for name in columns]
-        yield f"| *paper, other data ({row.dataset}): {row.method}* | {' | '.join(cells)} |"
+        yield f"| *{paper_name(row.dataset, table.setting.dataset)}: {row.method}* | {' | '.join(cells)} |"
 
 
 def _measured(metrics: dict[str, MetricReport], name: str, system: str) -> str:
@@ -81,13 +81,13 @@ def _number(metric: str, value: float | None) -> str:
 
 
 def comparison_plot(table: Comparison) -> Drawing:
-    """A panel per metric: the systems with their intervals; diamonds are the paper's own method, on other data."""
+    """A panel per metric: the systems with their intervals; diamonds are the paper's own method, see `paper_name`."""
     order = [*table.columns, *SHOWN]
     metrics = {metric.name: metric for metric in table.report.metrics}
     shown = [name for name in order if name in metrics and any(r.mean is not None for r in metrics[name].rows)]
     rows = max(1, math.ceil(len(shown) / PANELS))
     systems, papers = list(table.report.systems), [row for row in table.paper if row.method == OURS]
-    labels = [*systems, "ground truth", *(f"paper, other data ({row.dataset})" for row in papers)]
+    labels = [*systems, "ground truth", *(paper_name(row.dataset, table.setting.dataset) for row in papers)]
     drawing = Drawing(figsize=(3.1 * PANELS, rows * (0.9 + 0.3 * len(labels))), dpi=110, layout="constrained")
     for panel, axes in enumerate(drawing.subplots(rows, PANELS, squeeze=False).flat):
         if panel >= len(shown):

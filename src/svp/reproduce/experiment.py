@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 
+from svp.bar import transient_bar
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection
 from svp.diffusion.model_folder import REMEDY, find_trained
 from svp.diffusion.portrait import Portrait
-from svp.diffusion.settings import PipelineSettings
+from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
+from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
 from svp.errors import InputError
 from svp.evaluation.report import write_text
 from svp.face.gaze import lid_opening
@@ -34,6 +37,7 @@ from svp.media.image import write_png
 from svp.reproduce.case import Case
 from svp.reproduce.models import STYLE_ENCODER, StyleModel, load_models
 from svp.reproduce.setting import Setting, describe
+from svp.training.model_folder import stages_done
 from svp.weights.config import INDEX, read_config
 
 VIDEOS: Final = "videos"
@@ -100,11 +104,11 @@ class Experiment:
         """What can be found wrong with a model before its networks are loaded.
 
         Raises:
-            InputError: it has no settings, makes videos of another size than the clips, or learns styles from
-                expressions that are not measured here.
+            InputError: it has no settings, makes videos of another size than the clips, learns styles from
+                expressions that are not measured here, was not made for `fast`, or has style layers that do not know
+                its prior.
         """
-        path = find_trained(name) / INDEX
-        settings = PipelineSettings.parse(read_config(path, REMEDY).get("settings"), str(path))
+        settings = self._settings(name)
         if settings.image_size != self.dataset.size:
             raise InputError(
                 f"{self.dataset.root}: clips of {self.dataset.size} pixels, but {name} makes {settings.image_size}; "
@@ -116,17 +120,24 @@ class Experiment:
                 f"{name}: learns styles from expressions {settings.expression_encoder}, but those of clips are "
                 f"measured as {measured}; name a model trained on these"
             )
+        self._plan(name)
+        stages = stages_done(find_trained(name))
+        if "prior" in stages and "style" not in stages[len(stages) - stages[::-1].index("prior") :]:
+            raise InputError(
+                f"{name}: its style layers were not trained with its prior, so its videos say nothing of styles; go on "
+                f"with `svp train style --init {name}`, and name that run"
+            )
 
     def setting(self, cases: Sequence[Case], models: Sequence[StyleModel] = (), notes: Sequence[str] = ()) -> Setting:
         """What the cases were measured with; of the experiment's own model where none is named."""
-        steps = "the model's own" if self.steps is None else self.steps
-        how = (
-            f"videos: seed {self.seed}, --fast {self.fast}, {steps} steps; styles learned from the clips' videos, "
-            "as `svp generate --style CLIP` learns them"
-        )
         rows = list({case.target.clip_id: case.target for case in cases}.values())
         used = list(models or [self.style_model])
-        return describe(self.dataset, rows, self.selection, used, self.command, self.seed, [how, *notes])
+        how = [
+            f"videos: seed {self.seed}, --fast {self.fast}; styles learned from the clips' videos, as "
+            "`svp generate --style CLIP` learns them",
+            *(f"videos of {model.name}: {_sampled(self._plan(model.name))}" for model in used),
+        ]
+        return describe(self.dataset, rows, self.selection, used, self.command, self.seed, [*how, *notes])
 
     def line(self, case: Case) -> Line:
         """The job of a case: the target's sound and Head-Kps, the portrait as it is cropped."""
@@ -151,12 +162,15 @@ class Experiment:
 
     def write_references(self, cases: Sequence[Case]) -> None:
         """Write the portraits of cases: of each clip the first frame with open eyes."""
-        for case in {case.reference.clip_id: case for case in cases}.values():
-            path = self.reference_path(case)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            portrait = Portrait.of_crop(*self._open_eyed(case))
-            write_png(path.with_suffix(".png"), portrait.image)
-            save_portrait(path, portrait)
+        clips = {case.reference.clip_id: case for case in cases}
+        with transient_bar("portraits") as told:
+            for done, case in enumerate(clips.values(), start=1):
+                path = self.reference_path(case)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                portrait = Portrait.of_crop(*self._open_eyed(case))
+                write_png(path.with_suffix(".png"), portrait.image)
+                save_portrait(path, portrait)
+                told(done, len(clips))
 
     def reference_image(self, case: Case) -> np.ndarray:
         """The portrait (S, S, 3) uint8 of a case."""
@@ -195,6 +209,14 @@ class Experiment:
                 raise InputError(f"{folder}: no video could be made: {bad[0].reason}")
         return Videos(folders, tuple(f"{row.output} could not be made: {row.reason}" for row in bad))
 
+    def _settings(self, name: str) -> PipelineSettings:
+        path = find_trained(name) / INDEX
+        return PipelineSettings.parse(read_config(path, REMEDY).get("settings"), str(path))
+
+    def _plan(self, name: str) -> SamplingPlan:
+        """How a model's videos are sampled."""
+        return plan_sampling(self.fast, self._settings(name), torch.device("cpu"), num_inference_steps=self.steps)
+
     def _open_eyed(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
         """The picture (S, S, 3) and landmarks (478, 3) of the first frame whose eyes are as open as usual."""
         clip = self.dataset.clip(case.reference.clip_id)
@@ -202,6 +224,13 @@ class Experiment:
         opening_N = lid_opening(landmarks).min(axis=1)
         at = int((opening_N >= np.median(opening_N)).argmax())
         return clip.frames(at, at + 1)[0], landmarks[at]
+
+
+def _sampled(plan: SamplingPlan) -> str:
+    """Steps and guidance in words, beside the paper's."""
+    steps = f"{plan.num_inference_steps} Euler step{'s' if plan.num_inference_steps > 1 else ''}"
+    paper = "" if plan.num_inference_steps == STANDARD_STEPS else f" (the paper's figures: {STANDARD_STEPS})"
+    return f"{steps}{paper}, guidance {plan.guidance_audio:g} to the sound, {plan.guidance_style:g} to the style"
 
 
 def slug(name: str) -> str:

@@ -5,7 +5,7 @@ Shapes: B videos.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ from svp.reproduce.interval import Figure, figure, ratio
 from svp.reproduce.models import load_models
 from svp.reproduce.setting import Setting, closing_markdown
 from svp.reproduce.table3 import ProbeRow, probe_rows
-from svp.reproduce.watched import frames_at, watch
+from svp.reproduce.watched import faceless, frames_at, watch
 from svp.style.codes import encode_clips
 
 PROBABILISTIC, DETERMINISTIC, WITHOUT = "probabilistic", "deterministic", "without style"
@@ -104,7 +104,7 @@ def measure_figure4(experiment: Experiment, against: str) -> tuple[Figure4, dict
     figures = Figure4(
         setting=experiment.setting(cases, models),
         cases=[facts_of(case) for case in cases],
-        problems=[*videos.problems, *_faceless(made, seen)],
+        problems=[*videos.problems, *faceless(made, seen)],
         leakage=[
             row
             for system, found in made.items()
@@ -114,16 +114,6 @@ def measure_figure4(experiment: Experiment, against: str) -> tuple[Figure4, dict
         probes=probes,
     )
     return figures, {"figure4.png": _sheet(experiment, cases, made)}
-
-
-def _faceless(made: Mapping[str, Mapping[str, Path]], seen: Mapping[Path, VideoFacts | str]) -> Iterator[str]:
-    """Why videos that are there say nothing of a face."""
-    for system, found in made.items():
-        for clip, path in found.items():
-            facts = seen.get(path)
-            reason = facts.face if isinstance(facts, VideoFacts) else facts
-            if isinstance(reason, str):
-                yield f"{system}, {clip}: not measured: {reason}"
 
 
 def leakage(

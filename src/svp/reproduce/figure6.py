@@ -24,7 +24,7 @@ from svp.reproduce.case import Case, clips_of, evenly
 from svp.reproduce.experiment import VIDEOS, Experiment
 from svp.reproduce.figure3 import CELL, MIDDLE, blank
 from svp.reproduce.setting import Setting, closing_markdown
-from svp.reproduce.watched import frames_at, watch
+from svp.reproduce.watched import faceless, frames_at, watch
 from svp.style.extract import extract_style
 from svp.style.map import rendered
 
@@ -92,7 +92,8 @@ def measure_figure6(experiment: Experiment, emotions: tuple[str, str]) -> tuple[
         for weight, style in zip(WEIGHTS, styles, strict=True)
     }
     videos = experiment.make(INTERPOLATION, lines)
-    paths = [[folder / f"{row.clip_id}.mp4" for folder in videos.folders.values()] for row in people]
+    made = {name: {row.clip_id: at / f"{row.clip_id}.mp4" for row in people} for name, at in videos.folders.items()}
+    paths = [[found[row.clip_id] for found in made.values()] for row in people]
     seen = watch([path for of in paths for path in of if path.is_file()], experiment.cache, experiment.workers)
     curves = [
         _curve(row.clip_id, [corners(seen.get(path, "was not made")) for path in of])
@@ -103,7 +104,7 @@ def measure_figure6(experiment: Experiment, emotions: tuple[str, str]) -> tuple[
         emotions=emotions,
         styles=(ends[0].clip_id, ends[1].clip_id),
         weights=list(WEIGHTS),
-        problems=list(videos.problems),
+        problems=[*videos.problems, *faceless(made, seen)],
         curves=curves,
         mean=_mean(curves),
     )

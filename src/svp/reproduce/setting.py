@@ -6,18 +6,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+import torch
+
+from svp.cores import CORES
 from svp.datasets.manifest import UNKNOWN, ClipRow
 from svp.datasets.measured import SeenDataset
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import SPLITS, Selection, unlabelled
+from svp.doctor.system import processor_name
 from svp.evaluation.report import Part
-from svp.reproduce.models import StyleModel, by_kind
+from svp.reproduce.models import StyleModel
 from svp.style.map import in_order
 from svp.versions import installed_versions
 
 VERSIONS_OF: Final = ("svp-portrait", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
 SEEN: Final = "identities of the split train are among those measured: figures say nothing of unseen people"
 MAKERS: Final = {"puppet": "puppets (`svp puppet`)"}
+PUBLISHED: Final = {"mead": "MEAD", "hdtf": "HDTF"}  # by layouts of `svp prepare`
 
 
 class DatasetFacts(Part):
@@ -32,6 +37,7 @@ class DatasetFacts(Part):
         clips: number of clips by emotion, those with unknown emotion too.
         levels: number of clips by intensity, 0 for neutral or not known; emotion known.
         options: how the dataset was made.
+        published: the published data set that it was made of, one of the paper's; None of any other.
     """
 
     name: str
@@ -45,6 +51,7 @@ class DatasetFacts(Part):
     expression_encoder: str
     audio_encoder: str
     options: dict[str, Any]
+    published: str | None
 
 
 class ModelFacts(Part):
@@ -60,10 +67,12 @@ class Setting(Part):
 
     Attributes:
         command: the command line, with all options.
+        machine: that measured.
         notes: what has to be known of the figures.
     """
 
     command: str
+    machine: str
     seed: int
     versions: dict[str, str]
     dataset: DatasetFacts
@@ -96,9 +105,11 @@ def describe(
         expression_encoder=dataset.expression_encoder,
         audio_encoder=dataset.audio_encoder,
         options=dataset.options,
+        published=PUBLISHED.get(str(dataset.options.get("layout"))),
     )
     return Setting(
         command=command,
+        machine=_machine(),
         seed=seed,
         versions=installed_versions(VERSIONS_OF),
         dataset=facts,
@@ -135,15 +146,27 @@ def setting_markdown(setting: Setting) -> list[str]:
         *(f"model {m.name}: {m.kind}, style encoder {m.style_encoder}" for m in setting.models),
         *setting.notes,
         f"seed {setting.seed}; versions: {', '.join(f'{name} {number}' for name, number in setting.versions.items())}",
+        f"machine: {setting.machine}",
         f"command: `{setting.command}`",
     ]
     return [f"- {line}" for line in lines]
 
 
-def kinds_named(models: Sequence[StyleModel]) -> Mapping[str, str]:
-    """What is added to the name of a row of each kind: nothing where there is only one."""
-    groups = by_kind(models)
-    return {kind: f", {kind}" if len(groups) > 1 else "" for kind in groups}
+def paper_name(dataset: str, measured: DatasetFacts) -> str:
+    """How the paper's figures of a data set are called beside ours: of other data, unless ours are of the same."""
+    return f"paper ({dataset})" if measured.published == dataset else f"paper, other data ({dataset})"
+
+
+def paper_caveat(measured: DatasetFacts) -> str:
+    """What has to be known of the paper's figures beside ours; ends a sentence that begins with them."""
+    if measured.published is None:
+        return "**measured on other data**"
+    return f"**measured on other data**, those of {measured.published} on other clips, people and crops of it"
+
+
+def _machine() -> str:
+    cards = Counter(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
+    return ", ".join([f"{processor_name()}, {CORES} cores", *(f"{n} x {name}" for name, n in cards.items())])
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -30,7 +30,8 @@ from svp.style.retrieval import retrieve_emotions
 SAMPLES: Final = 4  # of each clip's Gaussian, for the probes
 REST: Final = "identity, emotion taken out"
 BASELINE: Final = "mean of beta, no network"
-PAPER: Final[Mapping[str, Mapping[str, float]]] = {  # on MEAD, by rows of ours
+PAPER_DATA: Final = "MEAD"
+PAPER: Final[Mapping[str, Mapping[str, float]]] = {  # by rows of ours
     "audio": {"angry": 2.44, "contempt": 2.12, "disgusted": 2.51, "happy": 2.49},
     "expression": {"angry": 6.25, "contempt": 4.89, "disgusted": 7.45, "happy": 8.07},
     "audio and expression": {"angry": 6.57, "contempt": 5.64, "disgusted": 7.63, "happy": 8.38},

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from svp.reproduce.interval import Figure
-from svp.reproduce.setting import setting_markdown
-from svp.reproduce.table3 import Row, Series, Table3
+from svp.reproduce.setting import paper_caveat, paper_name, setting_markdown
+from svp.reproduce.table3 import PAPER_DATA, Row, Series, Table3
 
 PAPER_NAMES = {"audio": "audio", "expression": "style", "audio and expression": "style + audio"}
 
 
 def table3_markdown(table: Table3) -> str:
-    """All figures with their intervals; the paper's below ours."""
-    kinds = len(table.intervals) > 1
+    """All figures with their intervals; the paper's columns first, its rows below ours."""
+    kinds, whose = len(table.intervals) > 1, paper_name(PAPER_DATA, table.setting.dataset)
 
     def named(row: Row) -> str:
         return f"{row.input}, {row.kind}" if kinds and row.kind else row.input
@@ -21,10 +21,9 @@ def table3_markdown(table: Table3) -> str:
     blocks = [
         "# Table 3: clustering strength by emotion",
         "d_cls = d_inter / d_intra (Eq. 8) among the clips of one identity, mean over the identities; 1: the emotion "
-        "says nothing, higher is better. The paper's rows were **measured on other data** (MEAD): they show the "
-        "order to expect, not figures to reach.",
-        "\n".join(_series(table.rows, lambda row: row.clustering, named)),
-        "\n".join(_paper(table)),
+        f"says nothing, higher is better. The paper's rows were {paper_caveat(table.setting.dataset)}: they show the "
+        "order to expect, not figures to reach. Its style is what is called expression here.",
+        "\n".join(_series(table.rows, lambda row: row.clustering, named, whose, table.paper)),
         "## All identities together",
         "The same among the clips of all identities at once; how people differ weakens it. One model has no interval "
         "here: an identity drawn twice would lie at distance 0 from itself.",
@@ -68,11 +67,22 @@ def table3_markdown(table: Table3) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _series(rows: Sequence[Row], of: Callable[[Row], Series], named: Callable[[Row], str]) -> Iterator[str]:
-    emotions = list(of(rows[0]).emotions)
+def _series(
+    rows: Sequence[Row],
+    of: Callable[[Row], Series],
+    named: Callable[[Row], str],
+    whose: str = "",
+    paper: Mapping[str, Mapping[str, float]] | None = None,
+) -> Iterator[str]:
+    """A row per input; with the paper's figures its emotions come first, and its rows last."""
+    published = paper or {}
+    emotions = list(dict.fromkeys([name for figures in published.values() for name in figures]))
+    emotions += [name for name in of(rows[0]).emotions if name not in emotions]
     if not any(any(of(row).identities.values()) for row in rows):
         yield "No identity has the clips for it."
-        return
+        if not published:
+            return
+        yield ""
     yield from _header(["input", *emotions, "mean"])
     for row in rows:
         series = of(row)
@@ -80,13 +90,9 @@ def _series(rows: Sequence[Row], of: Callable[[Row], Series], named: Callable[[R
         yield f"| {named(row)} | {' | '.join(cells)} | {_text(series.mean)} |"
     count = [str(of(rows[-1]).identities.get(emotion, 0)) for emotion in emotions]
     yield f"| identities | {' | '.join(count)} | |"
-
-
-def _paper(table: Table3) -> Iterator[str]:
-    emotions = list(next(iter(table.paper.values())))
-    yield from _header(["paper, **other data** (MEAD)", *emotions])
-    for name, figures in table.paper.items():
-        yield f"| {PAPER_NAMES[name]} | {' | '.join(_number(figures.get(emotion)) for emotion in emotions)} |"
+    for name, figures in published.items():
+        cells = [_number(figures.get(emotion)) for emotion in emotions]
+        yield f"| *{whose}: {PAPER_NAMES[name]}* | {' | '.join(cells)} | |"
 
 
 def _probes(table: Table3) -> Iterator[str]:

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from svp.reproduce.interval import Figure
-from svp.reproduce.table3 import BASELINE, Row, Table3
+from svp.reproduce.setting import paper_name
+from svp.reproduce.table3 import BASELINE, PAPER_DATA, Row, Table3
 
 COLOURS = {"audio": "#7fb3d5", "expression": "#f5b041", "audio and expression": "#c0392b", BASELINE: "0.65"}
 HATCHES = {"deterministic": "//"}
@@ -70,8 +71,9 @@ def _bars(axes: Axes, rows: Sequence[Row], figures: Sequence[dict[str, Figure]],
         _bar(axes, places, known, width, COLOURS[row.input], label, HATCHES.get(row.kind, ""))
         paper = {} if table is None or row.kind == "deterministic" else table.paper.get(row.input, {})
         diamonds += [(places[n], paper[emotion]) for n, emotion in enumerate(emotions) if emotion in paper]
-    if diamonds:
-        axes.plot(*zip(*diamonds, strict=True), "kD", mfc="none", ms=4, label="paper, other data (MEAD)")
+    if table is not None and diamonds:
+        whose = paper_name(PAPER_DATA, table.setting.dataset)
+        axes.plot(*zip(*diamonds, strict=True), "kD", mfc="none", ms=4, label=whose)
     axes.set_xticks(range(len(emotions)), emotions, fontsize=9)
     axes.set_xlim(-0.6, len(emotions) - 0.4)
 
