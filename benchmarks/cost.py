@@ -11,6 +11,7 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.dry_run import StepMeter, without_memory
+from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.vae import decoded_at_once, latent_stride
 from svp.diffusion.windows import plan_windows
@@ -20,6 +21,17 @@ REFERENCE, CONDITIONS, DECODING = "reference net", "conditions of the frames", "
 CONDITIONAL, UNCONDITIONAL = "evaluation", "evaluation, unconditional"
 KEPT = ", deep levels kept"
 STEP = 500.0
+
+
+def filled(preset: Preset) -> SVPPipeline:
+    """A pipeline with small random weights; the usual initialisation of `base` takes minutes."""
+    with torch.device("meta"):
+        pipeline = build_pipeline(preset, seed=0)
+    for network in (part for part in pipeline.components.values() if isinstance(part, nn.Module)):
+        for tensor in (*network.to_empty(device="cpu").parameters(), *network.buffers()):
+            if tensor.is_floating_point():
+                tensor.data.uniform_(-0.02, 0.02)
+    return pipeline
 
 
 def parts(

@@ -192,7 +192,7 @@ def generate(
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
     if max_memory is not None:
-        fit_pipeline(pipeline, chosen, audio, max_memory)
+        fit_pipeline(pipeline, chosen, audio, max_memory, fast)
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait, box)  # before a style is learned from a clip, which takes longer

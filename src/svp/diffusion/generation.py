@@ -115,8 +115,8 @@ def generate_frames(
         if callback is not None:
             callback(done, total)
 
-    def arithmetic() -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16)
+    def arithmetic(bf16: bool = plan.bf16) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
     # Reference and a style that stays are projected once per video, audio, Head-Kps and changing styles once per chunk.
     style = job.fixed_style()
@@ -125,10 +125,10 @@ def generate_frames(
 
     def chunk_predict(part: Chunk) -> Predict:
         drawn = torch.from_numpy(draw(job.points[part.start : part.stop], settings.image_size))
-        windows = job.audio.windows(part.start, part.stop)  # alpha is of its own arithmetic
+        with arithmetic(bf16=False):  # alpha is of its own
+            windows = job.audio.windows(part.start, part.stop)
         style = job.changing_style(part.start, part.stop)
-        with arithmetic():
-            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
+        own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
         conditions = replace(
             own,
             reference=shared.reference,
@@ -143,19 +143,18 @@ def generate_frames(
             step = scheduler.step_index
             if plan.runs_deep(step):
                 deep.pop(window, None)
-            with arithmetic():
-                return pipeline.predict_noise(
-                    latents,
-                    timestep,
-                    conditions.frames(window.start, window.stop),
-                    **plan.guidance(step),
-                    deep=deep[window] if plan.deep_every > 1 else None,
-                )
+            return pipeline.predict_noise(
+                latents,
+                timestep,
+                replace(conditions.frames(window.start, window.stop), style_scale=plan.style_scale(step)),
+                **plan.guidance(step),
+                deep=deep[window] if plan.deep_every > 1 else None,
+            )
 
         return predict
 
     _, channels, height, width = job.reference_latents.shape
-    for latents in sample_video(
+    chunks = sample_video(
         chunk_predict,
         scheduler,
         n_frames=len(job.points),
@@ -167,5 +166,10 @@ def generate_frames(
         progress=progress,
         kept=job.kept,
         **sizes,
-    ):
+    )
+    while True:
+        with arithmetic():  # around a chunk, not a step: weights are rounded once for all its steps
+            latents = next(chunks, None)
+        if latents is None:
+            return
         yield from pipeline.decode_latents(latents[0].transpose(0, 1), bf16=plan.bf16)
