@@ -110,7 +110,9 @@ def run() -> None:
     pipeline = SVPPipeline.from_pretrained("mini")
     print_flop("shipped mini", FrameCost.of(MINI), pipeline.settings)
     print_flop(
-        f"base (turbo: were it distilled to {ASSUMED_TURBO_STEPS} steps)", FrameCost.of(BASE), own_settings(BASE)
+        f"base (turbo: were it distilled to {ASSUMED_TURBO_STEPS} steps, with TAESD)",
+        FrameCost.of(BASE),
+        own_settings(BASE),
     )
     with TemporaryDirectory() as folder:
         speed(pipeline, Path(folder))

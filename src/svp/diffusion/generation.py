@@ -22,6 +22,7 @@ from svp.diffusion.noise import style_noise
 from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
+from svp.diffusion.vae import decode_latents, require_vae
 from svp.diffusion.windows import Chunk, Window
 from svp.face.key_points import KEY_POINTS
 from svp.media.video import FPS
@@ -106,6 +107,7 @@ def generate_frames(
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
     draw = KEY_POINTS[settings.head_kps].draw
+    decoder = pipeline.tiny_vae if plan.tiny_decoder and pipeline.tiny_vae is not None else require_vae(pipeline.vae)
     total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)
     done = 0
 
@@ -172,4 +174,4 @@ def generate_frames(
             latents = next(chunks, None)
         if latents is None:
             return
-        yield from pipeline.decode_latents(latents[0].transpose(0, 1), bf16=plan.bf16)
+        yield from decode_latents(decoder, latents[0].transpose(0, 1), settings.image_size, bf16=plan.bf16)

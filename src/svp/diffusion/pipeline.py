@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
@@ -65,11 +66,12 @@ class SVPPipeline(DiffusionPipeline):
         unet, reference_net, guider, audio_projection, style_projection: the denoiser's networks.
         scheduler: Euler, with the checkpoint's prediction type.
         style_encoder: makes styles from clips; None for a model that was never taught styles.
+        tiny_vae: decodes the same latents quickly and less well, for `turbo`; None where there is none.
         settings: `PipelineSettings` or their dictionary.
     """
 
-    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae"  # type: ignore[assignment]
-    _optional_components = ["vae", "style_encoder"]  # noqa: RUF012  # diffusers' name and type
+    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae->tiny_vae"  # type: ignore[assignment]
+    _optional_components = ["vae", "style_encoder", "tiny_vae"]  # noqa: RUF012  # diffusers' name and type
 
     vae: AutoencoderKL  # None while an imported model lacks it, see `require_vae`
     unet: DenoisingUNet
@@ -79,6 +81,7 @@ class SVPPipeline(DiffusionPipeline):
     style_projection: StyleProjection
     scheduler: EulerDiscreteScheduler
     style_encoder: StyleEncoder | None
+    tiny_vae: AutoencoderTiny | None
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class SVPPipeline(DiffusionPipeline):
         scheduler: EulerDiscreteScheduler,
         style_encoder: StyleEncoder | None = None,
         settings: PipelineSettings | dict[str, Any] | None = None,
+        tiny_vae: AutoencoderTiny | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -102,6 +106,7 @@ class SVPPipeline(DiffusionPipeline):
             style_projection=style_projection,
             scheduler=scheduler,
             style_encoder=style_encoder,
+            tiny_vae=tiny_vae,
         )
         self.settings = PipelineSettings.parse(settings, "model_index.json")
         self.register_to_config(settings=self.settings.model_dump())
@@ -268,9 +273,9 @@ class SVPPipeline(DiffusionPipeline):
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8, see `vae.py`."""
         return encode_image(require_vae(self.vae), image)
 
-    def decode_latents(self, latents: Tensor, *, bf16: bool = False) -> Iterator[np.ndarray]:
+    def decode_latents(self, latents: Tensor) -> Iterator[np.ndarray]:
         """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other; see `vae.py`."""
-        return decode_latents(require_vae(self.vae), latents, self.settings.image_size, bf16=bf16)
+        return decode_latents(require_vae(self.vae), latents, self.settings.image_size)
 
     def _to_unet(self, tensor: Tensor | None) -> Any:
         return None if tensor is None else tensor.to(*place_of(self.unet))
@@ -328,16 +333,14 @@ class SVPPipeline(DiffusionPipeline):
             audio: sound or video file, or (samples,) floats at 16 kHz; its length is the video's.
             style: a StylePrior, a saved style, a clip, or a StyleTimeline; None is no style.
             head_motion: "natural" (real, fits the recording), "still", a clip, or what else `head_points` takes.
-            generator: only its `initial_seed()` is used, instead of `seed`.
-            seed: the same seed and inputs give the same frames.
+            generator, seed: the same seed and inputs give the same frames; a generator gives its `initial_seed()`.
             fast: "exact", or what may be given up for speed: "balanced", "turbo"; see `sampling_plan.py`.
             num_inference_steps: Euler steps; the model's own, or the mode's, by default.
             guidance_scale: sets both scales; otherwise each is the model's own where it is not given.
             guidance_audio, guidance_style: g_a, for reference, audio and Head-Kps, and g_s.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
             mouth_amplitude, head_amplitude, blink_rate, gaze: see `Knobs`.
-            frame, aspect: see `View`.
-            face_box: see `portrait`.
+            frame, aspect, face_box: see `View` and `portrait`.
             callback: called with (done, total) network windows.
             partial: folder that keeps the latents of finished chunks (see `kept.py`): the same call goes on where an
                 interrupted one was, and gives the same frames.
@@ -367,9 +370,8 @@ class SVPPipeline(DiffusionPipeline):
         seed = seed_of(generator, seed)
         key_points = KEY_POINTS[self.settings.head_kps]
         points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed, key_points, knobs)
-        layout = alpha_layout(self.settings.audio_encoder)
-        alpha_size = layout.positions * self.audio_projection.config["alpha_dim"]
-        alpha = recording_alpha(samples, n_frames, alpha_size, lambda: self.audio_encoder)
+        layout, size = alpha_layout(self.settings.audio_encoder), self.audio_projection.config["alpha_dim"]
+        alpha = recording_alpha(samples, n_frames, layout.positions * size, lambda: self.audio_encoder)
         job = Job(
             reference_latents=self.encode_image(measured.image),
             audio=AudioTrack(alpha, n_frames, self.audio_radius, layout.zero_edges),

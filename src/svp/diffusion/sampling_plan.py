@@ -28,6 +28,7 @@ class FastMode:
         deep_every: the UNet's levels below the first run in every n-th step and are reused in between (DeepCache,
             Ma et al. 2024).
         bf16: bfloat16 arithmetic, where the device is fast at it.
+        tiny_decoder: pictures by the small decoder, if the model has one (`svp import taesd`).
         distilled: the weights that were distilled for few steps, and these steps, without guidance.
     """
 
@@ -35,13 +36,14 @@ class FastMode:
     guided: float = 1.0
     deep_every: int = 1
     bf16: bool = False
+    tiny_decoder: bool = False
     distilled: bool = False
 
 
 MODES = {
     "exact": FastMode(),
     "balanced": FastMode(steps=0.4, guided=0.5, deep_every=2, bf16=True),
-    "turbo": FastMode(bf16=True, distilled=True),
+    "turbo": FastMode(bf16=True, tiny_decoder=True, distilled=True),
 }
 
 
@@ -55,6 +57,7 @@ class SamplingPlan:
         guided_steps: that many first steps are guided.
         deep_every: the UNet's levels below the first run in every n-th step.
         bf16: whether the networks run in bfloat16.
+        tiny_decoder: whether the small decoder is used, if there is one.
         distilled: the weights are those distilled for few steps, see `SVPPipeline.distilled`.
     """
 
@@ -64,6 +67,7 @@ class SamplingPlan:
     guided_steps: int
     deep_every: int = 1
     bf16: bool = False
+    tiny_decoder: bool = False
     distilled: bool = False
 
     def guidance(self, step: int) -> dict[str, float]:
@@ -129,6 +133,7 @@ def plan_sampling(
         guided_steps=math.ceil(mode.guided * steps),
         deep_every=mode.deep_every if steps >= REUSE_FROM_STEPS else 1,
         bf16=mode.bf16 and has_fast_bf16(device),
+        tiny_decoder=mode.tiny_decoder,
         distilled=mode.distilled,
     )
 
