@@ -1,10 +1,10 @@
 """Put a trained model into the package: weights rounded to half precision, training record kept.
 
 usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G] [--steps N]
-                     [--turbo RUN_OR_MODEL [--turbo-kb N]]
+                     [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]]
 
 Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
-are. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model
+are. `--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model
 fit it. `--turbo` names what `svp train turbo` made of the model: its UNet goes along for `--fast turbo`, as low-rank
 changes of the model's that take so many kB.
 """
@@ -33,13 +33,14 @@ def main() -> None:
     parser.add_argument("--guidance-audio", type=float)
     parser.add_argument("--guidance-style", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--turbo-steps", type=int)
     parser.add_argument("--turbo", type=Path)
     parser.add_argument("--turbo-kb", type=int, default=450)
     options = parser.parse_args()
     source, out = model_folder(options.source), options.out
     pipeline = SVPPipeline.from_pretrained(source)
     own = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
-    own["num_inference_steps"] = options.steps
+    own |= {"num_inference_steps": options.steps, "turbo_steps": options.turbo_steps}
     distilled = None if options.turbo is None else SVPPipeline.from_pretrained(model_folder(options.turbo))
     if distilled is not None:
         own["turbo_steps"] = distilled.settings.turbo_steps

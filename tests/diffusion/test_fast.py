@@ -93,6 +93,12 @@ def test_balanced_keeps_the_steps_of_a_model_that_takes_few() -> None:
         assert plan.num_inference_steps == wanted
         scales = [plan.style_scale(step) for step in range(wanted)]
         assert scales == [1.0] * plan.guided_steps + [1.5] * (wanted - plan.guided_steps)
+        turbo = few.model_copy(update={"turbo_steps": 2})  # of the model's own weights, or of distilled ones
+        for folded, scale in ((False, 1.5), (True, 1.0)):
+            plan = plan_sampling("turbo", turbo, CPU, folded=folded)
+            assert plan.guided_steps == 0 and plan.style_scale(0) == scale
+    asked = plan_sampling("turbo", turbo, CPU, guidance_style=3.0)
+    assert asked.guidance(1) == {"guidance_audio": 1.0, "guidance_style": 3.0}
     plan = plan_sampling("exact", SETTINGS, CPU)
     assert {plan.style_scale(step) for step in range(20)} == {1.0}
 

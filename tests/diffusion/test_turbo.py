@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderTiny
+from safetensors.torch import save_file
 from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone
 
 from svp.diffusion import sampling_plan
@@ -40,22 +41,25 @@ def generate(pipeline: SVPPipeline, **options: object) -> np.ndarray:
     return pipeline(drawn_portrait(), tone(0.16), head_motion="still", **options).frames
 
 
-def test_adapters_come_as_near_as_their_bytes_allow(models) -> None:
+def test_adapters_come_as_near_as_their_bytes_allow(models, tmp_path) -> None:
     own, wanted = map(tensors, models)
 
     def missed(size: int) -> float:
         found = find_adapters(own, wanted, size)
-        assert sum(2 * tensor.numel() for tensor in found.values()) <= size
+        save_file(found, tmp_path / "found.safetensors")
+        assert (tmp_path / "found.safetensors").stat().st_size <= size
         got = tensors_with(found)
         return sum(float((got[name] - tensor).square().sum()) for name, tensor in wanted.items())
 
     def tensors_with(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return Turbo(found).unet(models[0].unet).state_dict(prefix="unet.")
 
-    assert sum(float((own[n] - wanted[n]).square().sum()) for n in own) > missed(20_000) > missed(60_000) > missed(ALL)
+    assert (
+        sum(float((own[n] - wanted[n]).square().sum()) for n in own) > missed(120_000) > missed(160_000) > missed(ALL)
+    )
     for name, tensor in tensors_with(find_adapters(own, wanted, ALL)).items():
         torch.testing.assert_close(tensor, wanted[name], atol=2e-3, rtol=2e-3)  # half precision
-    found = find_adapters(own, wanted, 20_000)
+    found = find_adapters(own, wanted, 120_000)
     assert {name.removesuffix(DOWN) for name in found if name.endswith(DOWN)} == {
         name.removesuffix(UP) for name in found if name.endswith(UP)
     }
@@ -99,12 +103,12 @@ def test_a_model_is_shipped_with_its_distilled_weights(models, tmp_path, monkeyp
     script = str(Path(__file__).parents[2] / "scripts" / "ship_model.py")
 
     def ship(turbo: str) -> Path:
-        arguments = [script, tmp_path / "own", tmp_path / "out", "--turbo", tmp_path / turbo, "--turbo-kb", 40]
+        arguments = [script, tmp_path / "own", tmp_path / "out", "--turbo", tmp_path / turbo, "--turbo-kb", 200]
         monkeypatch.setattr("sys.argv", list(map(str, arguments)))
         runpy.run_path(script, run_name="__main__")
         return tmp_path / "out"
 
-    assert 0 < (ship("distilled") / TURBO).stat().st_size < 60_000
+    assert 0 < (ship("distilled") / TURBO).stat().st_size <= 200_000
     assert "turbo: " in capsys.readouterr().out
     shipped = SVPPipeline.from_pretrained(tmp_path / "out")
     assert shipped.settings.turbo_steps == 2 and shipped.turbo is not None

@@ -9,7 +9,6 @@ Shapes: R rank, in and out channels of a linear layer; of a convolution, in coun
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -95,37 +94,30 @@ def find_adapters(own: Mapping[str, Tensor], wanted: Mapping[str, Tensor], size:
 
     Args:
         own, wanted: tensors of the same names and shapes.
-        size: bytes.
+        size: bytes of their file.
 
     Raises:
         ValueError: if names or shapes differ, or `size` does not do for biases and norms.
     """
     if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in wanted.items()}:
         raise ValueError("two networks of different layers")
-    changed = {
-        name: wanted[name].float() - own[name].float() for name in own if not torch.equal(own[name], wanted[name])
-    }
+    changed = {name: wanted[name].float() - own[name].float() for name in own}
+    changed = {name: change for name, change in changed.items() if change.any()}
     tensors = {name: wanted[name].half() for name, change in changed.items() if change.dim() < 2}
-    left = size - BYTES * sum(tensor.numel() for tensor in tensors.values())
+    left = size - sum(BYTES * tensor.numel() + _entry(name) for name, tensor in tensors.items())
     if left < 0:
         raise ValueError(f"biases and norms alone take {size - left} bytes, more than {size}")
-    parts = {
-        name: torch.linalg.svd(change.flatten(1), full_matrices=False)
-        for name, change in changed.items()
-        if change.dim() > 1
-    }
-    directions = [
-        (float(strength**2) / sum(changed[name].flatten(1).shape), name)
-        for name, (_, strengths, _) in parts.items()
-        for strength in strengths
-    ]
-    ranks: Counter[str] = Counter()
-    for _, name in sorted(directions, reverse=True):
-        cost = BYTES * sum(changed[name].flatten(1).shape)
-        if cost > left:
+    matrices = {name: change.flatten(1) for name, change in changed.items() if change.dim() > 1}
+    cost = {name: BYTES * sum(matrix.shape) for name, matrix in matrices.items()}  # bytes of one direction
+    parts = {name: torch.linalg.svd(matrix, full_matrices=False) for name, matrix in matrices.items()}
+    worth = [(float(s) ** 2 / cost[name], name) for name, (_, strengths, _) in parts.items() for s in strengths]
+    ranks: dict[str, int] = {}
+    for _, name in sorted(worth, reverse=True):
+        taken = cost[name] + (0 if name in ranks else _entry(name + DOWN) + _entry(name + UP))
+        if taken > left:
             break
-        ranks[name] += 1
-        left -= cost
+        ranks[name] = ranks.get(name, 0) + 1
+        left -= taken
     for name, rank in ranks.items():
         outer, strengths, inner = parts[name]
         root = strengths[:rank].sqrt()
@@ -133,3 +125,8 @@ def find_adapters(own: Mapping[str, Tensor], wanted: Mapping[str, Tensor], size:
         tensors[layer + DOWN] = (root[:, None] * inner[:rank]).half()
         tensors[layer + UP] = (outer[:, :rank] * root).half()
     return tensors
+
+
+def _entry(name: str) -> int:
+    """Bytes that a tensor's name, type, shape and place take in the head of a file."""
+    return len(name) + 80

@@ -336,8 +336,7 @@ class SVPPipeline(DiffusionPipeline):
             generator, seed: the same seed and inputs give the same frames; a generator gives its `initial_seed()`.
             fast: "exact", or what may be given up for speed: "balanced", "turbo"; see `sampling_plan.py`.
             num_inference_steps: Euler steps; the model's own, or the mode's, by default.
-            guidance_scale: sets both scales; otherwise each is the model's own where it is not given.
-            guidance_audio, guidance_style: g_a, for reference, audio and Head-Kps, and g_s.
+            guidance_audio, guidance_style, guidance_scale: g_a, g_s, or both at once; the model's own by default.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
             mouth_amplitude, head_amplitude, blink_rate, gaze: see `Knobs`.
             frame, aspect, face_box: see `View` and `portrait`.
@@ -356,6 +355,7 @@ class SVPPipeline(DiffusionPipeline):
             num_inference_steps=num_inference_steps,
             guidance_audio=guidance_scale if guidance_audio is None else guidance_audio,
             guidance_style=guidance_scale if guidance_style is None else guidance_style,
+            folded=self.turbo is not None,
         )
         model = self.distilled() if plan.distilled else self
         require_vae(self.vae)

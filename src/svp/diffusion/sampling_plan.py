@@ -29,7 +29,7 @@ class FastMode:
             Ma et al. 2024).
         bf16: bfloat16 arithmetic, where the device is fast at it.
         tiny_decoder: pictures by the small decoder, if the model has one (`svp import taesd`).
-        distilled: the weights that were distilled for few steps, and these steps, without guidance.
+        distilled: the weights that were distilled for few steps, and these steps.
     """
 
     steps: float = 1.0
@@ -43,7 +43,7 @@ class FastMode:
 MODES = {
     "exact": FastMode(),
     "balanced": FastMode(steps=0.4, guided=0.5, deep_every=2, bf16=True),
-    "turbo": FastMode(bf16=True, tiny_decoder=True, distilled=True),
+    "turbo": FastMode(guided=0.0, bf16=True, tiny_decoder=True, distilled=True),
 }
 
 
@@ -101,11 +101,13 @@ def plan_sampling(
     num_inference_steps: int | None = None,
     guidance_audio: float | None = None,
     guidance_style: float | None = None,
+    folded: bool = False,
 ) -> SamplingPlan:
     """The plan of a mode for a model on a device; steps and scales that are given take the place of the mode's.
 
     Args:
         most_steps: the diffusion's own number of steps.
+        folded: the guidance is in the distilled weights.
 
     Raises:
         InputError: if there is no such mode, the model was not made for it, or it has not so many steps.
@@ -113,7 +115,7 @@ def plan_sampling(
     if fast not in MODES:
         raise InputError(f"fast {fast}: unknown; use one of {', '.join(MODES)}")
     mode = MODES[fast]
-    own_audio, own_style = settings.guidance_audio, settings.guidance_style
+    own_audio, own_style, guided = settings.guidance_audio, settings.guidance_style, mode.guided
     own_steps = settings.num_inference_steps
     own_steps = max(math.ceil(mode.steps * own_steps), min(own_steps, FEW_STEPS))
     if mode.distilled:
@@ -122,7 +124,11 @@ def plan_sampling(
                 f"fast {fast}: this model was not distilled for few steps; use balanced, or distil it "
                 "with `svp train turbo`"
             )
-        own_steps, own_audio, own_style = settings.turbo_steps, 1.0, 1.0
+        own_steps = settings.turbo_steps
+        given = guidance_audio is not None or guidance_style is not None
+        guided = 1.0 if given else guided
+        if folded or given:
+            own_audio = own_style = 1.0
     steps = own_steps if num_inference_steps is None else num_inference_steps
     if not 1 <= steps <= most_steps:
         raise InputError(f"steps {steps}: choose 1 to {most_steps}")
@@ -130,7 +136,7 @@ def plan_sampling(
         num_inference_steps=steps,
         guidance_audio=own_audio if guidance_audio is None else guidance_audio,
         guidance_style=own_style if guidance_style is None else guidance_style,
-        guided_steps=math.ceil(mode.guided * steps),
+        guided_steps=math.ceil(guided * steps),
         deep_every=mode.deep_every if steps >= REUSE_FROM_STEPS else 1,
         bf16=mode.bf16 and has_fast_bf16(device),
         tiny_decoder=mode.tiny_decoder,
