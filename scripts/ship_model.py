@@ -4,9 +4,10 @@ usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style
                      [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]]
 
 Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
-are. `--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model
-fit it. `--turbo` names what `svp train turbo` made of the model: its UNet goes along for `--fast turbo`, as low-rank
-changes of the model's that take so many kB.
+are. `--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. `--turbo`
+names what `svp train turbo` made of the model: its UNet goes along for `--fast turbo`, as low-rank changes of the
+model's that take so many kB. The style encoder's fingerprint is taken after the rounding, so that gallery styles made
+with the shipped model fit it.
 """
 
 import argparse

@@ -79,7 +79,9 @@ def generate(
     ] = None,
     fast: Annotated[
         Literal["exact", "balanced", "turbo"],
-        typer.Option(help="Speed for quality: exact gives up none, balanced a little; turbo needs a distilled model."),
+        typer.Option(
+            help="Speed for quality: exact gives up none, balanced a little; turbo needs a model made for few steps."
+        ),
     ] = "exact",
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Denoising steps; the model's own by default.")

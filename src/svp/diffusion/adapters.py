@@ -122,8 +122,8 @@ def find_adapters(own: Mapping[str, Tensor], wanted: Mapping[str, Tensor], size:
         outer, strengths, inner = parts[name]
         root = strengths[:rank].sqrt()
         layer = name.removesuffix(".weight")
-        tensors[layer + DOWN] = (root[:, None] * inner[:rank]).half()
-        tensors[layer + UP] = (outer[:, :rank] * root).half()
+        tensors[layer + DOWN] = (root[:, None] * inner[:rank]).half().contiguous()
+        tensors[layer + UP] = (outer[:, :rank] * root).half().contiguous()
     return tensors
 
 
