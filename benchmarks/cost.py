@@ -5,21 +5,35 @@ from dataclasses import dataclass
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import nn
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.dry_run import StepMeter, without_memory
+from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.vae import decoded_at_once, latent_stride
 from svp.diffusion.windows import plan_windows
-from svp.presets import Preset
+from svp.presets import BASE, Preset
 
 REFERENCE, CONDITIONS, DECODING = "reference net", "conditions of the frames", "decoding"
+TINY_DECODING = "decoding by TAESD"  # of Stable Diffusion's latents
 CONDITIONAL, UNCONDITIONAL = "evaluation", "evaluation, unconditional"
 KEPT = ", deep levels kept"
 STEP = 500.0
+
+
+def filled(preset: Preset) -> SVPPipeline:
+    """A pipeline with small random weights; the usual initialisation of `base` takes minutes."""
+    with torch.device("meta"):
+        pipeline = build_pipeline(preset, seed=0)
+    for network in (part for part in pipeline.components.values() if isinstance(part, nn.Module)):
+        for tensor in (*network.to_empty(device="cpu").parameters(), *network.buffers()):
+            if tensor.is_floating_point():
+                tensor.data.uniform_(-0.02, 0.02)
+    return pipeline
 
 
 def parts(
@@ -65,6 +79,12 @@ def count_flop(preset: Preset, frames: int, size: int) -> dict[str, int]:
             with StepMeter([]) as meter:
                 run()
             counted[name] = meter.flop
+        if preset.name == BASE.name:
+            tiny = AutoencoderTiny().to_empty(device="cpu")
+            latents = torch.zeros(frames, preset.latent_channels, *[size // latent_stride(pipeline.vae)] * 2)
+            with StepMeter([]) as meter:
+                tiny.decode(latents)
+            counted[TINY_DECODING] = meter.flop
     return counted
 
 
@@ -90,5 +110,6 @@ class FrameCost:
             audio, style = plan.guidance(step).values()
             conditional = (audio != style) + (style != 0)
             steps += conditional * self.flop[CONDITIONAL + kept] + (audio != 1) * self.flop[UNCONDITIONAL + kept]
-        once = self.flop[CONDITIONS] * preset.chunk / preset.window / new + self.flop[DECODING] / preset.window
+        decoding = TINY_DECODING if plan.tiny_decoder and TINY_DECODING in self.flop else DECODING
+        once = self.flop[CONDITIONS] * preset.chunk / preset.window / new + self.flop[decoding] / preset.window
         return once + steps * len(windows) / new

@@ -6,28 +6,16 @@ import multiprocessing
 
 import torch
 
-from benchmarks.cost import CONDITIONAL, UNCONDITIONAL, count_flop, parts
+from benchmarks.cost import CONDITIONAL, UNCONDITIONAL, count_flop, filled, parts
 from benchmarks.memory import peak_memory
 from benchmarks.timing import seconds
-from svp.diffusion.build import build_pipeline
-from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import has_fast_bf16
-from svp.presets import BASE, MINI, PRESETS, Preset
+from svp.presets import BASE, MINI, PRESETS
 from svp.training.plan import product_rate
 
 SIZES = {MINI.name: (MINI.window, MINI.image_size), BASE.name: (2, 256)}  # frames, pixels
 ROUNDS = {MINI.name: 5, BASE.name: 1}
 CPU = torch.device("cpu")
-
-
-def filled(preset: Preset) -> SVPPipeline:
-    """Networks with small random weights; the usual initialisation of `base` takes minutes."""
-    with torch.device("meta"):
-        pipeline = build_pipeline(preset, seed=0)
-    for network in (*pipeline.denoiser.children(), pipeline.vae):
-        for tensor in (*network.to_empty(device="cpu").parameters(), *network.buffers()):
-            tensor.data.uniform_(-0.02, 0.02)
-    return pipeline
 
 
 @torch.no_grad()

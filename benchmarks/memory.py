@@ -18,23 +18,23 @@ PLANNED = (("mini", 128, 75, 8), ("mini", 256, 75, 8), ("base", 256, 4, 4), ("ba
 
 def generate(name: str, size: int, frames: int, window: int) -> float:
     """Peak bytes of this process, which reads a recording, makes a video and writes it."""
-    from svp.diffusion.build import build_pipeline
+    from benchmarks.cost import filled
     from svp.diffusion.pipeline import SVPPipeline
     from svp.diffusion.video import partial_folder
     from svp.media.audio import read_audio, write_wav
     from svp.presets import PRESETS
 
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as place, partial_folder(Path(place) / "video.mp4") as partial:
         sound, video = Path(place) / "sound.wav", Path(place) / "video.mp4"
         write_wav(sound, np.resize(read_audio(SAMPLES / "speech" / "road.wav"), frames * 640))
-        pipeline = SVPPipeline.from_pretrained(name) if name == "mini" else build_pipeline(PRESETS[name], seed=0)
+        pipeline = SVPPipeline.from_pretrained(name) if name == "mini" else filled(PRESETS[name])
         if name == "base":  # the recordings' features are those of another Whisper of the same size
             pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
         changes = {"image_size": size, "window": window, "overlap": min(pipeline.settings.overlap, window - 1)}
         pipeline.settings = pipeline.settings.model_copy(update=changes)
         stream = pipeline.stream(
             SAMPLES / "portraits" / "ada.png", sound, num_inference_steps=1, guidance_scale=1.0,
-            partial=partial_folder(video),
+            partial=partial,
         )  # fmt: skip
         stream.save(video)
     return peak_memory()

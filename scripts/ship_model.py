@@ -1,10 +1,13 @@
 """Put a trained model into the package: weights rounded to half precision, training record kept.
 
 usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G] [--steps N]
+                     [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]]
 
 Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
-are. The style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model
-fit it.
+are. `--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. `--turbo`
+names what `svp train turbo` made of the model: its UNet goes along for `--fast turbo`, as low-rank changes of the
+model's that take so many kB. The style encoder's fingerprint is taken after the rounding, so that gallery styles made
+with the shipped model fit it.
 """
 
 import argparse
@@ -16,7 +19,9 @@ from pathlib import Path
 import torch
 
 from svp import SVPPipeline
+from svp.diffusion.adapters import find_adapters
 from svp.diffusion.model_folder import model_folder
+from svp.diffusion.turbo import Turbo
 from svp.weights.config import TRAINING_RECORD
 
 LIMIT_MB = 40  # what the package may carry
@@ -29,11 +34,19 @@ def main() -> None:
     parser.add_argument("--guidance-audio", type=float)
     parser.add_argument("--guidance-style", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--turbo-steps", type=int)
+    parser.add_argument("--turbo", type=Path)
+    parser.add_argument("--turbo-kb", type=int, default=450)
     options = parser.parse_args()
     source, out = model_folder(options.source), options.out
     pipeline = SVPPipeline.from_pretrained(source)
     own = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
-    own["num_inference_steps"] = options.steps
+    own |= {"num_inference_steps": options.steps, "turbo_steps": options.turbo_steps}
+    distilled = None if options.turbo is None else SVPPipeline.from_pretrained(model_folder(options.turbo))
+    if distilled is not None:
+        own["turbo_steps"] = distilled.settings.turbo_steps
+        if own["turbo_steps"] is None:
+            sys.exit(f"{options.turbo}: was not distilled; name what `svp train turbo` made of the model")
     given = {name: value for name, value in own.items() if value is not None}
     pipeline.register_to_config(settings=pipeline.settings.model_copy(update=given).model_dump())
     networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
@@ -41,6 +54,8 @@ def main() -> None:
         for tensor in (*network.parameters(), *network.buffers()):
             if tensor.is_floating_point():
                 tensor.data = tensor.data.half().float()
+    if distilled is not None:
+        pipeline.turbo = turbo_of(pipeline, distilled, options.turbo_kb)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.save_pretrained(partial)  # in float32 first: this records the fingerprint
@@ -57,6 +72,16 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     print(f"{out}: {size:.1f} MB")
+
+
+def turbo_of(pipeline: SVPPipeline, distilled: SVPPipeline, kilobytes: int) -> Turbo:
+    """The distilled model's UNet as changes of the pipeline's."""
+    own, wanted = (network.unet.state_dict(prefix="unet.") for network in (pipeline, distilled))
+    turbo = Turbo(find_adapters(own, wanted, 1000 * kilobytes))
+    got = turbo.unet(pipeline.unet).state_dict(prefix="unet.")
+    missed, change = (sum(float((t[n] - wanted[n]).square().sum()) for n in wanted) for t in (got, own))
+    print(f"turbo: {1 - missed / change:.1%} of the squared change of the weights in {kilobytes} kB")
+    return turbo
 
 
 if __name__ == "__main__":

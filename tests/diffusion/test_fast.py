@@ -12,6 +12,7 @@ from tiny_pipeline import SIZE, drawn_portrait, random_style, tiny_pipeline, ton
 from svp.diffusion import sampling_plan, vae
 from svp.diffusion.audio_track import AudioTrack
 from svp.diffusion.conditions import stack_conditions
+from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.guidance import guided
 from svp.diffusion.offload import place_of
 from svp.diffusion.pipeline import SVPPipeline
@@ -83,6 +84,55 @@ def test_balanced_does_what_its_row_declares(pipeline, evaluated, monkeypatch) -
     evaluated.clear()
     generate(pipeline, num_inference_steps=2, fast="balanced")
     assert all(deep for _, deep in evaluated)  # steps so far apart share nothing
+
+
+def test_balanced_keeps_the_steps_of_a_model_that_takes_few() -> None:
+    for own, wanted in ((1, 1), (2, 2), (4, 4), (6, 4), (25, 10)):
+        few = SETTINGS.model_copy(update={"num_inference_steps": own, "guidance_audio": 1.0, "guidance_style": 1.5})
+        plan = plan_sampling("balanced", few, CPU)
+        assert plan.num_inference_steps == wanted
+        scales = [plan.style_scale(step) for step in range(wanted)]
+        assert scales == [1.0] * plan.guided_steps + [1.5] * (wanted - plan.guided_steps)
+        turbo = few.model_copy(update={"turbo_steps": 2})  # of the model's own weights, or of distilled ones
+        for folded, scale in ((False, 1.5), (True, 1.0)):
+            plan = plan_sampling("turbo", turbo, CPU, folded=folded)
+            assert plan.guided_steps == 0 and plan.style_scale(0) == scale
+    asked = plan_sampling("turbo", turbo, CPU, guidance_style=3.0)
+    assert asked.guidance(1) == {"guidance_audio": 1.0, "guidance_style": 3.0}
+    plan = plan_sampling("exact", SETTINGS, CPU)
+    assert {plan.style_scale(step) for step in range(20)} == {1.0}
+
+
+@torch.no_grad()
+def test_group_norm_of_rounded_pictures_is_the_plain_one_and_keeps_their_layout() -> None:
+    norm = GroupNorm(4, 8)
+    norm.weight.normal_(generator=torch.Generator().manual_seed(0))
+    pictures = torch.randn(3, 8, 4, 4, generator=torch.Generator().manual_seed(1)).bfloat16()
+    got = norm(pictures.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(got, torch.nn.GroupNorm.forward(norm, pictures), atol=2e-2, rtol=1e-2)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def test_a_stronger_style_attention_stands_in_for_the_guidance_of_the_style(pipeline, monkeypatch) -> None:
+    inputs = tiny_inputs(batch=1)
+    denoiser = tiny_denoiser()
+    for block in denoiser.unet.blocks.values():
+        block.attn_style.to_out[0].weight.mul_(0.1)
+    given = denoiser.encode(**inputs)
+    latents = torch.randn(1, 4, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+
+    def predict(part: object) -> torch.Tensor:
+        return denoiser.unet(latents, 400, part)
+
+    wanted = guided(predict, given, 1.0, 2.0)
+    plain, stronger = ((predict(part) - wanted).norm() for part in (given, replace(given, style_scale=2.0)))
+    assert stronger < 0.3 * plain
+    seen: list[float] = []
+    ask = pipeline.predict_noise
+    monkeypatch.setattr(pipeline, "predict_noise", lambda *a, **k: seen.append(a[2].style_scale) or ask(*a, **k))
+    generate(pipeline, fast="balanced", num_inference_steps=2, guidance_audio=1.0, guidance_style=1.5)
+    assert seen == [1.0, 1.5]
 
 
 def test_turbo_needs_a_distilled_model_and_runs_its_steps_without_guidance(pipeline, evaluated) -> None:

@@ -5,9 +5,22 @@ import torch
 from tiny_pipeline import tiny_pipeline
 from torch.utils.flop_counter import FlopCounterMode
 
-from svp.diffusion.memory_plan import PROCESS, fit_memory, network_shapes, plan_generation
+from svp.diffusion.denoiser import PARTS
+from svp.diffusion.memory_plan import (
+    PROCESS,
+    fit_memory,
+    further_bytes,
+    network_bytes,
+    network_shapes,
+    plan_generation,
+)
+from svp.diffusion.model_folder import ASSETS
+from svp.diffusion.sampling_plan import SamplingPlan
+from svp.diffusion.settings import PipelineSettings
+from svp.diffusion.turbo import Turbo
 from svp.errors import InputError
 from svp.presets import BASE
+from svp.weights.config import INDEX, read_config
 
 
 def test_the_flop_of_a_window_are_those_of_a_real_one():
@@ -31,6 +44,21 @@ def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():
     assert long.peak < 1.1 * short.peak
     parameters = [p for part in (mini.denoiser, mini.vae, mini.style_encoder) for p in part.parameters()]
     assert short.weights == pytest.approx(sum(p.nbytes for p in parameters), rel=0.01) and short.peak > PROCESS
+
+
+def test_mini_is_planned_as_it_is_shipped_and_other_weights_beside_its_own_count():
+    mini = network_shapes("mini")
+    assert mini.settings == PipelineSettings.parse(read_config(ASSETS / "mini" / INDEX)["settings"], INDEX)
+    sizes = network_bytes(mini)
+    rounded = SamplingPlan(2, 1.0, 1.0, guided_steps=2, bf16=True)
+    assert further_bytes(mini, rounded) == sum(sizes[name] for name in PARTS) // 2
+    distilled = SamplingPlan(2, 1.0, 1.0, guided_steps=2, distilled=True)
+    mini.turbo = None
+    assert further_bytes(mini, distilled) == 0
+    mini.turbo = Turbo({})
+    assert further_bytes(mini, distilled) == sizes["unet"]
+    plans = [plan_generation(mini, 2, steps=1, sampling=sampling) for sampling in (None, distilled)]
+    assert plans[1].weights - plans[0].weights == sizes["unet"]
 
 
 def test_what_fits_is_changed_no_more_than_it_must():

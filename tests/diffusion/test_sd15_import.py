@@ -4,13 +4,15 @@ import json
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from published import diffusers_folder, first_layout, motion_modules, record, tiny_unet, tiny_vae
 from safetensors.torch import load_file, save_file
 from tiny_denoiser import audio_conditions
 
-from svp.diffusion.model_import import import_animatediff, import_sd15
+from svp.diffusion.model_import import import_animatediff, import_sd15, import_taesd
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.weights.provenance import licences
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -160,6 +162,29 @@ def test_the_order_does_not_matter(source, motion_file, tmp_path):
     assert SVPPipeline.from_pretrained(tmp_path / "b").unet.config["motion_max_frames"] == 24
     kinds = {entry["kind"] for entry in record(tmp_path / "a")}
     assert kinds == {"sd15", "animatediff"} == {entry["kind"] for entry in record(tmp_path / "b")}
+
+
+def test_the_tiny_decoder_comes_before_or_after_the_rest(source, tmp_path):
+    torch.manual_seed(0)
+    tiny = AutoencoderTiny(
+        encoder_block_out_channels=(4,) * 4, decoder_block_out_channels=(4,) * 4,
+        num_encoder_blocks=(1,) * 4, num_decoder_blocks=(1,) * 4,
+    )  # fmt: skip
+    tiny.save_pretrained(tmp_path / "taesd")
+    for name, order in {"a": ("sd15", "taesd"), "b": ("taesd", "sd15")}.items():
+        for kind in order:
+            if kind == "sd15":
+                import_sd15(source, tmp_path / name)
+            else:
+                assert import_taesd(tmp_path / "taesd", tmp_path / name) == ("tiny_vae",)
+        loaded = SVPPipeline.from_pretrained(tmp_path / name)
+        for key, tensor in loaded.tiny_vae.state_dict().items():
+            assert torch.equal(tensor, tiny.state_dict()[key])
+        assert any("TAESD" in line for line in licences(tmp_path / name))
+    with pytest.raises(InputError, match="give the published folder"):
+        import_taesd(source, tmp_path / "c")
+    with pytest.raises(InputError, match="not the published network"):
+        import_taesd(source / "vae", tmp_path / "c")
 
 
 def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):

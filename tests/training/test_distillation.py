@@ -8,10 +8,10 @@ from tiny_training import small_options
 from svp.diffusion.build import build_pipeline, build_scheduler
 from svp.diffusion.guidance import guided
 from svp.diffusion.pipeline import SVPPipeline
-from svp.diffusion.sampling import sample_chunk
+from svp.diffusion.sampling import sample_chunk, trailing
 from svp.diffusion.sampling_plan import plan_sampling
 from svp.errors import InputError
-from svp.training.distillation import TurboObjective, trailing
+from svp.training.distillation import TurboObjective
 from svp.training.options import recipe
 
 F = 3

@@ -168,7 +168,7 @@ class Page:
             style_strength: 0 is neutral, 1 the style as it is.
             head_motion: natural, still or clip.
             motion_clip: video whose head motion is taken.
-            quality: exact, balanced, or turbo where the model was distilled for it.
+            quality: exact, balanced, or turbo where the model was made for few steps.
             seed: the same one and the same inputs give the same video.
             mouth_amplitude, head_amplitude: how far they move, 1 as the model and the motion have it.
             own_blinks: those of the motion; otherwise `blink_rate` of them a minute.

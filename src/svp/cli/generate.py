@@ -79,7 +79,9 @@ def generate(
     ] = None,
     fast: Annotated[
         Literal["exact", "balanced", "turbo"],
-        typer.Option(help="Speed for quality: exact gives up none, balanced a little; turbo needs a distilled model."),
+        typer.Option(
+            help="Speed for quality: exact gives up none, balanced a little; turbo needs a model made for few steps."
+        ),
     ] = "exact",
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Denoising steps; the model's own by default.")
@@ -192,7 +194,7 @@ def generate(
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
     if max_memory is not None:
-        fit_pipeline(pipeline, chosen, audio, max_memory)
+        fit_pipeline(pipeline, chosen, audio, max_memory, fast)
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     face = pipeline.portrait(portrait, box)  # before a style is learned from a clip, which takes longer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -48,20 +48,26 @@ def print_generation_plan(
         pipeline.settings = pipeline.settings.model_copy(update={"image_size": size})
     sampling = plan_sampling(fast, pipeline.settings, torch.device("cpu"), num_inference_steps=steps)
     count = sampling.num_inference_steps
-    guided = (sampling.guidance_audio, sampling.guidance_style) != (1.0, 1.0)
+    guided = sampling.guidance_audio != 1.0 or (styled and sampling.guidance_style != 1.0)
+    options: dict[str, Any] = {"steps": count, "guided": guided, "styled": styled, "device": device}
+    options["sampling"] = sampling
     if max_memory is None:
-        plan = plan_generation(pipeline, frames, steps=count, guided=guided, styled=styled, device=device)
+        plan = plan_generation(pipeline, frames, **options)
     else:
-        plan = fit_memory(pipeline, frames, max_memory * 1e9, steps=count, guided=guided, styled=styled, device=device)
+        plan = fit_memory(pipeline, frames, max_memory * 1e9, **options)
     print_plan(plan, name, Console())
 
 
-def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: float) -> None:
+def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: float, fast: str) -> None:
     """Let a pipeline stay within so many GB, by shorter windows where it must."""
     from svp.diffusion.memory_plan import Device, apply_plan, fit_memory, network_shapes
+    from svp.diffusion.offload import place_of
+    from svp.diffusion.sampling_plan import plan_sampling
 
     device: Device = "cuda" if pipeline.device.type == "cuda" else "cpu"
-    plan = fit_memory(network_shapes(name), _frames(audio), max_memory * 1e9, steps=1, device=device)
+    sampling = plan_sampling(fast, pipeline.settings, place_of(pipeline.unet)[0])
+    shapes = network_shapes(name)
+    plan = fit_memory(shapes, _frames(audio), max_memory * 1e9, steps=1, device=device, sampling=sampling)
     apply_plan(pipeline, plan)
     settings = plan.settings
     typer.echo(f"--max-memory {max_memory:g}: windows of {settings.window}, chunks of {settings.chunk}", err=True)

@@ -13,11 +13,13 @@ from svp.errors import InputError
 from svp.weights.registry import find_weight
 
 Kind = Literal[
-    "sd15", "sd-vae-ft-mse", "animatediff", "v-express", "whisper", "inception", "i3d", "syncnet", "styletalk", "deep3d"
+    "sd15", "sd-vae-ft-mse", "taesd", "animatediff", "v-express", "whisper", "inception", "i3d", "syncnet", "styletalk",
+    "deep3d",
 ]  # fmt: skip
 IMPORTERS: dict[Kind, str] = {  # module and function (source, output) -> parts; imported when asked for
     "sd15": "svp.diffusion.model_import:import_sd15",
     "sd-vae-ft-mse": "svp.diffusion.model_import:import_vae",
+    "taesd": "svp.diffusion.model_import:import_taesd",
     "animatediff": "svp.diffusion.model_import:import_animatediff",
     "v-express": "svp.diffusion.model_import:import_v_express",
     "whisper": "svp.speech.whisper_import:import_whisper",

@@ -5,10 +5,28 @@ Shapes: A numbers per frame, F frames, W = 2 * radius + 1 alpha frames around a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from svp.media.video import FPS
+from svp.speech.alpha import AudioEncoder, is_silent, silence
+
+
+def recording_alpha(
+    samples: np.ndarray, n_frames: int, size: int, encoder: Callable[[], AudioEncoder]
+) -> Iterator[Tensor]:
+    """Blocks (n, A) of alpha of a recording.
+
+    Args:
+        samples: at 16 kHz.
+        n_frames: of the video.
+        size: A.
+        encoder: loads it; not called for a silent recording, which has zeros, as in training.
+    """
+    return silence(n_frames, size) if is_silent(samples) else encoder().stream(samples, n_frames, FPS)
 
 
 def audio_windows(

@@ -14,6 +14,8 @@ from svp.diffusion.reference_net import ReferenceNet
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.unet import DenoisingUNet
 
+PARTS = ("unet", "reference_net", "guider", "audio_projection", "style_projection")
+
 
 class Denoiser(nn.Module):
     """UNet, ReferenceNet, guider and projections.

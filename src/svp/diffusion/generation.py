@@ -22,6 +22,7 @@ from svp.diffusion.noise import style_noise
 from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
+from svp.diffusion.vae import decode_latents, require_vae
 from svp.diffusion.windows import Chunk, Window
 from svp.face.key_points import KEY_POINTS
 from svp.media.video import FPS
@@ -106,6 +107,7 @@ def generate_frames(
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
     draw = KEY_POINTS[settings.head_kps].draw
+    decoder = pipeline.tiny_vae if plan.tiny_decoder and pipeline.tiny_vae is not None else require_vae(pipeline.vae)
     total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)
     done = 0
 
@@ -115,8 +117,8 @@ def generate_frames(
         if callback is not None:
             callback(done, total)
 
-    def arithmetic() -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16)
+    def arithmetic(bf16: bool = plan.bf16) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
     # Reference and a style that stays are projected once per video, audio, Head-Kps and changing styles once per chunk.
     style = job.fixed_style()
@@ -125,10 +127,10 @@ def generate_frames(
 
     def chunk_predict(part: Chunk) -> Predict:
         drawn = torch.from_numpy(draw(job.points[part.start : part.stop], settings.image_size))
-        windows = job.audio.windows(part.start, part.stop)  # alpha is of its own arithmetic
+        with arithmetic(bf16=False):  # alpha is of its own
+            windows = job.audio.windows(part.start, part.stop)
         style = job.changing_style(part.start, part.stop)
-        with arithmetic():
-            own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
+        own = pipeline.encode_conditions(None, windows, drawn.transpose(0, 1)[None], style)
         conditions = replace(
             own,
             reference=shared.reference,
@@ -143,19 +145,18 @@ def generate_frames(
             step = scheduler.step_index
             if plan.runs_deep(step):
                 deep.pop(window, None)
-            with arithmetic():
-                return pipeline.predict_noise(
-                    latents,
-                    timestep,
-                    conditions.frames(window.start, window.stop),
-                    **plan.guidance(step),
-                    deep=deep[window] if plan.deep_every > 1 else None,
-                )
+            return pipeline.predict_noise(
+                latents,
+                timestep,
+                replace(conditions.frames(window.start, window.stop), style_scale=plan.style_scale(step)),
+                **plan.guidance(step),
+                deep=deep[window] if plan.deep_every > 1 else None,
+            )
 
         return predict
 
     _, channels, height, width = job.reference_latents.shape
-    for latents in sample_video(
+    chunks = sample_video(
         chunk_predict,
         scheduler,
         n_frames=len(job.points),
@@ -167,5 +168,10 @@ def generate_frames(
         progress=progress,
         kept=job.kept,
         **sizes,
-    ):
-        yield from pipeline.decode_latents(latents[0].transpose(0, 1), bf16=plan.bf16)
+    )
+    while True:
+        with arithmetic():  # around a chunk, not a step: weights are rounded once for all its steps
+            latents = next(chunks, None)
+        if latents is None:
+            return
+        yield from decode_latents(decoder, latents[0].transpose(0, 1), settings.image_size, bf16=plan.bf16)

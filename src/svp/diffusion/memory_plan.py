@@ -20,9 +20,12 @@ from rich.table import Table
 from torch import nn
 
 from svp.diffusion.build import build_pipeline
+from svp.diffusion.denoiser import PARTS
 from svp.diffusion.dry_run import StepMeter, without_memory
+from svp.diffusion.model_folder import SHIPPED
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling import count_evaluations
+from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
 from svp.diffusion.windows import plan_chunks
@@ -86,12 +89,12 @@ class GenerationPlan:
 
 
 def network_shapes(name: str) -> SVPPipeline:
-    """A preset's or a saved model's networks without memory.
+    """A saved model's networks without memory, or those of a preset that no model is shipped of.
 
     Raises:
         InputError: there is neither.
     """
-    if name in PRESETS and not Path(name).exists():
+    if name in PRESETS and name not in SHIPPED and not Path(name).exists():
         with torch.device("meta"):
             return build_pipeline(PRESETS[name], seed=0)
     pipeline = SVPPipeline.from_pretrained(name)
@@ -110,6 +113,7 @@ def plan_generation(
     device: Device = "cpu",
     settings: PipelineSettings | None = None,
     tiled: bool = False,
+    sampling: SamplingPlan | None = None,
 ) -> GenerationPlan:
     """The plan of one video.
 
@@ -121,6 +125,7 @@ def plan_generation(
         styled: a style is given.
         settings: other sizes than the pipeline's own.
         tiled: see `GenerationPlan`.
+        sampling: what is sampled with weights beside the model's own, see `further_bytes`.
     """
     settings = settings or pipeline.settings
     parts = _measure(pipeline, settings, min(frames, settings.chunk), guided, styled, tiled)
@@ -136,6 +141,8 @@ def plan_generation(
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
     weights = sum(network_bytes(pipeline).values())
+    if sampling is not None:
+        weights += further_bytes(pipeline, sampling)
     return GenerationPlan(settings, frames, steps, device, tiled, False, weights, parts)
 
 
@@ -145,6 +152,13 @@ def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
         name: sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers()))
         for name, part in _networks(pipeline).items()
     }
+
+
+def further_bytes(pipeline: SVPPipeline, sampling: SamplingPlan) -> int:
+    """Of weights that a way of sampling holds beside the model's own: a distilled UNet, those rounded to bfloat16."""
+    sizes = network_bytes(pipeline)
+    distilled = sizes["unet"] if sampling.distilled and pipeline.turbo is not None else 0
+    return distilled + (sum(sizes[name] for name in PARTS) // 2 if sampling.bf16 else 0)
 
 
 def fit_memory(pipeline: SVPPipeline, frames: int, limit: float, **options: Any) -> GenerationPlan:

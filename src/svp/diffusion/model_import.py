@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import Tensor, nn
 
 from svp.diffusion.build import BUILDERS, build_scheduler, build_settings
@@ -27,10 +28,10 @@ from svp.speech.layout import WAV2VEC2
 from svp.speech.wav2vec2_import import PARTS as WAV2VEC2_PARTS
 from svp.speech.wav2vec2_import import add_wav2vec2
 from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion
-from svp.weights.checkpoint import Shapes, check_shapes, read_checkpoint, shapes
+from svp.weights.checkpoint import Shapes, check_shapes, find_checkpoint, read_checkpoint, shapes
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import owners
-from svp.weights.sd15 import StableDiffusion, read_sd15, read_vae
+from svp.weights.sd15 import STEMS, StableDiffusion, read_sd15, read_vae
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config
 from svp.weights.staging import Staging, refuse_trained, staged_import
 from svp.weights.storage import write_weights
@@ -40,6 +41,7 @@ from svp.weights.v_express import VAE, VExpress, find_v_express
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 SPATIAL, MOTION = "unet.spatial", "unet.motion"  # parts of the UNet by their origin
 STYLE_LAYERS = "_style."
+TINY = "tiny_vae"
 V_EXPRESS_SETTINGS = {"head_kps": "v-express", "reference_scale": 0.95, "audio_scale": 3.0}  # as it generates
 
 V_EXPRESS_STAGES = ("appearance", "motion")  # its own training did what these do
@@ -90,6 +92,29 @@ def import_vae(source: Path, output: Path) -> tuple[str, ...]:
     with staged_import(source, output) as stage:
         refuse_trained(output, ["vae"])
         _add_finetuned_vae(source, stage)
+    return stage.parts
+
+
+def import_taesd(source: Path, output: Path) -> tuple[str, ...]:
+    """The tiny decoder that `turbo` takes in place of the VAE's; arguments, result and errors as in `import_sd15`.
+
+    Args:
+        source: the folder with its configuration and weights.
+        output: a model folder, or a new one.
+    """
+    with staged_import(source, output) as stage:
+        weights = find_checkpoint(source, STEMS)
+        if weights is None:
+            raise InputError(f"{source}: no folder with {WEIGHTS_NAME}; give the published folder")
+        config, tensors = source / "config.json", read_checkpoint(weights)
+        with torch.device("meta"):
+            network = AutoencoderTiny.from_config(read_config(config))
+        check_shapes(weights, shapes(tensors), shapes(network.state_dict()))
+        write_weights(stage.folder / TINY / WEIGHTS_NAME, tensors)
+        network.save_config(stage.folder / TINY)
+        _name_in_index(stage, TINY, "AutoencoderTiny")
+        for path in (weights, config):
+            stage.record("taesd", path, path.name, (TINY,))
     return stage.parts
 
 
@@ -187,8 +212,13 @@ def _add_vae(source: Path, stage: Staging, found: StableDiffusion) -> None:
     check_shapes(source, shapes(found.vae), shapes(vae.state_dict()))
     write_weights(stage.folder / "vae" / WEIGHTS_NAME, found.vae)
     vae.save_config(stage.folder / "vae")
+    _name_in_index(stage, "vae", "AutoencoderKL")
+
+
+def _name_in_index(stage: Staging, part: str, kind: str) -> None:
+    """Let a model that is complete already know of a part of diffusers that is added."""
     if (index := stage.output / INDEX).is_file():
-        values = read_config(index) | {"vae": ["diffusers", "AutoencoderKL"]}
+        values = read_config(index) | {part: ["diffusers", kind]}
         (stage.folder / INDEX).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
@@ -253,6 +283,8 @@ def _complete(
     with torch.device("meta"):
         stored = stage.place("vae/config.json")
         networks["vae"] = AutoencoderKL.from_config(read_config(stored)) if stored.is_file() else None
+        tiny = stage.place(f"{TINY}/config.json")
+        networks[TINY] = AutoencoderTiny.from_config(read_config(tiny)) if tiny.is_file() else None
     own = PipelineSettings.model_validate(build_settings(preset).model_dump() | dict(settings or {}))
     SVPPipeline(**networks, scheduler=scheduler, settings=own).save_config(stage.folder)  # type: ignore[arg-type]
 

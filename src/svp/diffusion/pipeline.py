@@ -13,17 +13,18 @@ from typing import Any, Self
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from safetensors import SafetensorError
 from torch import Tensor
 
-from svp.diffusion.adapters import load_adapters, merge_adapters
+from svp.diffusion.adapters import merge_file
 from svp.diffusion.audio_projection import AudioProjection
-from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion.audio_track import AudioTrack, recording_alpha
 from svp.diffusion.conditions import Conditions
-from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.denoiser import PARTS, Denoiser
 from svp.diffusion.generation import Job, generate_frames, job_fingerprint
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
@@ -36,9 +37,11 @@ from svp.diffusion.offload import place_of
 from svp.diffusion.origin import Origin
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
+from svp.diffusion.sampling import trailing
 from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
+from svp.diffusion.turbo import Turbo
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.vae import PatchAutoencoderKL, decode_latents, encode_image, latent_stride, require_vae
 from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
@@ -47,8 +50,7 @@ from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.face.key_points import KEY_POINTS
 from svp.media.hashing import sha256_file
-from svp.media.video import FPS
-from svp.speech.alpha import AudioEncoder, find_audio_encoder, is_silent, silence
+from svp.speech.alpha import AudioEncoder, find_audio_encoder
 from svp.speech.layout import alpha_layout
 from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
@@ -64,11 +66,12 @@ class SVPPipeline(DiffusionPipeline):
         unet, reference_net, guider, audio_projection, style_projection: the denoiser's networks.
         scheduler: Euler, with the checkpoint's prediction type.
         style_encoder: makes styles from clips; None for a model that was never taught styles.
+        tiny_vae: decodes the same latents quickly and less well, for `turbo`; None where there is none.
         settings: `PipelineSettings` or their dictionary.
     """
 
-    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae"  # type: ignore[assignment]
-    _optional_components = ["vae", "style_encoder"]  # noqa: RUF012  # diffusers' name and type
+    model_cpu_offload_seq = "reference_net->guider->audio_projection->style_projection->unet->vae->tiny_vae"  # type: ignore[assignment]
+    _optional_components = ["vae", "style_encoder", "tiny_vae"]  # noqa: RUF012  # diffusers' name and type
 
     vae: AutoencoderKL  # None while an imported model lacks it, see `require_vae`
     unet: DenoisingUNet
@@ -78,6 +81,7 @@ class SVPPipeline(DiffusionPipeline):
     style_projection: StyleProjection
     scheduler: EulerDiscreteScheduler
     style_encoder: StyleEncoder | None
+    tiny_vae: AutoencoderTiny | None
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class SVPPipeline(DiffusionPipeline):
         scheduler: EulerDiscreteScheduler,
         style_encoder: StyleEncoder | None = None,
         settings: PipelineSettings | dict[str, Any] | None = None,
+        tiny_vae: AutoencoderTiny | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -101,12 +106,15 @@ class SVPPipeline(DiffusionPipeline):
             style_projection=style_projection,
             scheduler=scheduler,
             style_encoder=style_encoder,
+            tiny_vae=tiny_vae,
         )
         self.settings = PipelineSettings.parse(settings, "model_index.json")
         self.register_to_config(settings=self.settings.model_dump())
         self._audio_encoder: AudioEncoder | None = None
         self.folder: Path | None = None  # that it was loaded from
         self.merged: list[str] = []  # SHA-256 of the files of adapters in it
+        self.turbo: Turbo | None = None
+        self._denoiser: Denoiser | None = None
         size = self.settings.image_size
         if vae is not None and size % (stride := latent_stride(vae)):
             raise ValueError(f"image_size {size} must be a multiple of the VAE's stride {stride}")
@@ -142,11 +150,14 @@ class SVPPipeline(DiffusionPipeline):
         except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
         pipeline.folder = folder
+        pipeline.turbo = Turbo.load(folder)
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As in diffusers; what an imported model keeps beside its networks goes along, its licences above all."""
         super().save_pretrained(save_directory, *args, **kwargs)
+        if self.turbo is not None:
+            self.turbo.save(Path(save_directory))
         if self.folder is not None:
             keep_imports(self.folder, Path(save_directory))
 
@@ -156,22 +167,23 @@ class SVPPipeline(DiffusionPipeline):
         Raises:
             InputError: if it cannot be read or belongs to a model of other sizes.
         """
-        try:
-            merge_adapters(self.denoiser, load_adapters(Path(path)))
-            self.merged.append(sha256_file(Path(path)))
-        except ValueError as error:
-            raise InputError(f"{path}: not made for this model ({error}); give the model it was trained on") from error
+        merge_file(self.denoiser, Path(path))
+        self.merged.append(sha256_file(Path(path)))
+        self.turbo = self.turbo and Turbo(self.turbo.tensors)  # its UNet is made anew from the changed weights
 
     @property
     def denoiser(self) -> Denoiser:
         """The networks as one module, as training sees them."""
-        return Denoiser(
-            unet=self.unet,
-            reference_net=self.reference_net,
-            guider=self.guider,
-            audio_projection=self.audio_projection,
-            style_projection=self.style_projection,
-        )
+        parts = {name: getattr(self, name) for name in PARTS}
+        if self._denoiser is None or any(part is not getattr(self._denoiser, name) for name, part in parts.items()):
+            self._denoiser = Denoiser(**parts)  # which walks through all layers
+        return self._denoiser
+
+    def distilled(self) -> Self:
+        """The pipeline that `turbo` samples with: few trailing steps, the distilled UNet where it is kept apart."""
+        unet = self.unet if self.turbo is None else self.turbo.unet(self.unet)
+        parts = self.components | {"unet": unet, "scheduler": trailing(self.scheduler)}
+        return type(self)(**parts, settings=self.settings)
 
     @property
     def audio_encoder(self) -> AudioEncoder:
@@ -261,9 +273,9 @@ class SVPPipeline(DiffusionPipeline):
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8, see `vae.py`."""
         return encode_image(require_vae(self.vae), image)
 
-    def decode_latents(self, latents: Tensor, *, bf16: bool = False) -> Iterator[np.ndarray]:
+    def decode_latents(self, latents: Tensor) -> Iterator[np.ndarray]:
         """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other; see `vae.py`."""
-        return decode_latents(require_vae(self.vae), latents, self.settings.image_size, bf16=bf16)
+        return decode_latents(require_vae(self.vae), latents, self.settings.image_size)
 
     def _to_unet(self, tensor: Tensor | None) -> Any:
         return None if tensor is None else tensor.to(*place_of(self.unet))
@@ -321,17 +333,13 @@ class SVPPipeline(DiffusionPipeline):
             audio: sound or video file, or (samples,) floats at 16 kHz; its length is the video's.
             style: a StylePrior, a saved style, a clip, or a StyleTimeline; None is no style.
             head_motion: "natural" (real, fits the recording), "still", a clip, or what else `head_points` takes.
-            generator: only its `initial_seed()` is used, instead of `seed`.
-            seed: the same seed and inputs give the same frames.
+            generator, seed: the same seed and inputs give the same frames; a generator gives its `initial_seed()`.
             fast: "exact", or what may be given up for speed: "balanced", "turbo"; see `sampling_plan.py`.
             num_inference_steps: Euler steps; the model's own, or the mode's, by default.
-            guidance_scale: sets both scales; otherwise each is the model's own where it is not given.
-            guidance_audio: g_a, for reference, audio and Head-Kps.
-            guidance_style: g_s.
+            guidance_audio, guidance_style, guidance_scale: g_a, g_s, or both at once; the model's own by default.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
             mouth_amplitude, head_amplitude, blink_rate, gaze: see `Knobs`.
-            frame, aspect: see `View`.
-            face_box: see `portrait`.
+            frame, aspect, face_box: see `View` and `portrait`.
             callback: called with (done, total) network windows.
             partial: folder that keeps the latents of finished chunks (see `kept.py`): the same call goes on where an
                 interrupted one was, and gives the same frames.
@@ -347,7 +355,9 @@ class SVPPipeline(DiffusionPipeline):
             num_inference_steps=num_inference_steps,
             guidance_audio=guidance_scale if guidance_audio is None else guidance_audio,
             guidance_style=guidance_scale if guidance_style is None else guidance_style,
+            folded=self.turbo is not None,
         )
+        model = self.distilled() if plan.distilled else self
         require_vae(self.vae)
         knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, gaze), View(frame, aspect)
         check_inputs(portrait, audio, style, head_motion, retarget, knobs)
@@ -360,10 +370,11 @@ class SVPPipeline(DiffusionPipeline):
         seed = seed_of(generator, seed)
         key_points = KEY_POINTS[self.settings.head_kps]
         points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed, key_points, knobs)
-        layout = alpha_layout(self.settings.audio_encoder)
+        layout, size = alpha_layout(self.settings.audio_encoder), self.audio_projection.config["alpha_dim"]
+        alpha = recording_alpha(samples, n_frames, layout.positions * size, lambda: self.audio_encoder)
         job = Job(
             reference_latents=self.encode_image(measured.image),
-            audio=AudioTrack(self._alpha(samples, n_frames), n_frames, self.audio_radius, layout.zero_edges),
+            audio=AudioTrack(alpha, n_frames, self.audio_radius, layout.zero_edges),
             points=points,
             style=style if style is None or isinstance(style, StyleTimeline) else self.style(style),
             seed=seed,
@@ -371,10 +382,10 @@ class SVPPipeline(DiffusionPipeline):
             mouth_amplitude=mouth_amplitude,
         )
         if partial is not None:
-            job = replace(job, kept=KeptLatents(partial, job_fingerprint(self, job, samples)))
+            job = replace(job, kept=KeptLatents(partial, job_fingerprint(model, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
         origin = Origin.of(self, job, portrait, audio, style, head_motion)
-        frames = generate_frames(self, job, callback)
+        frames = generate_frames(model, job, callback)
         return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)
 
     def __call__(
@@ -387,10 +398,3 @@ class SVPPipeline(DiffusionPipeline):
     ) -> GeneratedVideo:
         """A whole video in memory, `.frames` and `.save(path)`; arguments as in `stream`, whose frames these are."""
         return self.stream(portrait, audio, style, head_motion, **options).collect()
-
-    def _alpha(self, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
-        """Blocks (n, A) of alpha; a silent recording has zeros, as in training."""
-        if is_silent(samples):
-            positions = alpha_layout(self.settings.audio_encoder).positions
-            return silence(n_frames, positions * self.audio_projection.config["alpha_dim"])
-        return self.audio_encoder.stream(samples, n_frames, FPS)

@@ -19,6 +19,11 @@ from svp.diffusion.windows import Chunk, Window, average_windows, plan_chunks, p
 Predict = Callable[[Tensor, Tensor, Window], Tensor]
 
 
+def trailing(scheduler: EulerDiscreteScheduler) -> EulerDiscreteScheduler:
+    """The same noise schedule with steps that begin at the last diffusion step: few leading ones never get there."""
+    return EulerDiscreteScheduler.from_config(scheduler.config, timestep_spacing="trailing", steps_offset=0)
+
+
 def sample_chunk(
     predict: Predict,
     scheduler: EulerDiscreteScheduler,

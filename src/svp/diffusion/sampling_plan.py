@@ -14,6 +14,7 @@ from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 
 REUSE_FROM_STEPS = 8  # neighbours of fewer steps differ too much to share what the deep levels gave
+FEW_STEPS = 4  # a model that itself takes so few steps needs them all
 
 
 @dataclass(frozen=True)
@@ -21,26 +22,28 @@ class FastMode:
     """How a mode departs from the model's own steps and guidance.
 
     Attributes:
-        steps: share of the model's own steps, rounded up.
+        steps: share of the model's own steps, rounded up, but not below FEW_STEPS.
         guided: share of those steps, from the first on, that are guided; the others take one evaluation. (The last ones
             guided instead: 33.6 dB to exact against 38.5 dB, `mini`, 13 steps of 25.)
         deep_every: the UNet's levels below the first run in every n-th step and are reused in between (DeepCache,
             Ma et al. 2024).
         bf16: bfloat16 arithmetic, where the device is fast at it.
-        distilled: the steps that the weights were distilled for instead, without guidance.
+        tiny_decoder: pictures by the small decoder, if the model has one (`svp import taesd`).
+        distilled: the weights that were distilled for few steps, and these steps.
     """
 
     steps: float = 1.0
     guided: float = 1.0
     deep_every: int = 1
     bf16: bool = False
+    tiny_decoder: bool = False
     distilled: bool = False
 
 
 MODES = {
     "exact": FastMode(),
     "balanced": FastMode(steps=0.4, guided=0.5, deep_every=2, bf16=True),
-    "turbo": FastMode(bf16=True, distilled=True),
+    "turbo": FastMode(guided=0.0, bf16=True, tiny_decoder=True, distilled=True),
 }
 
 
@@ -54,6 +57,8 @@ class SamplingPlan:
         guided_steps: that many first steps are guided.
         deep_every: the UNet's levels below the first run in every n-th step.
         bf16: whether the networks run in bfloat16.
+        tiny_decoder: whether the small decoder is used, if there is one.
+        distilled: the weights are those distilled for few steps, see `SVPPipeline.distilled`.
     """
 
     num_inference_steps: int
@@ -62,6 +67,8 @@ class SamplingPlan:
     guided_steps: int
     deep_every: int = 1
     bf16: bool = False
+    tiny_decoder: bool = False
+    distilled: bool = False
 
     def guidance(self, step: int) -> dict[str, float]:
         """The scales of a step, as `SVPPipeline.predict_noise` takes them."""
@@ -70,6 +77,15 @@ class SamplingPlan:
             "guidance_audio": self.guidance_audio if guided else 1.0,
             "guidance_style": self.guidance_style if guided else 1.0,
         }
+
+    def style_scale(self, step: int) -> float:
+        """Factor on the style attention of a step: where none is guided, it stands in for the guidance of the style.
+
+        To first order guidance moves the prediction by a multiple of what this attention adds.
+        """
+        if step < self.guided_steps or self.guidance_audio <= 0:
+            return 1.0
+        return self.guidance_style / self.guidance_audio
 
     def runs_deep(self, step: int) -> bool:
         """Whether the levels below the first run in this step."""
@@ -85,11 +101,13 @@ def plan_sampling(
     num_inference_steps: int | None = None,
     guidance_audio: float | None = None,
     guidance_style: float | None = None,
+    folded: bool = False,
 ) -> SamplingPlan:
     """The plan of a mode for a model on a device; steps and scales that are given take the place of the mode's.
 
     Args:
         most_steps: the diffusion's own number of steps.
+        folded: the guidance is in the distilled weights.
 
     Raises:
         InputError: if there is no such mode, the model was not made for it, or it has not so many steps.
@@ -97,15 +115,20 @@ def plan_sampling(
     if fast not in MODES:
         raise InputError(f"fast {fast}: unknown; use one of {', '.join(MODES)}")
     mode = MODES[fast]
-    own_audio, own_style = settings.guidance_audio, settings.guidance_style
-    own_steps = math.ceil(mode.steps * settings.num_inference_steps)
+    own_audio, own_style, guided = settings.guidance_audio, settings.guidance_style, mode.guided
+    own_steps = settings.num_inference_steps
+    own_steps = max(math.ceil(mode.steps * own_steps), min(own_steps, FEW_STEPS))
     if mode.distilled:
         if settings.turbo_steps is None:
             raise InputError(
                 f"fast {fast}: this model was not distilled for few steps; use balanced, or distil it "
                 "with `svp train turbo`"
             )
-        own_steps, own_audio, own_style = settings.turbo_steps, 1.0, 1.0
+        own_steps = settings.turbo_steps
+        given = guidance_audio is not None or guidance_style is not None
+        guided = 1.0 if given else guided
+        if folded or given:
+            own_audio = own_style = 1.0
     steps = own_steps if num_inference_steps is None else num_inference_steps
     if not 1 <= steps <= most_steps:
         raise InputError(f"steps {steps}: choose 1 to {most_steps}")
@@ -113,9 +136,11 @@ def plan_sampling(
         num_inference_steps=steps,
         guidance_audio=own_audio if guidance_audio is None else guidance_audio,
         guidance_style=own_style if guidance_style is None else guidance_style,
-        guided_steps=math.ceil(mode.guided * steps),
+        guided_steps=math.ceil(guided * steps),
         deep_every=mode.deep_every if steps >= REUSE_FROM_STEPS else 1,
         bf16=mode.bf16 and has_fast_bf16(device),
+        tiny_decoder=mode.tiny_decoder,
+        distilled=mode.distilled,
     )
 
 

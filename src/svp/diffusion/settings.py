@@ -28,7 +28,7 @@ class PipelineSettings(BaseModel):
         shared_noise: part of the noise's variance that all frames of a video have in common.
         num_inference_steps: Euler steps when a call names none; the paper's are 25.
         guidance_audio, guidance_style: scales used when a call names none.
-        turbo_steps: steps without guidance that the weights were distilled for; None if they were not.
+        turbo_steps: steps that `turbo` takes, without guidance; None if no weights were trained for few steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -141,7 +142,9 @@ def decoded_at_once(image_size: int) -> int:
 
 
 @torch.no_grad()
-def decode_latents(vae: AutoencoderKL, latents: Tensor, image_size: int, *, bf16: bool = False) -> Iterator[np.ndarray]:
+def decode_latents(
+    vae: AutoencoderKL | AutoencoderTiny, latents: Tensor, image_size: int, *, bf16: bool = False
+) -> Iterator[np.ndarray]:
     """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other.
 
     Small pictures are decoded several at a time: by `mini` on a CPU in half the time.

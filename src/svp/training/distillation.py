@@ -21,6 +21,7 @@ from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.guidance import guided
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.sampling import trailing
 from svp.training.objectives import DiffusionObjective, Figures
 from svp.training.options import TrainOptions
 
@@ -120,9 +121,10 @@ class TurboObjective(DiffusionObjective):
         return self.sigmas[index_B].view(-1, 1, 1, 1, 1)
 
 
-def trailing(scheduler: EulerDiscreteScheduler) -> EulerDiscreteScheduler:
-    """The same noise schedule with steps that begin at the last diffusion step: few leading ones never get there."""
-    return EulerDiscreteScheduler.from_config(scheduler.config, timestep_spacing="trailing", steps_offset=0)
+def outgrow_turbo(pipeline: SVPPipeline) -> None:
+    """Forget the distilled weights of a model whose own are about to change."""
+    pipeline.turbo = None
+    pipeline.settings = pipeline.settings.model_copy(update={"turbo_steps": None})
 
 
 def become_turbo(pipeline: SVPPipeline, options: TrainOptions) -> None:

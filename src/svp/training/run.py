@@ -27,7 +27,7 @@ from svp.speech.layout import alpha_layout
 from svp.style.codes import encode_clips
 from svp.style.encoder import AUDIO_STD_FLOOR, StyleEncoder
 from svp.training.device import micro_batch_size, mixed_precision, processes
-from svp.training.distillation import become_turbo
+from svp.training.distillation import become_turbo, outgrow_turbo
 from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
 from svp.training.lora import require_peft, take_adapters
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
@@ -192,6 +192,7 @@ def _build_task(
 def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:
     objective = build_objective(pipeline, stage, options)
     assert isinstance(objective, DiffusionObjective)
+    outgrow_turbo(pipeline)
     if stage.name == "turbo":
         become_turbo(pipeline, options)
     latents: LatentCache | UnencodedLatents

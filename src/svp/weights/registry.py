@@ -70,6 +70,14 @@ WEIGHTS: dict[str, Weight] = {
             files=("config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
         ),
         Weight(
+            kind="taesd",
+            title="TAESD, a tiny decoder of Stable Diffusion's latents",
+            source="https://huggingface.co/madebyollin/taesd",
+            licence="MIT",
+            use="any use",
+            files=("config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
+        ),
+        Weight(
             kind="wav2vec2",
             title="wav2vec2-base-960h",
             source="https://huggingface.co/facebook/wav2vec2-base-960h",
