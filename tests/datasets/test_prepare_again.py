@@ -23,6 +23,7 @@ from svp.datasets.audio_offset import AudioOffset
 from svp.datasets.prepare import prepare_folder
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
+from svp.media.hashing import sha256_file
 from svp.media.image import read_image
 from svp.media.only_writer import only_writer
 
@@ -183,6 +184,36 @@ def test_clips_stay_whose_source_is_gone_or_cannot_be_read(
     assert PreparedDataset(root).clip("b").row.intensity == 3
     (source / "clips.csv").unlink()
     assert len(prepare_folder(source, root, **OPTIONS).accepted) == 3  # nobody names it any more
+
+
+def test_a_file_is_hashed_again_where_its_size_date_or_number_changed(
+    begun: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, root = begun
+    read: list[str] = []
+    monkeypatch.setattr(source_job, "sha256_file", lambda path: read.append(path.name) or sha256_file(path))
+
+    def again(**options: Any) -> list[str]:
+        read.clear()
+        assert prepare_folder(source, root, **OPTIONS | options).kept == 4
+        return sorted(read)
+
+    everything = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    assert again() == everything  # copies have other numbers
+    assert again() == []
+    (source / "b.mp4").touch()
+    shutil.copy2(source / "c.mp4", tmp := source / "c.new")
+    tmp.replace(source / "c.mp4")
+    assert again() == ["b.mp4", "c.mp4"]
+    assert again() == []
+    assert again(rehash=True) == everything
+    state = (source / "a.mp4").stat()
+    content = bytearray((source / "a.mp4").read_bytes())
+    content[-1] ^= 1
+    (source / "a.mp4").write_bytes(content)
+    os.utime(source / "a.mp4", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert again() == []  # nothing shows
+    assert prepare_folder(source, root, rehash=True, **OPTIONS).kept == 3
 
 
 @pytest.mark.usefixtures("nothing_is_read")
