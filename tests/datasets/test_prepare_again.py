@@ -20,7 +20,8 @@ from portrait_clips import portrait, swaying, write_clip, write_portrait_clip
 
 from svp.datasets import extract, prepare, source_job
 from svp.datasets.audio_offset import AudioOffset
-from svp.datasets.prepare import prepare_folder
+from svp.datasets.manifest import ClipRow
+from svp.datasets.prepare import PrepareReport, prepare_folder
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.media.hashing import sha256_file
@@ -332,6 +333,18 @@ def test_report_sheets_and_speech(folder: Path, prepared: Path, tmp_path: Path) 
     sheets = {path.name: read_image(path) for path in (prepared / "sheets").iterdir()}
     assert set(sheets) == {"ann.png", "bob.png"}
     assert sheets["ann.png"].shape[0] > 1.8 * sheets["bob.png"].shape[0]  # a row per emotion
+
+
+def test_rejections_of_one_kind_are_told_with_the_numbers_of_one() -> None:
+    row = ClipRow(clip_id="a", source="a.mp4", sha256="", identity="ann")
+    few, many = row.rejected("has only 3 frames; give more"), row.rejected("has only 7 frames; give more")
+    many = many.model_copy(update={"clip_id": "b", "source": "b.mp4"})
+    other = row.model_copy(update={"clip_id": "c", "source": "c.mp4"}).rejected("has no sound")
+    lines = str(PrepareReport((), (other, many, few), kept=0)).splitlines()
+    assert [line.split(maxsplit=1) for line in lines[2:4]] == [
+        ["2", "has only 3 frames; give more (such as a.mp4)"],
+        ["1", "has no sound (c.mp4)"],
+    ]
 
 
 def test_a_cluster_gives_the_dataset_of_one_machine(
