@@ -20,9 +20,11 @@ from portrait_clips import portrait, swaying, write_clip, write_portrait_clip
 
 from svp.datasets import extract, prepare, source_job
 from svp.datasets.audio_offset import AudioOffset
-from svp.datasets.prepare import prepare_folder
+from svp.datasets.manifest import ClipRow
+from svp.datasets.prepare import PrepareReport, prepare_folder
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
+from svp.media.hashing import sha256_file
 from svp.media.image import read_image
 from svp.media.only_writer import only_writer
 
@@ -185,6 +187,36 @@ def test_clips_stay_whose_source_is_gone_or_cannot_be_read(
     assert len(prepare_folder(source, root, **OPTIONS).accepted) == 3  # nobody names it any more
 
 
+def test_a_file_is_hashed_again_where_its_size_date_or_number_changed(
+    begun: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, root = begun
+    read: list[str] = []
+    monkeypatch.setattr(source_job, "sha256_file", lambda path: read.append(path.name) or sha256_file(path))
+
+    def again(**options: Any) -> list[str]:
+        read.clear()
+        assert prepare_folder(source, root, **OPTIONS | options).kept == 4
+        return sorted(read)
+
+    everything = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    assert again() == everything  # copies have other numbers
+    assert again() == []
+    (source / "b.mp4").touch()
+    shutil.copy2(source / "c.mp4", tmp := source / "c.new")
+    tmp.replace(source / "c.mp4")
+    assert again() == ["b.mp4", "c.mp4"]
+    assert again() == []
+    assert again(rehash=True) == everything
+    state = (source / "a.mp4").stat()
+    content = bytearray((source / "a.mp4").read_bytes())
+    content[-1] ^= 1
+    (source / "a.mp4").write_bytes(content)
+    os.utime(source / "a.mp4", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert again() == []  # nothing shows
+    assert prepare_folder(source, root, rehash=True, **OPTIONS).kept == 3
+
+
 @pytest.mark.usefixtures("nothing_is_read")
 def test_a_file_of_another_folder_does_not_replace_one_of_its_name(begun: tuple[Path, Path], tmp_path: Path) -> None:
     _, root = begun
@@ -301,6 +333,18 @@ def test_report_sheets_and_speech(folder: Path, prepared: Path, tmp_path: Path) 
     sheets = {path.name: read_image(path) for path in (prepared / "sheets").iterdir()}
     assert set(sheets) == {"ann.png", "bob.png"}
     assert sheets["ann.png"].shape[0] > 1.8 * sheets["bob.png"].shape[0]  # a row per emotion
+
+
+def test_rejections_of_one_kind_are_told_with_the_numbers_of_one() -> None:
+    row = ClipRow(clip_id="a", source="a.mp4", sha256="", identity="ann")
+    few, many = row.rejected("has only 3 frames; give more"), row.rejected("has only 7 frames; give more")
+    many = many.model_copy(update={"clip_id": "b", "source": "b.mp4"})
+    other = row.model_copy(update={"clip_id": "c", "source": "c.mp4"}).rejected("has no sound")
+    lines = str(PrepareReport((), (other, many, few), kept=0)).splitlines()
+    assert [line.split(maxsplit=1) for line in lines[2:4]] == [
+        ["2", "has only 3 frames; give more (such as a.mp4)"],
+        ["1", "has no sound (c.mp4)"],
+    ]
 
 
 def test_a_cluster_gives_the_dataset_of_one_machine(

@@ -68,6 +68,18 @@ def test_frames_are_not_kept():
     assert most <= 4
 
 
+def test_no_decoded_frame_waits_for_the_garbage_collector(tmp_path):
+    path = encode_video(tmp_path / "turned.mp4", (number_frame(i) for i in range(30)))
+    turn(path, 0, 1, -1, 0)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in read_frames(path)) == 30
+        assert not [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
+    finally:
+        gc.enable()
+
+
 def test_every_source_frame_without_a_rate(tmp_path):
     path = encode_video(tmp_path / "all.mp4", (number_frame(i) for i in range(30)), rate=30)
     assert [read_number(frame) for frame in read_frames(path, fps=None)] == list(range(30))

@@ -105,6 +105,10 @@ def prepare(
         Path | None, typer.Option(help="Model folder (or mini) whose VAE's latents are cached as well, for training.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with a dataset that was begun, or change its options.")] = False,
+    rehash: Annotated[
+        bool,
+        typer.Option(help="With --resume: read all files to see which have changed, not only those of another date."),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
 ) -> None:
     """Prepare clips for training and evaluation: crops, landmarks, expressions, sound features.
@@ -130,6 +134,7 @@ def prepare(
         "workers": (0 if ray else CORES) if workers is None else workers,
         "ray": ray,
         "resume": resume,
+        "rehash": rehash,
         "max_seconds": max_seconds,
         "min_seconds": min_seconds,
         "seed": seed,

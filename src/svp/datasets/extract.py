@@ -1,8 +1,7 @@
 """One source video becomes clips of a prepared dataset: face track, shots and their parts, crop, features.
 
-The source is decoded twice side by side, once for what is seen in it and once for the pictures, because the crop of a
-clip follows from all of its landmarks: so no picture is held (ten seconds of 1080p are 1.6 GB), and memory does not
-grow with the length of the source.
+The source is looked at twice, once for what is seen in it and once for the pictures, because the crop of a clip follows
+from all of its landmarks; how, without memory that grows with its length, is in `two_looks.py`.
 
 Shapes: N frames of a part of the source.
 """
@@ -24,6 +23,7 @@ from svp.datasets.prepared import DatasetWriter
 from svp.datasets.quality import face_verdict, length_verdict, offset_verdict, sound_verdict
 from svp.datasets.sources import ClipSource
 from svp.datasets.survey import Survey, Surveyor
+from svp.datasets.two_looks import TwoLooks
 from svp.errors import InputError
 from svp.face.crop import clip_crops
 from svp.face.fit import fit_clip
@@ -32,7 +32,7 @@ from svp.face.landmarks import require_track
 from svp.face.model import FaceModel
 from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio_or_none
-from svp.media.video import FPS, VideoInfo, probe, read_frames
+from svp.media.video import FPS, VideoInfo, decoded_frames, probe
 from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
 
 SECTION_FRAMES = 15_000  # ten minutes: what is tracked before it is cut, 90 MB of landmarks
@@ -104,9 +104,10 @@ def extract_clips(source: ClipSource, base: ClipRow, writer: DatasetWriter, opti
 
     base = base.model_copy(update={"fps_in": info.fps, "start": source.start})
     rows: list[ClipRow] = []
-    pictures = read_frames(source.path, start=source.start, seconds=source.seconds)
+    looks = TwoLooks(lambda: decoded_frames(source.path, start=source.start, seconds=source.seconds))
+    pictures = looks.second()
     try:
-        for first, survey in _sections(source, box, options):
+        for first, survey in _sections(looks.first(), box, options):
             if audio is not None:
                 heard = audio[round((source.start + first / FPS) * SAMPLE_RATE) :]
                 found = estimate_audio_offset(lip_gap(survey.track), heard, FPS)
@@ -193,10 +194,9 @@ def _write_part(
 
 
 def _sections(
-    source: ClipSource, box: tuple[int, int, int, int] | None, options: ExtractOptions
+    frames: Iterator[np.ndarray], box: tuple[int, int, int, int] | None, options: ExtractOptions
 ) -> Iterator[tuple[int, Survey]]:
     """(first frame, what is seen) of successive stretches of a source."""
-    frames = read_frames(source.path, start=source.start, seconds=source.seconds)
     length = max(SECTION_FRAMES, round(options.max_seconds * FPS))
     with Surveyor(options.cut_change, box) as surveyor:
         for first in itertools.count(0, length):

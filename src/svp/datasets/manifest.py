@@ -50,11 +50,12 @@ SCHEMA = pa.schema(
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("audio_encoder", pa.string(), nullable=False),
         pa.field("folder", pa.string(), nullable=False),
+        pa.field("stamp", pa.string(), nullable=False),
     ]
 )
 ADDED = {  # columns that manifests written before them lack
     *("voice", "has_video", "shot", "missing", "others", "face_size", "sharpness", "recipe", "audio_encoder"),
-    *("remaining_offset", "offset_certain", "folder"),
+    *("remaining_offset", "offset_certain", "folder", "stamp"),
 }
 
 
@@ -91,6 +92,7 @@ class ClipRow(BaseModel):
         recipe: hash of the options that the clip's files follow from; a clip with another one is made anew.
         audio_encoder: what the `audio` feature of an accepted clip was made with; empty in datasets of puppets.
         folder: a short hash of the path of the folder that `source` is in: other folders have files of the same name.
+        stamp: size, time of change and number of the source's files; while it stays, `sha256` is taken for theirs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -123,6 +125,7 @@ class ClipRow(BaseModel):
     recipe: str = ""
     audio_encoder: str = ""
     folder: str = ""
+    stamp: str = ""
 
     @model_validator(mode="after")
     def _status_and_reason_agree(self) -> "ClipRow":

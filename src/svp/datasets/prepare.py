@@ -22,6 +22,7 @@ from svp.datasets.source_job import (
     KEY_DIGITS,
     Layout,
     SourceJob,
+    digest_once,
     fits_options,
     options_key,
     prepare_source,
@@ -52,6 +53,7 @@ def prepare_folder(
     workers: int = 1,
     ray: str | None = None,
     resume: bool = True,
+    rehash: bool = False,
     max_seconds: float = 10.0,
     min_seconds: float = 0.4,
     max_missing: float = 0.1,
@@ -85,6 +87,7 @@ def prepare_folder(
         workers: processes; on a cluster 0 takes all processors.
         ray: address of a Ray cluster to work on; its machines must see the same files under the same paths.
         resume: go on with a dataset that exists; without it, one that exists is an error.
+        rehash: read every file to see whether it has changed, also one whose size, date and inode are as they were.
         min_face: ExtractOptions; by default a quarter of the face's side in the crop.
         require_sound: ExtractOptions; by default as data sets of speech want it, and not for a folder.
         val_fraction, test_fraction: shares of the identities; no identity is in two splits. By default a tenth each of
@@ -125,7 +128,7 @@ def prepare_folder(
     if layout == "mead":
         choices["view"] = view or FRONT
     made = Layout(layout, find[layout], extract_clips, FaceModel.load().encoder_id, size)
-    return _prepare(made, Path(source), Path(dataset), options, choices, (workers, ray), resume, progress)
+    return _prepare(made, Path(source), Path(dataset), options, choices, (workers, ray), (resume, rehash), progress)
 
 
 def prepare_coefficients(
@@ -137,6 +140,7 @@ def prepare_coefficients(
     workers: int = 1,
     ray: str | None = None,
     resume: bool = True,
+    rehash: bool = False,
     max_seconds: float = 10.0,
     min_seconds: float = 0.4,
     require_sound: bool = False,
@@ -150,7 +154,7 @@ def prepare_coefficients(
     Args:
         source: folder with .mat files (see `coefficients.coefficient_sources` for names, labels and sound).
         fps, audio_encoder, max_seconds, min_seconds, require_sound: CoefficientOptions.
-        dataset, workers, ray, resume, val_fraction, test_fraction, seed, progress: as in `prepare_folder`.
+        dataset, workers, ray, resume, rehash, val_fraction, test_fraction, seed, progress: as in `prepare_folder`.
 
     Raises:
         InputError: the source, an option or the dataset's folder cannot be used.
@@ -164,7 +168,7 @@ def prepare_coefficients(
     )
     layout = Layout("coefficients", coefficient_sources, extract_coefficients, ENCODER_ID, 0)
     choices = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    return _prepare(layout, Path(source), Path(dataset), options, choices, (workers, ray), resume, progress)
+    return _prepare(layout, Path(source), Path(dataset), options, choices, (workers, ray), (resume, rehash), progress)
 
 
 def _prepare(
@@ -174,12 +178,16 @@ def _prepare(
     options: Options,
     choices: Mapping[str, Any],
     where: tuple[int, str | None],
-    resume: bool,
+    again: tuple[bool, bool],
     progress: bool,
 ) -> PrepareReport:
-    """Prepare a folder; `choices` say who is in the dataset and in which split, `where` are workers and cluster."""
+    """Prepare a folder; `choices` say who is in the dataset and in which split, `where` are workers and cluster,
+    `again` whether a dataset may exist and whether its sources are all read."""
     val_fraction, test_fraction = choices["val_fraction"] or 0, choices["test_fraction"] or 0
     workers, ray = where
+    resume, rehash = again
+    if rehash:
+        digest_once.cache_clear()  # of an earlier run of this process
     if workers < (1 if ray is None else 0):
         raise InputError(f"workers {workers}: at least one process is needed; give 1 or more")
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction > 1:
@@ -203,7 +211,7 @@ def _prepare(
             variable=OF_DATASET | own.keys(),
         )
         folder = sha256_text(readable(str(source.resolve())))[:KEY_DIGITS]
-        jobs, dropped = _jobs(layout, folder, sources, choices, writer, options)
+        jobs, dropped = _jobs(layout, folder, sources, choices, writer, options, rehash)
         states: defaultdict[str, list[str]] = defaultdict(list)  # names of the sources
         with bytes_bar("preparing", sum(job.size for job in jobs), shown=progress) as told:
             for done in run_jobs(jobs, prepare_source, workers, source_died, ray=ray):
@@ -234,6 +242,7 @@ def _jobs(
     choices: Mapping[str, Any],
     writer: DatasetWriter,
     options: Options,
+    rehash: bool,
 ) -> tuple[list[SourceJob], int]:
     """One job per source, large files first, so that no worker is left alone with one at the end.
 
@@ -259,7 +268,10 @@ def _jobs(
     kept = {row.identity: row.split for row in done.values() if row.frames or base_id(row.clip_id) not in ids}
     splits = _splits(layout, sources, present, kept, choices)
     jobs = [
-        SourceJob(source, folder, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options)
+        SourceJob(
+            *(source, folder, layout, splits[source.identity], tuple(present[source.clip_id])),
+            *(writer, options, rehash),
+        )
         for source in sources
     ]
     jobs.sort(key=lambda job: (-job.size, job.source.name, job.source.clip_id))

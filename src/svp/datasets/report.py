@@ -60,11 +60,14 @@ class PrepareReport:
         return "\n".join([*lines, *self._reasons(), *self._speech(), *self._splits()])
 
     def _reasons(self) -> list[str]:
-        reasons: defaultdict[str, list[str]] = defaultdict(list)
+        """How many were rejected for what, with the numbers of one of them."""
+        reasons: defaultdict[str, list[ClipRow]] = defaultdict(list)
         for row in self.rejected:
-            reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row.source)
-        ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
-        lines = [f"  {len(names):5d}  {reason} (such as {min(names)})" for reason, names in ordered]
+            reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row)
+        lines = []
+        for _, rows in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+            shown = min(rows, key=lambda row: (row.source, row.clip_id))
+            lines.append(f"  {len(rows):5d}  {shown.reason} ({'such as ' if len(rows) > 1 else ''}{shown.source})")
         return [f"{len(self.rejected)} rejected:", *lines] if lines else []
 
     def _speech(self) -> list[str]:

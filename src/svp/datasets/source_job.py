@@ -44,7 +44,8 @@ class Layout:
 class SourceJob:
     """A source, everything a worker needs to know about it, and the rows that the dataset has of it.
 
-    `folder` tells the folder it was found in from others: `manifest.ClipRow.folder`.
+    `folder` tells the folder it was found in from others: `manifest.ClipRow.folder`. `rehash` reads the source to see
+    whether it has changed, whatever its date.
     """
 
     source: ClipSource
@@ -54,6 +55,7 @@ class SourceJob:
     present: tuple[ClipRow, ...]
     writer: DatasetWriter
     options: ExtractOptions | CoefficientOptions
+    rehash: bool = False
 
     @property
     def size(self) -> int:
@@ -65,8 +67,8 @@ class SourceJob:
         """What a row says of whom and what the source shows; another label makes nothing anew."""
         return {**self.source.model_dump(include={"identity", "emotion", "intensity"}), "split": self.split}
 
-    def row(self, digest: str) -> ClipRow:
-        """The row with what is known of the source, whose content has this digest."""
+    def row(self, digest: str = "", stamp: str = "") -> ClipRow:
+        """The row with what is known of the source, whose content has this digest, whose files this stamp."""
         source = self.source
         span = source.model_dump(mode="json", include={"start", "seconds", "box", "box_height", "audio_offset"})
         return ClipRow(
@@ -74,6 +76,7 @@ class SourceJob:
             source=source.name,
             folder=self.folder,
             sha256=digest,
+            stamp=stamp,
             **self.labels,
             has_video=self.layout.size > 0,
             recipe=f"{options_key(self.options, self.layout)}-{sha256_json(span)[:KEY_DIGITS]}",
@@ -110,7 +113,8 @@ def prepare_source(job: SourceJob) -> SourceDone:
     """Prepare one source, as far as the dataset does not have it already."""
     source = job.source
     try:
-        reason, digest = source.problem, "" if source.problem else _digest(source)
+        reason = source.problem
+        identified = ("", "") if reason else _identified(job)
     except FileNotFoundError:
         reason = "no such file; every machine must see it under this path"
     except OSError as error:
@@ -118,9 +122,9 @@ def prepare_source(job: SourceJob) -> SourceDone:
     if reason:
         if kept := _unread(job, job.labels):
             return SourceDone(_settle(job, kept, marked=False), "gone", job.size)
-        return SourceDone(_settle(job, [job.row("").rejected(reason)]), "made", job.size)
-    base = job.row(digest)
-    if any(row.folder not in ("", base.folder) and row.sha256 not in ("", digest) for row in job.present) and (
+        return SourceDone(_settle(job, [job.row().rejected(reason)]), "made", job.size)
+    base = job.row(*identified)
+    if any(row.folder not in ("", base.folder) and row.sha256 not in ("", base.sha256) for row in job.present) and (
         kept := _unread(job, {})
     ):
         return SourceDone(_settle(job, kept, marked=False), "namesake", job.size)
@@ -148,10 +152,10 @@ def prepare_source(job: SourceJob) -> SourceDone:
 def source_died(job: SourceJob) -> SourceDone:
     """The result of a source that kills the process that reads it: rejected."""
     try:
-        digest = _digest(job.source)
+        identified = _identified(job)
     except OSError:
-        digest = ""
-    rows = [job.row(digest).rejected(f"{INTERNAL}the process that reads it dies")]
+        identified = ("", "")
+    rows = [job.row(*identified).rejected(f"{INTERNAL}the process that reads it dies")]
     return SourceDone(_settle(job, rows), "made", job.size)
 
 
@@ -167,7 +171,7 @@ def _unread(job: SourceJob, labels: Mapping[str, Any]) -> list[ClipRow]:
 
 def _current(job: SourceJob, base: ClipRow) -> list[ClipRow] | None:
     """The rows of a source whose clips are there, with today's labels and verdicts; None if it has to be read."""
-    labels = job.labels | {"source": base.source, "folder": base.folder}
+    labels = job.labels | {"source": base.source, "folder": base.folder, "stamp": base.stamp}
     rows = []
     for row in job.present:
         same = (row.sha256, row.recipe, row.parts) == (base.sha256, base.recipe, len(job.present))
@@ -201,17 +205,29 @@ def _settle(job: SourceJob, rows: list[ClipRow], marked: bool = True) -> list[Cl
     return rows
 
 
-def _digest(source: ClipSource) -> str:
-    """SHA-256 of a source, and of the sound beside it."""
-    digest = _file_digest(source.path)
-    return digest if source.sound is None else sha256_text(digest + _file_digest(source.sound))
+def _identified(job: SourceJob) -> tuple[str, str]:
+    """SHA-256 of a source with the sound beside it, and their stamp; what has the stamp of a row is not read again.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    files = [path for path in (job.source.path, job.source.sound) if path is not None]
+    stamps = [_stamp(path) for path in files]
+    stamp = " ".join(stamps)
+    for row in job.present:
+        if row.sha256 and row.stamp == stamp and not job.rehash:
+            return row.sha256, stamp
+    digests = [digest_once(*pair) for pair in zip(files, stamps, strict=True)]
+    return digests[0] if len(digests) == 1 else sha256_text("".join(digests)), stamp
 
 
-def _file_digest(path: Path) -> str:
+def _stamp(path: Path) -> str:
+    """Size, time of change and number of a file, which changes when another file takes its name."""
     state = path.stat()
-    return _digest_once(path, state.st_mtime_ns, state.st_size)
+    return f"{state.st_size}-{state.st_mtime_ns}-{state.st_ino}"
 
 
 @lru_cache(maxsize=4)  # the clips of a long video follow each other
-def _digest_once(path: Path, changed: int, size: int) -> str:
+def digest_once(path: Path, stamp: str) -> str:
+    """SHA-256 of a file, read again when its stamp is another one."""
     return sha256_file(path)

@@ -16,12 +16,12 @@ from typing import Self, cast
 
 import av
 import numpy as np
-from av.buffer import Buffer
 from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from svp.errors import InputError
 from svp.media.container import check_gap, decode, find_stream, frame_seconds, open_media
+from svp.media.decoded_frame import DecodedFrame, shown_width
 from svp.media.image import check_size
 from svp.media.whole_file import partial_path, writing
 
@@ -55,7 +55,8 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
     with open_media(path) as container:
         stream = _video_stream(container, path)
         first = cast(av.VideoFrame, next(decode(container, stream, path)))
-        height, width = upright(first, stream, VideoReformatter()).shape[:2]
+        shown = DecodedFrame(first, shown_width(stream, first.width), VideoReformatter())
+        height, width = shown.picture().shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or FPS)
         if stream.duration and stream.time_base:
             seconds = float(stream.duration * stream.time_base)
@@ -77,11 +78,19 @@ def read_frames(
         seconds: length to read; None reads to the end.
 
     Yields:
-        (H, W, 3) uint8 RGB, upright.
+        (H, W, 3) uint8 RGB, upright; who gets a frame may draw on it, as one that is repeated is made anew.
 
     Raises:
         InputError: if the file is missing, unreadable, truncated, has no picture, or ends before `start`.
     """
+    for frame in decoded_frames(path, fps, start, seconds):
+        yield frame.picture()
+
+
+def decoded_frames(
+    path: str | PathLike[str], fps: float | None = FPS, start: float = 0.0, seconds: float | None = None
+) -> Iterator[DecodedFrame]:
+    """As `read_frames`, before anything is a picture."""
     path = Path(path)
     if start < 0 or (seconds is not None and seconds <= 0) or (fps is not None and fps <= 0):
         raise ValueError(f"start {start}, seconds {seconds} and fps {fps} must be positive")
@@ -97,7 +106,7 @@ def read_frames(
             chosen = _resample(timed, fps)
         converter = VideoReformatter()
         for frame in chosen:
-            yield upright(frame, stream, converter)  # anew for a repeated frame: who gets it may draw on it
+            yield DecodedFrame(frame, shown_width(stream, frame.width), converter)
             count += 1
             if count == limit:
                 return
@@ -206,38 +215,6 @@ def _seek(container: av.container.InputContainer, stream: av.VideoStream, second
     container.seek(int(seconds / (stream.time_base or Fraction(1, av.time_base))), stream=stream, backward=True)
 
 
-def upright(frame: av.VideoFrame, stream: av.VideoStream, converter: VideoReformatter) -> np.ndarray:
-    """A decoded frame as a viewer sees it: rotation and mirroring of the display matrix applied, pixels square.
-
-    Args:
-        converter: one per stream; making one anew for every frame costs more than the conversion.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    converted = converter.reformat(frame, _shown_width(stream, frame.width), frame.height, "rgb24", threads=1)
-    picture = converted.to_ndarray()  # a view
-    if converted is frame:
-        picture = picture.copy()
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
-        return picture
-    matrix = np.frombuffer(bytes(cast(Buffer, side_data)), "<i4")
-    # A point (x, y) goes to (a x + c y, b x + d y) with a, b = matrix[0], matrix[1] and c, d = matrix[3], matrix[4].
-    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    if abs(b) > abs(a):
-        picture, x_flip, y_flip = picture.swapaxes(0, 1), c < 0, b < 0
-    else:
-        x_flip, y_flip = a < 0, d < 0
-    return np.ascontiguousarray(picture[:: -1 if y_flip else 1, :: -1 if x_flip else 1])
-
-
-def _shown_width(stream: av.VideoStream, width: int) -> int:
-    """The width with square pixels."""
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    return max(1, round(width * float(aspect))) if aspect else width
-
-
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     stream = find_stream(container, "video")
     if stream is None:
@@ -245,7 +222,7 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise InputError(f"{path}: is a still picture; give a video")
     video = cast(av.VideoStream, stream)
-    check_size(path, _shown_width(video, video.width), video.height)
+    check_size(path, shown_width(video, video.width), video.height)
     video.thread_type = "AUTO"
     return video
 
