@@ -1,9 +1,7 @@
 """Fixtures that several rooms use."""
 
 import os
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +35,3 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared (real clips and golden numbers) is not beside this checkout")
     return folder
-
-
-@pytest.fixture
-def ray_head() -> Iterator[tuple[subprocess.Popen, str]]:
-    """A Ray head of our own: its process and its address."""
-    pytest.importorskip("ray")
-    from ray_head import start_ray_head
-
-    yield from start_ray_head()

@@ -23,7 +23,11 @@ FROWN = {"mouthFrown": 0.7, "browDown": 0.8, "browInnerUp": 0.3}
 
 
 def performed(
-    person: str, mood: dict[str, float], gaze: tuple[float, float] = (0.0, 0.0), shift: tuple[float, float] = (0.0, 0.0)
+    person: str,
+    mood: dict[str, float],
+    gaze: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[float, float] = (0.0, 0.0),
+    frames: int = FRAMES,
 ) -> list[np.ndarray]:
     """A person of the samples who opens the mouth with the loudness of a sentence, nods, and blinks twice.
 
@@ -32,13 +36,13 @@ def performed(
     units = FaceModel.load().unit_names
     puppet = load_puppet(SAMPLES / "portraits" / f"{person}.png", SIZE)
     heard = loudness(read_audio(SPEECH), FRAMES)
-    frames = []
-    for n in range(FRAMES):
+    pictures = []
+    for n in range(frames):
         shut = 1.0 if n % 50 in (30, 31, 32) else 0.0
         expression = expand(mood | {"jawOpen": 0.5 * float(heard[n]), "eyeBlink": shut}, units)
         turn = cv2.Rodrigues(np.array([0.06 * np.sin(n / 9), 0.1 * np.sin(n / 17), 0.0]))[0]
-        frames.append(puppet.render(expression, turn, np.array(shift), np.array(gaze)))
-    return frames
+        pictures.append(puppet.render(expression, turn, np.array(shift), np.array(gaze)))
+    return pictures
 
 
 def write(path: Path, frames: Iterable[np.ndarray], sound_late: int = 0) -> None:

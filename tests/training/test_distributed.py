@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from tiny_training import small_options, start_process
+from tiny_training import small_options, start_tiny
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -77,10 +77,7 @@ def divided(tmp_path_factory, tiny_dataset, runs):
         out = root / f"{processes}x{accumulate}"
         started[processes, accumulate] = (
             out,
-            [
-                start_process(train_in_float64, options, out, rank, processes, port + number)
-                for rank in range(processes)
-            ],
+            [start_tiny(train_in_float64, options, out, rank, processes, port + number) for rank in range(processes)],
         )
     found = {}
     for way, (out, processes) in started.items():

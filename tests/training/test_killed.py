@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tiny_training import logged, start_process
+from tiny_training import logged, start_tiny
 
 from svp.cli import main
 
@@ -23,7 +23,7 @@ def test_every_later_loss_equals_that_of_a_run_without_a_break(tmp_path, tiny_da
         arguments = ["train", "style", "--data", str(tiny_dataset), "--init", str(runs["motion"]), "--out", str(run)]
         arguments += ["--steps", str(STEPS), "--decay-steps", "5", "--batch-size", "4", "--accumulate", "2"]
         arguments += ["--frames", "4", "--min-snr-gamma", "5", "--checkpoint-every", "3"]
-        return start_process(svp, [*arguments, *more])
+        return start_tiny(svp, [*arguments, *more])
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = start(whole)
