@@ -12,6 +12,11 @@ _data = tempfile.TemporaryDirectory(prefix="svp-tests-")  # not the user's own, 
 os.environ["SVP_DATA"] = _data.name
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files marked `long` come first, so that no process waits at the end for one that began late."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def style_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared dataset of people with several emotions and levels, see `tiny_styles`."""

@@ -12,6 +12,8 @@ from command import svp
 from svp import cli
 from svp.style.gallery import gallery_path
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "ada.png"
 SPEECH = ROOT / "samples" / "speech" / "face.wav"

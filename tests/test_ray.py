@@ -20,6 +20,8 @@ from svp.datasets.prepare import prepare_folder
 from svp.media.verification import verify_video
 from warm_process import WarmCommand, wait_until
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("ray")
 
 

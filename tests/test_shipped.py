@@ -19,6 +19,8 @@ from svp.style.cues import read_cues
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.timeline import style_over_time
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "felix.png"
 SPEECH = ROOT / "samples" / "speech" / "face.wav"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from svp.cli import main
 
-IMPORTED = ("svp.datasets.prepare", "svp.evaluation.evaluate", "svp.jobs.run", "svp.jobs.work", "svp.training.run")
+IMPORTED = ("mediapipe", "svp.datasets.prepare", "svp.jobs.run", "svp.jobs.work", "svp.training.run")
 
 
 def start_process(function: Callable[..., None], *arguments: object, **named: object) -> BaseProcess:

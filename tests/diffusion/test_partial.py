@@ -16,6 +16,8 @@ from svp.media.video import read_frames
 from svp.style.timeline import StyleTimeline
 from warm_process import start_process, wait_until
 
+pytestmark = pytest.mark.long
+
 OPTIONS = {"head_motion": "natural", "num_inference_steps": 2}
 
 

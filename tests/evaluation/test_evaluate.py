@@ -24,6 +24,8 @@ from svp.evaluation.report import TRUTH, Report
 from svp.media.video import VideoWriter
 from svp.style.encoder import StyleEncoder
 
+pytestmark = pytest.mark.long
+
 METRICS = choose(["psnr", "lip_correlation", "lip_lag", "drift_colour", "frechet_expression"])
 NO_ENCODER = Path("none of these metrics needs one")
 

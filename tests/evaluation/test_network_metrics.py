@@ -28,6 +28,8 @@ from svp.weights import load_i3d, load_inception, load_syncnet
 from svp.weights.metric_import import import_deep3d, import_i3d, import_inception, import_styletalk, import_syncnet
 from svp.weights.provenance import imported_files
 
+pytestmark = pytest.mark.long
+
 NO_ENCODER = Path("none of these metrics needs one")
 NAMES = ["fid", "fvd", "sync_offset", "sync_distance", "sync_confidence", "style_sim"]
 FRAMES = 34  # two windows of FVD; shorter than any clip of MEAD

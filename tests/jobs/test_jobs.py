@@ -27,6 +27,8 @@ from svp.media.video import probe, read_frames
 from warm_process import WarmCommand, wait_until
 from workers_here import WorkersHere
 
+pytestmark = pytest.mark.long
+
 NOT_OF_A_LINE = {"context", "jobs", "workers", "ray", "plan", "max_memory", "size", "seconds", "device"}
 NOT_OF_A_LINE |= {"no_provenance", "certificate", "key"}
 

@@ -27,6 +27,8 @@ from svp.reproduce.figure6 import corners
 from svp.reproduce.watched import watch
 from workers_here import WorkersHere
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True, scope="module")
 def here() -> Iterator[None]:

@@ -22,6 +22,8 @@ from svp.training.sharding import begin_sharding
 from svp.training.stages import STAGES
 from warm_process import start_process
 
+pytestmark = pytest.mark.long
+
 FILES = ASSETS / "accelerate"
 
 

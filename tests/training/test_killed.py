@@ -6,11 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tiny_training import logged, start_tiny
 
 from svp.cli import main
 
-STEPS, KILLS = 20, 3
+pytestmark = pytest.mark.long
+
+STEPS, KILLS = 16, 3
 
 
 def svp(arguments: list[str]) -> None:
@@ -36,7 +39,7 @@ def test_every_later_loss_equals_that_of_a_run_without_a_break(tmp_path, tiny_da
         process = start(broken, *(["--resume"] if (broken / "options.json").exists() else []))
         step = moment.randint(1, 4) + 4 * kill
         while process.is_alive() and (len(losses := logged(broken, "train/loss")) == before or losses[-1][0] < step):
-            time.sleep(0.05)
+            time.sleep(0.1)
         time.sleep(moment.uniform(0, 0.1))
         process.kill()
         process.join()
