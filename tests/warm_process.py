@@ -24,7 +24,7 @@ def start_process(function: Callable[..., None], *arguments: object, **named: ob
     return process
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 100) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -105,11 +105,11 @@ def test_a_killed_process_leaves_no_video_but_what_the_next_one_needs(tmp_path):
         raise AssertionError("two at once")
     killed.kill()
     killed.join()
-    plain.join(100)
+    plain.join(300)
     assert plain.exitcode == 0
     assert not (tmp_path / "video.mp4").exists() and (partial / "000001.safetensors").exists()
     resumed = start_process(make_video, tmp_path / "video.mp4", 0)
-    resumed.join(100)
+    resumed.join(300)
     assert resumed.exitcode == 0
     read = [np.stack(list(read_frames(tmp_path / name))) for name in ("plain.mp4", "video.mp4")]
     assert np.array_equal(*read) and len(read[0]) == 30

@@ -108,6 +108,7 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
 
     Image.new("RGB", (64, 64), (90, 120, 60)).save(wall)
     lines = [line(), line(seed=1, frame="full", output="deep/er.mp4"), line(portrait="wall.png"), line(nosuch=1)]
+    monkeypatch.setattr(run, "CORES", 1)  # the last bits depend on the number of threads; this process has one
     report = generate_all(write(inputs, lines), tmp_path, workers=1, progress=False)
     assert not report.complete and report.kept == 0
     assert [row.status for row in report.rows] == ["ok", "ok", "failed", "rejected"]
@@ -167,7 +168,7 @@ def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tm
     assert not any(worker.is_running() for worker in workers)
     first = rows(tmp_path)
     assert first and all(row["status"] == "ok" for row in first)
-    resumed = WarmCommand(*command, 1).wait(200)
+    resumed = WarmCommand(*command, 1).wait()
     assert resumed.returncode == 0, resumed.stderr
     assert f"3 of 3 videos are there, {len(first)} of them from before" in resumed.stdout
     assert [row["output"] for row in rows(tmp_path)] == ["000001.mp4", "000002.mp4", "000003.mp4"]

@@ -59,7 +59,7 @@ def test_sharded_equals_whole():
         port = free.getsockname()[1]
     processes = [start_process(train_sharded, rank, port, sharded_modules()) for rank in range(2)]
     for process in processes:
-        process.join(240)
+        process.join(400)
         process.kill()
     assert [process.exitcode for process in processes] == [0, 0]
 
