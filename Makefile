@@ -11,7 +11,7 @@ demo: setup  ## a portrait, a sentence and two styles become outputs/demo.mp4 an
 	@.venv/bin/python scripts/demo.py
 
 test: setup  ## all tests, on two processes
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## format, lint and types
 	.venv/bin/ruff format --check .

@@ -1,9 +1,7 @@
 """Fixtures that several rooms use."""
 
 import os
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,11 @@ import torch
 torch.set_num_threads(1)  # the suite runs several workers side by side
 _data = tempfile.TemporaryDirectory(prefix="svp-tests-")  # not the user's own, for the certificate made at first use
 os.environ["SVP_DATA"] = _data.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files marked `long` come first, so that no process waits at the end for one that began late."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +40,3 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared (real clips and golden numbers) is not beside this checkout")
     return folder
-
-
-@pytest.fixture
-def ray_head() -> Iterator[tuple[subprocess.Popen, str]]:
-    """A Ray head of our own: its process and its address."""
-    pytest.importorskip("ray")
-    from ray_head import start_ray_head
-
-    yield from start_ray_head()

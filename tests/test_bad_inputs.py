@@ -16,6 +16,8 @@ from tiny_pipeline import tiny_pipeline
 from make_bad_inputs import PARTS, Case, make
 from svp.cli import main
 
+pytestmark = pytest.mark.long
+
 # of the shipped model alone, its gallery and its weights that are read whole; or slow
 LEFT_OUT = {"style short", "timeline late", "styles of two encoders", "model strange", "limit.png"}
 

@@ -1,19 +1,18 @@
 """The command line as a user meets it: answers at once, one line and exit code 2 for what they can cause."""
 
-import io
 import subprocess
 import sys
 import tomllib
-import warnings
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import typer
 
+from command import svp
 from svp import cli
 from svp.style.gallery import gallery_path
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "ada.png"
@@ -24,21 +23,6 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     """`svp` as a process of its own, with all that its libraries print; seconds go by until they are loaded."""
     command = [sys.executable, "-m", "svp.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-def svp(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """`svp` in this process."""
-    command = ["svp", *map(str, arguments)]
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", command),
-        warnings.catch_warnings(),
-        redirect_stdout(out),
-        redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
-    ):
-        cli.main()
-    return subprocess.CompletedProcess(command, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize(

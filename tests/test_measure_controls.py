@@ -24,6 +24,8 @@ from svp.media.audio import write_wav
 from svp.media.image import write_png
 from svp.speech.loudness import loudness
 
+pytestmark = pytest.mark.long
+
 SECONDS = 0.4  # the ten frames that a correlation asks for
 CONTROLS = {"audio", "style", "strength", "head motion", "gaze"}
 

@@ -20,6 +20,8 @@ from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.timeline import style_over_time
 from svp.training.model_folder import began_at_random, stages_done
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "samples" / "portraits" / "felix.png"
 SPEECH = ROOT / "samples" / "speech" / "face.wav"

@@ -31,6 +31,8 @@ from tiny_pipeline import tone  # noqa: E402
 from svp.app.page import FACES  # noqa: E402
 from svp.app.server import ServerOptions, serving  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "portraits"
 PATIENCE = 60_000  # milliseconds; other tests may have the processors

@@ -20,6 +20,8 @@ from svp.face.model import FaceModel
 from svp.media.audio import write_wav
 from svp.media.image import read_image, write_png
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:

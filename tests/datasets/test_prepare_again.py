@@ -2,14 +2,13 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,9 @@ from svp.errors import InputError
 from svp.media.hashing import sha256_file
 from svp.media.image import read_image
 from svp.media.only_writer import only_writer
+from warm_process import start_process
+
+pytestmark = pytest.mark.long
 
 OPTIONS: dict[str, Any] = {"size": 48, "audio_encoder": "log-mel", "progress": False}
 KILLS = 9
@@ -78,13 +80,8 @@ def wait_for(path: Path, pattern: str) -> None:
         time.sleep(0.01)
 
 
-def start(folder: Path, root: Path, **options: Any) -> Any:
-    """A preparation in a process of its own, which has imported everything before."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["svp.datasets.prepare"])
-    process = context.Process(target=prepare_folder, args=(folder, root), kwargs=OPTIONS | options)
-    process.start()
-    return process
+def start(folder: Path, root: Path, **options: Any) -> BaseProcess:
+    return start_process(prepare_folder, folder, root, **OPTIONS | options)
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder: Path, prepared: Path, tmp_path: Path) -> None:
@@ -345,17 +342,6 @@ def test_rejections_of_one_kind_are_told_with_the_numbers_of_one() -> None:
         ["2", "has only 3 frames; give more (such as a.mp4)"],
         ["1", "has no sound (c.mp4)"],
     ]
-
-
-def test_a_cluster_gives_the_dataset_of_one_machine(
-    folder: Path, prepared: Path, tmp_path: Path, ray_head: tuple[subprocess.Popen, str]
-) -> None:
-    command = [sys.executable, "-m", "svp.cli", "prepare", folder, tmp_path / "set", "--size", 48, "--ray", ray_head[1]]
-    command += ["--audio-features", "log-mel", "--workers", 2]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    assert "3 clips of 2 identities accepted" in done.stdout and "s of video per second" in done.stderr
-    assert files_of(tmp_path / "set") == files_of(prepared)
 
 
 @pytest.mark.usefixtures("nothing_is_read")

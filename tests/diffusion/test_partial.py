@@ -1,13 +1,11 @@
 """A video that was interrupted goes on after its last complete chunk and comes out as if nothing had happened."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
 
 from svp.diffusion.pipeline import SVPPipeline
@@ -16,6 +14,9 @@ from svp.errors import InputError
 from svp.media.audio import write_wav
 from svp.media.video import read_frames
 from svp.style.timeline import StyleTimeline
+from warm_process import start_process, wait_until
+
+pytestmark = pytest.mark.long
 
 OPTIONS = {"head_motion": "natural", "num_inference_steps": 2}
 
@@ -77,43 +78,39 @@ def test_a_folder_that_cannot_be_written_is_told(pipeline, tmp_path):
         pipeline.stream(drawn_portrait(), tone(0.2), partial=tmp_path / "file" / "partial", **OPTIONS)
 
 
-RUN = """
-import sys, time, torch
-from pathlib import Path
-from tiny_pipeline import drawn_portrait, tiny_pipeline
-from svp.diffusion.video import partial_folder
-torch.set_num_threads(1)
-output, wait = Path(sys.argv[1]), float(sys.argv[2])
-with partial_folder(output) as partial:
-    stream = tiny_pipeline().stream(
-        drawn_portrait(), output.with_name("sound.wav"), partial=partial, num_inference_steps=2,
-        callback=lambda *_: time.sleep(wait))
-    stream.save(output)
-"""
+def make_video(output: Path, wait: float) -> None:
+    """A video of `sound.wav` beside it, waiting after every step."""
+    torch.set_num_threads(1)
+    with partial_folder(output) as partial:
+        stream = tiny_pipeline().stream(
+            drawn_portrait(),
+            output.with_name("sound.wav"),
+            partial=partial,
+            num_inference_steps=2,
+            callback=lambda *_: time.sleep(wait),
+        )
+        stream.save(output)
 
 
 def test_a_killed_process_leaves_no_video_but_what_the_next_one_needs(tmp_path):
     write_wav(tmp_path / "sound.wav", tone(1.2))
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])}
-
-    def start(name: str, wait: float) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-c", RUN, tmp_path / name, str(wait)], env=environment)
-
-    plain = start("plain.mp4", 0)
-    killed = start("video.mp4", 0.1)
-    partial, deadline = tmp_path / "video.mp4.partial", time.monotonic() + 100
-    while not (partial / "000001.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    plain = start_process(make_video, tmp_path / "plain.mp4", 0)
+    killed = start_process(make_video, tmp_path / "video.mp4", 0.1)
+    partial = tmp_path / "video.mp4.partial"
+    wait_until(lambda: (partial / "000001.safetensors").exists())
     with (
         pytest.raises(InputError, match=r"video\.mp4: another run is making it"),
         partial_folder(tmp_path / "video.mp4"),
     ):
         raise AssertionError("two at once")
     killed.kill()
-    killed.wait()
-    assert plain.wait(100) == 0
+    killed.join()
+    plain.join(300)
+    assert plain.exitcode == 0
     assert not (tmp_path / "video.mp4").exists() and (partial / "000001.safetensors").exists()
-    assert start("video.mp4", 0).wait(100) == 0
+    resumed = start_process(make_video, tmp_path / "video.mp4", 0)
+    resumed.join(300)
+    assert resumed.exitcode == 0
     read = [np.stack(list(read_frames(tmp_path / name))) for name in ("plain.mp4", "video.mp4")]
     assert np.array_equal(*read) and len(read[0]) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.mp4", "sound.wav", "video.mp4"]

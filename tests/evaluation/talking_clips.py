@@ -1,6 +1,7 @@
 """Short talking clips that differ from a true one in one known way."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,11 @@ FROWN = {"mouthFrown": 0.7, "browDown": 0.8, "browInnerUp": 0.3}
 
 
 def performed(
-    person: str, mood: dict[str, float], gaze: tuple[float, float] = (0.0, 0.0), shift: tuple[float, float] = (0.0, 0.0)
+    person: str,
+    mood: dict[str, float],
+    gaze: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[float, float] = (0.0, 0.0),
+    frames: int = FRAMES,
 ) -> list[np.ndarray]:
     """A person of the samples who opens the mouth with the loudness of a sentence, nods, and blinks twice.
 
@@ -32,13 +37,13 @@ def performed(
     units = FaceModel.load().unit_names
     puppet = load_puppet(SAMPLES / "portraits" / f"{person}.png", SIZE)
     heard = loudness(read_audio(SPEECH), FRAMES)
-    frames = []
-    for n in range(FRAMES):
+    pictures = []
+    for n in range(frames):
         shut = 1.0 if n % 50 in (30, 31, 32) else 0.0
         expression = expand(mood | {"jawOpen": 0.5 * float(heard[n]), "eyeBlink": shut}, units)
         turn = cv2.Rodrigues(np.array([0.06 * np.sin(n / 9), 0.1 * np.sin(n / 17), 0.0]))[0]
-        frames.append(puppet.render(expression, turn, np.array(shift), np.array(gaze)))
-    return frames
+        pictures.append(puppet.render(expression, turn, np.array(shift), np.array(gaze)))
+    return pictures
 
 
 def write(path: Path, frames: Iterable[np.ndarray], sound_late: int = 0) -> None:
@@ -66,16 +71,22 @@ def fading(frames: list[np.ndarray]) -> list[np.ndarray]:
     return [np.round(frame * (1 - 0.3 * n / last)).astype(np.uint8) for n, frame in enumerate(soft)]
 
 
+@cache
+def another() -> list[np.ndarray]:
+    """Another person doing the same."""
+    return performed("bianca", SMILE)
+
+
 CHANGES: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
     "copy": lambda frames: frames,
     "noise": lambda frames: [noisy(frame) for frame in frames],
     "blur": lambda frames: [blurred(frame) for frame in frames],
     "late": lambda frames: [frames[max(n - LATE, 0)] for n in range(len(frames))],
     "frozen": lambda frames: [frames[0]] * len(frames),
-    "person": lambda frames: performed("bianca", SMILE),
+    "person": lambda frames: another(),
     "emotion": lambda frames: performed("ada", FROWN),
     "gaze": lambda frames: performed("ada", SMILE, gaze=(0.15, 0.0)),
     "shift": lambda frames: performed("ada", SMILE, shift=(0.15, 0.0)),
     "fade": fading,
-    "swap": lambda frames: frames[: FRAMES // 2] + performed("bianca", SMILE)[FRAMES // 2 :],
+    "swap": lambda frames: frames[: FRAMES // 2] + another()[FRAMES // 2 :],
 }

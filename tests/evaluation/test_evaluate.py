@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from talking_clips import SMILE, noisy, performed, write
 
+from command import svp
 from svp.diffusion.model_folder import find_model
 from svp.errors import InputError
 from svp.evaluation import instruments
@@ -25,6 +24,8 @@ from svp.evaluation.report import TRUTH, Report
 from svp.media.video import VideoWriter
 from svp.style.encoder import StyleEncoder
 
+pytestmark = pytest.mark.long
+
 METRICS = choose(["psnr", "lip_correlation", "lip_lag", "drift_colour", "frechet_expression"])
 NO_ENCODER = Path("none of these metrics needs one")
 
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three references; a system that lacks one, broke one and has one too many."""
     out = tmp_path_factory.mktemp("folders")
     for name, person in {"one": "ada", "two": "edgar"}.items():
-        true = performed(person, SMILE)[:60]
+        true = performed(person, SMILE, frames=60)
         write(out / "true" / f"{name}.mp4", true)
         write(out / "noise" / f"{name}.mp4", map(noisy, true))
         if name == "one":
@@ -50,8 +51,20 @@ def run(folder: Path, **options: object) -> Report:
     return evaluate(systems, folder / "true", METRICS, style_encoder=NO_ENCODER, progress=False, **options)  # type: ignore[arg-type]
 
 
-def test_what_could_not_be_measured_is_listed_with_its_reason(folder: Path) -> None:
-    report = run(folder)
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    """Nothing was kept before, and this process alone measured."""
+    return run(folder)
+
+
+@pytest.fixture(scope="module")
+def kept(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """The same by two workers, and where it was kept."""
+    cache = tmp_path_factory.mktemp("kept")
+    return run(folder, cache=cache, workers=2), cache
+
+
+def test_what_could_not_be_measured_is_listed_with_its_reason(report: Report) -> None:
     problems = {(problem.system, problem.name): problem.reason for problem in report.problems}
     assert set(problems) == {("ours", "two"), ("ours", "three"), ("ours", "extra"), ("noise", "three")}
     assert "no video of this name" in problems["ours", "three"] and "no reference" in problems["ours", "extra"]
@@ -62,8 +75,7 @@ def test_what_could_not_be_measured_is_listed_with_its_reason(folder: Path) -> N
     assert rows["ours"].unmeasured == {"no reference of this name": ["extra"]}
 
 
-def test_intervals_hold_the_mean_and_the_floor_is_that_of_real_videos(folder: Path) -> None:
-    report = run(folder)
+def test_intervals_hold_the_mean_and_the_floor_is_that_of_real_videos(report: Report) -> None:
     [psnr] = [metric for metric in report.metrics if metric.name == "psnr"]
     [noise] = [row for row in psnr.rows if row.system == "noise"]
     assert noise.low is not None and noise.low <= noise.mean <= noise.high  # type: ignore[operator]
@@ -73,9 +85,9 @@ def test_intervals_hold_the_mean_and_the_floor_is_that_of_real_videos(folder: Pa
 
 
 def test_a_second_run_and_more_workers_give_the_same_and_decode_nothing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, report: Report, kept: tuple[Report, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = run(folder, cache=tmp_path, workers=2)
+    fresh, cache = kept
 
     def no_reading(*_: object, **__: object) -> None:
         raise AssertionError("a video is decoded again")
@@ -83,19 +95,15 @@ def test_a_second_run_and_more_workers_give_the_same_and_decode_nothing(
     monkeypatch.setattr(observing, "VideoObserver", no_reading)
     monkeypatch.setattr(observing, "PixelComparison", no_reading)
     again = {"noise": folder / "noise"}
-    known = evaluate(again, folder / "true", METRICS, style_encoder=NO_ENCODER, cache=tmp_path, progress=False)
-    monkeypatch.undo()
-    uncached = run(folder)
+    known = evaluate(again, folder / "true", METRICS, style_encoder=NO_ENCODER, cache=cache, progress=False)
     assert [clip for clip in known.clips if clip.system == "noise"] == [c for c in fresh.clips if c.system == "noise"]
-    assert fresh.clips == uncached.clips
+    assert fresh.clips == report.clips
 
 
 def test_the_command_writes_three_files_that_say_the_same(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "report.json"
-    command = [sys.executable, "-m", "svp.cli", "evaluate", folder / "ours", folder / "true", "-o", output,
-               "--system", f"noise={folder / 'noise'}", "--metrics", "psnr,lip_lag,drift_colour", "--workers", "1",
-               "--no-cache"]  # fmt: skip
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    done = svp("evaluate", folder / "ours", folder / "true", "-o", output, "--system", f"noise={folder / 'noise'}",
+               "--metrics", "psnr,lip_lag,drift_colour", "--workers", "1", "--no-cache")  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = Report.load(output)
     assert list(report.systems) == ["ours", "noise"] and [m.name for m in report.metrics] == [
@@ -122,19 +130,21 @@ def test_the_command_writes_three_files_that_say_the_same(folder: Path, tmp_path
         (("true/../truth", "true"), "truth: would be called `truth`"),
     ],
 )
-def test_bad_input_is_one_line(folder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_input_is_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     (folder / "truth").mkdir(exist_ok=True)
     places = [str(empty) if word == "." else word for word in arguments]
-    command = [sys.executable, "-m", "svp.cli", "evaluate", *places, "-o", str(tmp_path / "r.json")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    monkeypatch.chdir(folder)
+    done = svp("evaluate", *places, "-o", tmp_path / "r.json")
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "r.json").exists()
 
 
 def test_without_a_metric_of_the_face_no_face_is_sought_and_the_pixels_are_the_same(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, kept: tuple[Report, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_face(*_: object, **__: object) -> None:
         raise AssertionError("a face is sought, or a video read again")
@@ -144,14 +154,14 @@ def test_without_a_metric_of_the_face_no_face_is_sought_and_the_pixels_are_the_s
         found = evaluate(systems, folder / "true", metrics, style_encoder=NO_ENCODER, cache=cache, progress=False)
         return [clip.values for clip in found.clips if clip.system == "noise"]
 
-    full = run(folder, cache=tmp_path / "full")
+    full, with_faces = kept
     expected = [
         {name: clip.values[name] for name in ("psnr", "drift_colour")} for clip in full.clips if clip.system == "noise"
     ]
     monkeypatch.setattr(observing, "LandmarkDetector", no_face)
     assert pixels(tmp_path / "pixels") == expected
     monkeypatch.setattr(observing, "VideoObserver", no_face)
-    assert pixels(tmp_path / "pixels") == pixels(tmp_path / "full") == expected
+    assert pixels(tmp_path / "pixels") == pixels(with_faces) == expected
     with pytest.raises(AssertionError, match="read again"):  # what was kept without faces does not stand for them
         run(folder, cache=tmp_path / "pixels")
 

@@ -23,6 +23,8 @@ from svp.evaluation.registry import METRICS, absent_metrics, choose
 from svp.evaluation.report import TRUTH, Report
 from svp.style.prior import StylePrior
 
+pytestmark = pytest.mark.long
+
 STYLE_ENCODER = find_model("mini") / "style_encoder"
 
 SEEN = {  # what a change does to the metrics that are meant to see it

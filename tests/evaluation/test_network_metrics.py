@@ -28,6 +28,8 @@ from svp.weights import load_i3d, load_inception, load_syncnet
 from svp.weights.metric_import import import_deep3d, import_i3d, import_inception, import_styletalk, import_syncnet
 from svp.weights.provenance import imported_files
 
+pytestmark = pytest.mark.long
+
 NO_ENCODER = Path("none of these metrics needs one")
 NAMES = ["fid", "fvd", "sync_offset", "sync_distance", "sync_confidence", "style_sim"]
 FRAMES = 34  # two windows of FVD; shorter than any clip of MEAD
@@ -49,7 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A true clip of 1.4 s, a copy and a noisy one, with a kept measurement for what is equal."""
     folder = tmp_path_factory.mktemp("systems")
-    true = performed("ada", SMILE)[:FRAMES]
+    true = performed("ada", SMILE, frames=FRAMES)
     write(folder / "true" / "talk.mp4", true)
     (folder / "copy").mkdir()
     shutil.copy(folder / "true" / "talk.mp4", folder / "copy")
@@ -150,7 +152,7 @@ def test_what_is_too_short_says_so() -> None:
 def test_silent_videos_have_no_offset_but_are_compared_otherwise(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "true").mkdir()
     with VideoWriter(tmp_path / "true" / "a.mp4", 128, 128) as writer:
-        for frame in performed("ada", SMILE)[:20]:
+        for frame in performed("ada", SMILE, frames=20):
             writer.write(frame)
     metrics = choose(["fid", "sync_offset"], weights)
     found = evaluate({"ours": tmp_path / "true"}, tmp_path / "true", metrics, style_encoder=NO_ENCODER,

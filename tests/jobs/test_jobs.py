@@ -1,10 +1,7 @@
 """`svp generate --jobs`: what a line may say, what is made, kept, set aside, and survives."""
 
 import inspect
-import json
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,49 +10,32 @@ import psutil
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
-from tiny_pipeline import random_style, tiny_pipeline, tone
+from tiny_jobs import line, rows, write, write_inputs
+from tiny_pipeline import random_style, tiny_pipeline
 
-from ray_head import wait_until
 from svp.cli.generate import generate
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.jobs import run
 from svp.jobs.request import BadLine, VideoJob, VideoRequest, read_jobs
 from svp.jobs.run import generate_all
-from svp.media.audio import write_wav
 from svp.media.hashing import sha256_file
 from svp.media.marking import Marking
 from svp.media.only_writer import only_writer
 from svp.media.verification import verify_video
 from svp.media.video import probe, read_frames
+from warm_process import WarmCommand, wait_until
+from workers_here import WorkersHere
 
-PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
+pytestmark = pytest.mark.long
+
 NOT_OF_A_LINE = {"context", "jobs", "workers", "ray", "plan", "max_memory", "size", "seconds", "device"}
 NOT_OF_A_LINE |= {"no_provenance", "certificate", "key"}
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """A folder with a tiny model, a portrait, recordings and two saved styles."""
-    folder = tmp_path_factory.mktemp("inputs")
-    pipeline = tiny_pipeline()
-    pipeline.save_pretrained(folder / "model")
-    (folder / "ada.png").write_bytes(PORTRAIT.read_bytes())
-    write_wav(folder / "short.wav", tone(0.6))
-    write_wav(folder / "long.wav", tone(3.0))
-    return folder
-
-
-def write(folder: Path, lines: list[object], name: str = "jobs.jsonl") -> Path:
-    (folder / name).write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
-    return folder / name
-
-
-def line(**options: object) -> dict[str, object]:
-    return {"portrait": "ada.png", "audio": "short.wav", "model": "model", "steps": 2, **options}
-
-
-def rows(folder: Path) -> list[dict]:
-    return [json.loads(text) for text in (folder / "manifest.jsonl").read_text().splitlines()]
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def test_a_line_has_the_options_of_svp_generate_and_their_defaults():
@@ -122,13 +102,14 @@ def test_keys_change_with_what_the_video_follows_from(inputs, tmp_path):
     assert len({key(), *others}) == 11
 
 
-def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path):
+def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path, monkeypatch):
     wall = inputs / "wall.png"
     from PIL import Image
 
     Image.new("RGB", (64, 64), (90, 120, 60)).save(wall)
     lines = [line(), line(seed=1, frame="full", output="deep/er.mp4"), line(portrait="wall.png"), line(nosuch=1)]
-    report = generate_all(write(inputs, lines), tmp_path, workers=2, progress=False)
+    monkeypatch.setattr(run, "CORES", 1)  # the last bits depend on the number of threads; this process has one
+    report = generate_all(write(inputs, lines), tmp_path, workers=1, progress=False)
     assert not report.complete and report.kept == 0
     assert [row.status for row in report.rows] == ["ok", "ok", "failed", "rejected"]
     assert "no face found" in report.rows[2].reason and "wall.png" in str(report)
@@ -149,6 +130,7 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
     found = verify_video(tmp_path / "000001.mp4")
     assert found.state == "valid" and found.facts["inputs"]["portrait"]["sha256"] == sha256_file(inputs / "ada.png")
 
+    monkeypatch.setattr(run, "Workers", WorkersHere)
     lines[1]["seed"] = 2
     again = generate_all(write(inputs, lines[:2]), tmp_path, workers=1, progress=False)
     assert again.complete and again.kept == 1
@@ -170,53 +152,24 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
     assert [style["sha256"] for style in found.facts["styles"]] == [sha256_file(inputs / "own.safetensors")]
 
 
-def start(folder: Path, jobs: Path, *options: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "svp.cli", "generate", "--jobs", jobs, "-o", folder, *options]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path):
     jobs = write(inputs, [line(audio="long.wav", seed=n, steps=6) for n in range(3)], "long.jsonl")
-    running = start(tmp_path, jobs, "--workers", 2)
+    command = ("generate", "--jobs", jobs, "-o", tmp_path, "--workers")
+    running = WarmCommand(*command, 2)
     wait_until(lambda: len(list(tmp_path.glob("*.partial/000001.safetensors"))) == 2)
-    workers = [child for child in psutil.Process(running.pid).children() if "LokyProcess" in " ".join(child.cmdline())]
+    children = psutil.Process(running.process.pid).children()
+    workers = [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
     assert len(workers) == 2
     workers[0].send_signal(signal.SIGKILL)
     wait_until(lambda: (tmp_path / "manifest.jsonl").exists())  # one is done
-    running.kill()
-    running.communicate()
+    running.process.kill()
+    running.process.join()
     psutil.wait_procs(workers, timeout=10)
     assert not any(worker.is_running() for worker in workers)
     first = rows(tmp_path)
     assert first and all(row["status"] == "ok" for row in first)
-    resumed = start(tmp_path, jobs, "--workers", 2)
-    stdout, stderr = resumed.communicate(timeout=200)
-    assert resumed.returncode == 0, stderr
-    assert f"3 of 3 videos are there, {len(first)} of them from before" in stdout
+    resumed = WarmCommand(*command, 1).wait()
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"3 of 3 videos are there, {len(first)} of them from before" in resumed.stdout
     assert [row["output"] for row in rows(tmp_path)] == ["000001.mp4", "000002.mp4", "000003.mp4"]
     assert sorted(path.name for path in tmp_path.glob("[0-9]*")) == ["000001.mp4", "000002.mp4", "000003.mp4"]
-
-
-def test_a_ray_cluster_that_loses_a_worker(inputs, tmp_path, ray_head):
-    head, address = ray_head
-    jobs = write(inputs, [*(line(audio="long.wav", seed=n, steps=4) for n in range(3)), line(nosuch=1)], "ray.jsonl")
-    running = start(tmp_path, jobs, "--ray", address)
-    wait_until(lambda: running.poll() is not None or any(tmp_path.glob("*.partial/000000.safetensors")), 150)
-    titles = {p.pid: " ".join(p.cmdline()) for p in psutil.Process(head.pid).children(recursive=True)}
-    at_work = [pid for pid, title in titles.items() if "PoolActor.run_batch" in title]
-    assert at_work, titles
-    os.kill(at_work[0], signal.SIGKILL)
-    stdout, stderr = running.communicate(timeout=400)
-    assert running.returncode == 1, stderr
-    assert "3 of 4 videos are there" in stdout and "line 4: rejected: nosuch" in stdout
-    assert [row["status"] for row in rows(tmp_path)] == ["ok", "ok", "ok", "rejected"]
-    assert all(verify_video(tmp_path / row["output"]).state == "valid" for row in rows(tmp_path)[:3])
-    machines = {row["worker"] for row in rows(tmp_path)[:3]}
-    assert str(running.pid) not in {worker.split("@")[0] for worker in machines}
-
-
-def test_a_cluster_that_is_not_there_is_named(inputs, tmp_path):
-    pytest.importorskip("ray")
-    running = start(tmp_path, write(inputs, [line()], "none.jsonl"), "--ray", "127.0.0.1:1")
-    _, stderr = running.communicate(timeout=200)
-    assert running.returncode == 2 and "--ray 127.0.0.1:1: " in stderr and len(stderr.splitlines()) == 1

@@ -1,9 +1,6 @@
 """Signed videos: what is told apart, whose signature it is, and that nothing unsigned takes the final name."""
 
-import os
 import stat
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from command import svp
 from svp.errors import InputError
 from svp.media import provenance
 from svp.media.certificate import Certificate, find_certificate, local_certificate, make_certificate
@@ -61,12 +59,6 @@ def altered(source: Path, target: Path, mark: bytes, skip: int) -> Path:
     data[data.index(mark) + skip] ^= 1
     target.write_bytes(data)
     return target
-
-
-def svp(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "svp.cli", *map(str, arguments)]
-    env = os.environ | environment
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
 
 
 def test_a_signed_video_plays_as_before_and_says_what_it_is(signed, unsigned):
@@ -158,14 +150,15 @@ def test_what_cannot_sign_is_told_before_a_video_is_made(ada, tmp_path, monkeypa
         find_certificate(key=certificate.key)
 
 
-def test_the_command_names_the_way_without(ada, tmp_path):
+def test_the_command_names_the_way_without(ada, tmp_path, monkeypatch):
     root = Path(__file__).resolve().parents[2] / "samples"
     inputs = ("--portrait", root / "portraits" / "ada.png", "--audio", root / "speech" / "face.wav")
     signing = ("--certificate", ada[0].chain, "--key", tmp_path / "nosuch.pem")
     made = svp("generate", *inputs, *signing, "-o", tmp_path / "out.mp4")
     assert made.returncode == 2 and "--no-provenance" in made.stderr and len(made.stderr.splitlines()) == 1
     (tmp_path / "file").write_text("in the way")
-    made = svp("generate", *inputs, "-o", tmp_path / "out.mp4", SVP_DATA=str(tmp_path / "file"))
+    monkeypatch.setenv("SVP_DATA", str(tmp_path / "file"))
+    made = svp("generate", *inputs, "-o", tmp_path / "out.mp4")
     assert made.returncode == 2 and "SVP_DATA" in made.stderr and len(made.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
 

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,26 +26,15 @@ from svp.reproduce.figure4 import leakage
 from svp.reproduce.figure6 import corners
 from svp.reproduce.watched import frames_at, watch
 from svp.weights.config import TRAINING_RECORD
+from workers_here import WorkersHere
 
-
-class Here:
-    """Workers in this very process: starting one takes longer than its tiny videos."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def __enter__(self) -> "Here":
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None: ...
-
-    def run(self, jobs: Sequence[Any], work: Callable, died: Callable) -> Iterator[Any]:
-        return map(work, jobs)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(autouse=True, scope="module")
 def here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("svp.jobs.run.Workers", Here)
+        patch.setattr("svp.jobs.run.Workers", WorkersHere)
         patch.setattr("svp.reproduce.interval.RESAMPLES", 50)
         patch.setattr("svp.evaluation.summary.RESAMPLES", 50)
         yield

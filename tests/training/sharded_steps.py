@@ -1,11 +1,7 @@
-"""One of two processes that train a stage of `base`'s layout, at tiny widths, sharded as the shipped file says.
-
-python sharded_steps.py RANK PORT MODULES: prints the largest difference to one process that is not sharded.
-"""
+"""One of two processes that train a stage of `base`'s layout, at tiny widths, sharded as the shipped file says."""
 
 import copy
 import os
-import sys
 from types import SimpleNamespace
 
 import torch
@@ -23,11 +19,13 @@ from svp.training.stages import STAGES
 DECAY, LEARNING_RATE = 0.9, 1e-2
 
 
-def steps(objective: nn.Module, batch: dict[str, torch.Tensor]) -> None:
-    """Two steps; in between the averages are saved and loaded. The parameters end as their averages."""
+def steps(objective: nn.Module, batch: dict[str, torch.Tensor]) -> list[float]:
+    """Norms of the gradients of two steps; in between the averages are saved and loaded. The parameters end as their
+    averages."""
     parameters = trainable(objective)
     optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE)
     ema = AveragedWeights(parameters, DECAY)
+    norms: list[float] = []
     for _ in range(2):
         objective(batch)[0].backward()
         norms.append(float(whole(nn.utils.clip_grad_norm_(parameters, 0.1))))
@@ -36,11 +34,12 @@ def steps(objective: nn.Module, batch: dict[str, torch.Tensor]) -> None:
         ema.step(parameters)
         ema.load_state_dict(ema.state_dict())
     ema.copy_to(parameters)
+    return norms
 
 
-if __name__ == "__main__":
-    rank, port, modules = sys.argv[1:]
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": "2"}
+def train_sharded(rank: int, port: int, modules: str) -> None:
+    """Fails if the two of them come to other weights or gradients than one process that is not sharded."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
     torch.distributed.init_process_group("gloo")
     from torch.distributed.fsdp import fully_shard
 
@@ -60,11 +59,10 @@ if __name__ == "__main__":
         if type(module).__name__ in modules.split(","):
             fully_shard(module, mesh=mesh)
     fully_shard(objective, mesh=mesh)
-    norms: list[float] = []
-    steps(objective, batch)
+    sharded_norms = steps(objective, batch)
     gather_parameters(objective)
-    steps(alone, batch)
-    assert all(abs(a / b - 1) < 1e-4 for a, b in zip(norms[:2], norms[2:], strict=True)), norms
+    norms = steps(alone, batch)
+    assert all(abs(a / b - 1) < 1e-4 for a, b in zip(sharded_norms, norms, strict=True)), (sharded_norms, norms)
     pairs = zip(objective.state_dict().values(), alone.state_dict().values(), strict=True)
-    print(max(float((a - b).abs().max()) for a, b in pairs))
+    assert max(float((a - b).abs().max()) for a, b in pairs) < 1e-6
     torch.distributed.destroy_process_group()

@@ -2,9 +2,6 @@
 
 import json
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +9,7 @@ import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
+from sharded_steps import train_sharded
 from tiny_base import tiny_base, tiny_options
 
 from svp.diffusion.build import build_pipeline
@@ -22,6 +20,9 @@ from svp.training.options import COMMON, RECIPES
 from svp.training.plan import PRIOR_CLIPS, example_batch
 from svp.training.sharding import begin_sharding
 from svp.training.stages import STAGES
+from warm_process import start_process
+
+pytestmark = pytest.mark.long
 
 FILES = ASSETS / "accelerate"
 
@@ -55,18 +56,12 @@ def test_sharded_equals_whole():
     """Averages, clipping, saving of the averages and gathering included; two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    program = Path(__file__).with_name("sharded_steps.py")
-    processes = [
-        subprocess.Popen([sys.executable, program, str(rank), port, sharded_modules()], stdout=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    try:
-        printed = [process.communicate(timeout=240)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert all(float(text) < 1e-6 for text in printed)
+        port = free.getsockname()[1]
+    processes = [start_process(train_sharded, rank, port, sharded_modules()) for rank in range(2)]
+    for process in processes:
+        process.join(400)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
 
 
 @pytest.mark.parametrize(

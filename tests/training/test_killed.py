@@ -6,11 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from tiny_training import logged, start_process
+import pytest
+from tiny_training import logged, start_tiny
 
 from svp.cli import main
 
-STEPS, KILLS = 20, 3
+pytestmark = pytest.mark.long
+
+STEPS, KILLS = 16, 3
 
 
 def svp(arguments: list[str]) -> None:
@@ -23,7 +26,7 @@ def test_every_later_loss_equals_that_of_a_run_without_a_break(tmp_path, tiny_da
         arguments = ["train", "style", "--data", str(tiny_dataset), "--init", str(runs["motion"]), "--out", str(run)]
         arguments += ["--steps", str(STEPS), "--decay-steps", "5", "--batch-size", "4", "--accumulate", "2"]
         arguments += ["--frames", "4", "--min-snr-gamma", "5", "--checkpoint-every", "3"]
-        return start_process(svp, [*arguments, *more])
+        return start_tiny(svp, [*arguments, *more])
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = start(whole)
@@ -36,7 +39,7 @@ def test_every_later_loss_equals_that_of_a_run_without_a_break(tmp_path, tiny_da
         process = start(broken, *(["--resume"] if (broken / "options.json").exists() else []))
         step = moment.randint(1, 4) + 4 * kill
         while process.is_alive() and (len(losses := logged(broken, "train/loss")) == before or losses[-1][0] < step):
-            time.sleep(0.05)
+            time.sleep(0.1)
         time.sleep(moment.uniform(0, 0.1))
         process.kill()
         process.join()

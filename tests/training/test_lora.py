@@ -17,6 +17,8 @@ from svp.training.options import recipe
 from svp.training.run import _diffusion_task, train
 from svp.training.stages import STAGES
 
+pytestmark = pytest.mark.long
+
 NEEDED = {"appearance": "prior", "motion": "appearance", "style": "motion"}
 WHOLE = {
     "appearance": r"guider\.",

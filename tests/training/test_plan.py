@@ -21,6 +21,8 @@ from svp.training.options import recipe
 from svp.training.plan import example_batch, plan_run, print_plan
 from svp.training.stages import STAGES
 
+pytestmark = pytest.mark.long
+
 MEMORY_FACTOR = 1.5  # estimate and measured peak of a real run lie within this factor of each other
 
 

@@ -10,6 +10,8 @@ from svp.media.only_writer import only_writer
 from svp.training.loop import _schedule, latest_checkpoint
 from svp.training.run import train
 
+pytestmark = pytest.mark.long
+
 STAGES = {  # stage -> (what it starts from, a network that it trains)
     "vae": (None, "vae"),
     "prior": (None, "style_encoder"),

@@ -22,6 +22,8 @@ from svp.training.model_folder import stages_done
 from svp.training.options import recipe
 from svp.training.run import _diffusion_task, _pictures, train
 
+pytestmark = pytest.mark.long
+
 NETWORKS = ("vae", "unet", "reference_net", "guider", "audio_projection", "style_projection", "style_encoder")
 
 

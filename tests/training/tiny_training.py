@@ -1,6 +1,5 @@
 """Sizes and options of a training that takes seconds, also in a process of its own, and what such a run logged."""
 
-import multiprocessing
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,6 +17,7 @@ from svp.presets import (
     VaeSizes,
 )
 from svp.training.options import TrainOptions, recipe
+from warm_process import start_process
 
 SIZE = 32
 TINY = MINI.model_copy(
@@ -56,17 +56,12 @@ def small_options(stage: str, data: Path, init: Path | None, preset: str = "mini
     return recipe(preset, stage, data, init, **(small | changes))
 
 
-def start_process(function: Callable[..., None], *arguments: object) -> BaseProcess:
-    """Run a function in a fresh process where `--preset mini` means the tiny sizes; importing is done once for all."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["svp.training.run"])
-    process = context.Process(target=_in_process, args=(function, *arguments))
-    process.start()
-    return process
+def start_tiny(function: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Run a function in a process of its own where `--preset mini` means the tiny sizes."""
+    return start_process(_with_tiny_sizes, function, *arguments)
 
 
-def _in_process(function: Callable[..., None], *arguments: object) -> None:
-    multiprocessing.set_start_method("fork", force=True)  # as in a process started by hand; it inherited forkserver
+def _with_tiny_sizes(function: Callable[..., None], *arguments: object) -> None:
     torch.set_num_threads(1)
     PRESETS["mini"] = TINY
     function(*arguments)

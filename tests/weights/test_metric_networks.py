@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
+from command import svp
 from golden_rule import DATA, digest
 from published_weights import FakeI3D, FakeInception, publish, publish_scripted, weights
 from svp import weights as published
@@ -245,18 +244,14 @@ def test_clips_that_i3d_cannot_take_are_refused(folder: Path) -> None:
 
 
 def test_the_command_shows_the_licence_and_keeps_it_with_the_hash(tmp_path: Path) -> None:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "svp.cli", "import", *map(str, arguments), "-o", str(tmp_path / "weights")]
-        return subprocess.run(command, capture_output=True, text=True)
-
     path = publish("styletalk", tmp_path)
-    done = run("styletalk", path)
+    done = svp("import", "styletalk", path, "-o", tmp_path / "weights")
     assert done.returncode == 0 and "MIT" in done.stderr, done.stderr
     [record] = imported_files(tmp_path / "weights")
     assert (record.kind, record.file, record.parts) == ("styletalk", path.name, ("styletalk",))
     assert record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     held = published.load_styletalk(tmp_path / "weights" / "styletalk").state_dict()
     assert all(torch.equal(held[name], tensor) for name, tensor in published.load_styletalk(path).state_dict().items())
-    refused = run("syncnet", path)
+    refused = svp("import", "syncnet", path, "-o", tmp_path / "weights")
     assert refused.returncode == 2 and "styletalk_checkpoint.pth: not the published network" in refused.stderr
     assert "Traceback" not in refused.stderr and not (tmp_path / "weights" / "syncnet").exists()
