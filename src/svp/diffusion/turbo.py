@@ -60,4 +60,4 @@ class Turbo:
             except ValueError as error:
                 raise InputError(f"{TURBO}: not made for this model ({error}); {REMEDY}") from error
             self._made = own, changed
-        return self._made[1].to(place_of(own)[0])
+        return self._made[1].to(place_of(own)[0])  # type: ignore[arg-type]  # diffusers wraps it
