@@ -21,9 +21,8 @@ import numpy as np
 
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection
-from svp.diffusion.model_folder import REMEDY, find_trained
+from svp.diffusion.model_folder import find_trained, saved_settings
 from svp.diffusion.portrait import Portrait
-from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 from svp.evaluation.report import write_text
 from svp.face.gaze import lid_opening
@@ -34,7 +33,6 @@ from svp.media.image import write_png
 from svp.reproduce.case import Case
 from svp.reproduce.models import STYLE_ENCODER, StyleModel, load_models
 from svp.reproduce.setting import Setting, describe
-from svp.weights.config import INDEX, read_config
 
 VIDEOS: Final = "videos"
 REFERENCES: Final = "references"
@@ -103,8 +101,7 @@ class Experiment:
             InputError: it has no settings, makes videos of another size than the clips, or learns styles from
                 expressions that are not measured here.
         """
-        path = find_trained(name) / INDEX
-        settings = PipelineSettings.parse(read_config(path, REMEDY).get("settings"), str(path))
+        settings = saved_settings(find_trained(name))
         if settings.image_size != self.dataset.size:
             raise InputError(
                 f"{self.dataset.root}: clips of {self.dataset.size} pixels, but {name} makes {settings.image_size}; "
