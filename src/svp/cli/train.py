@@ -17,7 +17,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Prepared dataset.")],
     out: Annotated[Path, typer.Option(help="Run folder: checkpoints, TensorBoard logs, and the model at the end.")],
     preset: Annotated[Literal["mini", "base"], typer.Option(help="Sizes and recipe.")] = "mini",
-    init: Annotated[Path | None, typer.Option(help="Run or model folder to start from.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Run or model folder to start from, or mini.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in OUT.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps; the recipe's by default.")] = None,
     batch_size: Annotated[
@@ -153,10 +153,10 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
-    from svp.diffusion.model_folder import model_folder
+    from svp.diffusion.model_folder import find_trained
     from svp.training.run import train as run
 
     if init is not None:
-        show_terms(model_folder(init))
+        show_terms(find_trained(init))
     model = run(options, out, resume=resume, max_minutes=max_minutes)
     typer.echo(f"{model}: model after stage {stage}")
