@@ -54,14 +54,14 @@ def main() -> None:
         for video in videos
     ]
     side = enlarged[0][0].shape[0]
-    samples, rate = videos[0].sound.read()
     styles = tuple(style for video in videos for style in video.origin.styles)
     facts = replace(videos[0].origin, styles=styles).facts()
 
     def sign(complete: Path) -> None:
         MARKED.sign(complete, facts)
 
-    with VideoWriter(out / "demo.mp4", side * len(videos), side, FPS, samples, rate, finish=sign) as writer:
+    sound, width = videos[0].sound, side * len(videos)
+    with VideoWriter(out / "demo.mp4", width, side, FPS, sound.blocks(), sound.rate, finish=sign) as writer:
         for pair in zip(*enlarged, strict=True):
             writer.write(np.concatenate(pair, axis=1))
     moments = np.linspace(0, len(enlarged[0]) - 1, COLUMNS).round().astype(int)

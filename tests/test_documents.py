@@ -95,6 +95,19 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_the_demo_of_the_readme_makes_its_video_and_picture(clone, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import demo
+
+    monkeypatch.setattr(demo, "ROOT", clone)
+    monkeypatch.setattr(demo, "SPEECH", clone / "samples" / "speech" / "face.wav")
+    demo.main()
+    video, shown = clone / "outputs" / "demo.mp4", probe(clone / "outputs" / "demo.mp4")
+    assert shown.has_audio and shown.width == 2 * shown.height and verify_video(video).generated
+    with Image.open(clone / "outputs" / "demo.png") as picture:
+        assert picture.info["weights_sha256"] == weights_sha256(find_model("mini"))
+
+
 def test_the_guide_can_be_followed(clone):
     for line in lines(GUIDE):
         words = shlex.split(line, comments=True)

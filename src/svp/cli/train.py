@@ -115,8 +115,11 @@ def train(
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
+    from svp.diffusion.model_folder import find_model, model_folder
     from svp.training.options import recipe
 
+    if init is not None and not init.is_dir():
+        init = find_model(init)
     options = recipe(
         preset,
         stage,
@@ -153,10 +156,9 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
-    from svp.diffusion.model_folder import find_trained
     from svp.training.run import train as run
 
     if init is not None:
-        show_terms(find_trained(init))
+        show_terms(model_folder(init))
     model = run(options, out, resume=resume, max_minutes=max_minutes)
     typer.echo(f"{model}: model after stage {stage}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from svp.diffusion.build import build_pipeline
-from svp.diffusion.model_folder import find_trained
+from svp.diffusion.model_folder import model_folder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS, Preset
@@ -17,12 +17,12 @@ from svp.weights.config import TRAINING_RECORD
 
 def stages_done(init: Path | None) -> list[str]:
     """Names of the stages a model went through; none for random or foreign weights."""
-    return [] if init is None else [entry["stage"] for entry in _records(find_trained(init))]
+    return [] if init is None else [entry["stage"] for entry in _records(model_folder(init))]
 
 
 def began_at_random(init: Path | None) -> bool:
     """Whether the first stage of a model began with random weights, or there is no model yet."""
-    records = [] if init is None else _records(find_trained(init))
+    records = [] if init is None else _records(model_folder(init))
     return init is None or (bool(records) and records[0].get("random_start", False))
 
 
@@ -46,7 +46,7 @@ def load_init(preset: str, init: Path | None, seed: int, expression_encoder: str
     sizes = find_preset(preset)
     if init is None:
         return build_pipeline(sizes.measured_by(expression_encoder), seed)
-    pipeline = SVPPipeline.from_pretrained(find_trained(init))
+    pipeline = SVPPipeline.from_pretrained(model_folder(init))
     for name, wanted in sizes.unet.model_dump(mode="json").items():
         has = pipeline.unet.config[name]
         if json.loads(json.dumps(has)) != wanted:
@@ -61,7 +61,7 @@ def save_model(pipeline: SVPPipeline, model: Path, init: Path | None, record: di
     partial = model.with_name(model.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.save_pretrained(partial)
-    records = [*(_records(find_trained(init)) if init is not None else []), record]
+    records = [*(_records(model_folder(init)) if init is not None else []), record]
     (partial / TRAINING_RECORD).write_text(json.dumps(records, indent=2) + "\n")
     shutil.rmtree(model, ignore_errors=True)
     partial.rename(model)
