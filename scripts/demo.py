@@ -28,6 +28,7 @@ def main() -> None:
     import cv2
 
     from svp import SVPPipeline
+    from svp.diffusion.model_folder import weights_sha256
     from svp.media.image import contact_sheet, write_png
     from svp.media.marking import MARKED
     from svp.media.video import FPS, VideoWriter
@@ -53,19 +54,20 @@ def main() -> None:
         for video in videos
     ]
     side = enlarged[0][0].shape[0]
-    samples, rate = videos[0].sound.read()
     styles = tuple(style for video in videos for style in video.origin.styles)
     facts = replace(videos[0].origin, styles=styles).facts()
 
     def sign(complete: Path) -> None:
         MARKED.sign(complete, facts)
 
-    with VideoWriter(out / "demo.mp4", side * len(videos), side, FPS, samples, rate, finish=sign) as writer:
+    sound, width = videos[0].sound, side * len(videos)
+    with VideoWriter(out / "demo.mp4", width, side, FPS, sound.blocks(), sound.rate, finish=sign) as writer:
         for pair in zip(*enlarged, strict=True):
             writer.write(np.concatenate(pair, axis=1))
     moments = np.linspace(0, len(enlarged[0]) - 1, COLUMNS).round().astype(int)
     rows = [[portrait_tile(portrait.image, side), *[frames[i] for i in moments]] for frames in enlarged]
-    write_png(out / "demo.png", contact_sheet(rows, STYLES, ["portrait", *(f"{i / 25:.2f} s" for i in moments)]))
+    sheet = contact_sheet(rows, STYLES, ["portrait", *(f"{i / 25:.2f} s" for i in moments)])
+    write_png(out / "demo.png", sheet, weights_sha256=weights_sha256(pipeline.folder))
     seconds = time.monotonic() - started
     console.print(f"demo: outputs/demo.mp4 and outputs/demo.png, {len(enlarged[0])} frames per style, {seconds:.0f} s")
 

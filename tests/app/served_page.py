@@ -73,6 +73,7 @@ def start_browser() -> Iterator[Browser]:
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
     arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a microphone that beeps
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=arguments)
         yield browser

@@ -33,14 +33,16 @@ def test_lines_name_files_and_what_is_not_usual():
     ]
     moved = place_order(
         "/a/me.png", "/a/talk.wav", head_amplitude=0.5, blink_rate=None, gaze="-10,5", frame="full", aspect=None,
-        label=True,
+        label=True, face_box="12,8,200,240",
     )  # fmt: skip
     assert moved.command().replace(" \\\n ", "") == (
-        "svp generate --portrait me.png --audio talk.wav --head-amplitude 0.5 --gaze -10,5 --frame full --label "
+        "svp generate --portrait me.png --audio talk.wav --head-amplitude 0.5 --gaze -10,5 --frame full "
+        "--face-box 12,8,200,240 --label "
         "-o me_talk.mp4"
     )
     assert moved.python().splitlines()[-1] == (
-        "pipe.stream('me.png', 'talk.wav', None, 'natural', head_amplitude=0.5, gaze=(-10.0, 5.0), frame='full')"
+        "pipe.stream('me.png', 'talk.wav', None, 'natural', head_amplitude=0.5, gaze=(-10.0, 5.0), frame='full', "
+        "face_box=(12.0, 8.0, 200.0, 240.0))"
         ".save('me_talk.mp4', MARKED.labelled(True, None))"
     )
     plain = place_order("/a/me.png", "/a/talk.wav", style_strength=1.3)  # nothing to strengthen
@@ -59,6 +61,7 @@ def test_what_is_missing_or_wrong_is_said():
         (lambda: place_order("a.png", None), "recording: none yet"),
         (lambda: place_order("a.png", "a.wav", seed=-1), "seed: .*greater than or equal to 0"),
         (lambda: place_order("a.png", "a.wav", fast="instantly"), "fast: .*exact"),
+        (lambda: place_order("a.png", "a.wav", face_box="left"), "face box left: give X,Y,W,H"),
         (lambda: Mix("sad:3", "happy:3", 1.5), "mix: 1.5"),
     ):
         with pytest.raises(InputError, match=problem):

@@ -21,10 +21,11 @@ from svp.media.audio import write_wav
 from svp.media.video import probe, read_frames
 from svp.style.gallery import find_style
 
-sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("diffusion", "datasets")]
 pytest.importorskip("gradio", reason="the page needs the extra `app`")
 sync_api = pytest.importorskip("playwright.sync_api")
 from gradio_client import Client, handle_file  # noqa: E402  # after what would skip
+from portrait_clips import write_portrait_clip  # noqa: E402
 from served_page import Served, free_port, serve_page, start_browser  # noqa: E402
 from tiny_pipeline import tone  # noqa: E402
 
@@ -154,14 +155,37 @@ def _place_of(served: Served, style: str) -> tuple[float, float]:
     return x / width, y / height
 
 
-def test_a_picture_without_a_face_is_explained(browser, served, inputs):
+def test_a_picture_without_a_face_is_explained(browser, served, inputs, tmp_path):
     with opened(browser, served) as page:
         fill(page, inputs / "wall.png", inputs / "short.wav")
         page.click("#make")
         told = page.locator("#progress .work").get_by_text("wall.png: no face found")
         told.wait_for()
         assert "/" not in told.inner_text()
-    assert not unfinished(served)
+        assert not unfinished(served)
+        page.locator("#knobs").get_by_text("Mouth, head, eyes, frame").click()
+        page.get_by_label("Face box").fill("12,12,40,40")  # then it is where the visitor says
+        page.click("#make")
+        assert len(list(read_frames(finished(page, tmp_path / "wall.mp4")))) == 10
+
+
+def test_a_voice_from_the_microphone_in_the_style_of_a_clip(browser, served, inputs, tmp_path):
+    write_portrait_clip(tmp_path / "clip.mp4")
+    with opened(browser, served) as page:
+        page.set_input_files("#portrait input[type=file]", inputs / "ada.png")
+        page.wait_for_selector("#portrait img")
+        page.locator("#recording button[aria-label='Record audio']").click()
+        page.locator("#recording .record-button").click()
+        page.locator("#recording .stop-button").click(delay=500)
+        page.wait_for_selector("#recording #waveform")
+        page.locator("#style-from").get_by_text("A clip").click()
+        page.set_input_files("#style-clip input[type=file]", tmp_path / "clip.mp4")
+        page.wait_for_selector("#style-clip video")
+        page.click("#make")
+        video = probe(finished(page, tmp_path / "video.mp4"))
+        assert video.has_audio and video.seconds > 0.2
+        page.get_by_text("The same from the command line").click()
+        assert "--style clip.mp4" in page.locator("#command .cm-content").inner_text()
 
 
 def test_cancel_ends_the_work_and_removes_what_there_is(browser, served, inputs, monkeypatch):

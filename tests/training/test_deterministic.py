@@ -8,8 +8,8 @@ from tiny_training import small_options
 
 from svp.cli import app
 from svp.datasets.prepared import PreparedDataset
-from svp.diffusion.inputs import check_style
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.style_source import check_style
 from svp.errors import InputError
 from svp.presets import PRESETS
 from svp.style.codes import encode_clips

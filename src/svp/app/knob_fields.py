@@ -29,10 +29,15 @@ class KnobFields:
             with gr.Row():
                 right = gr.Slider(-most_right, most_right, 0, step=1, label="Gaze to the right, degrees", min_width=140)
                 up = gr.Slider(-most_up, most_up, 0, step=1, label="Gaze up, degrees", min_width=140)
+            box = gr.Textbox(
+                label="Face box, if no face is found or another is meant: left, top, width, height in pixels",
+                placeholder="120,80,200,240",
+                max_length=60,
+            )
             with gr.Row():
                 frame = gr.Radio(
                     [("Face", "crop"), ("Whole picture", "full")], value="crop", label="Shown", min_width=140
                 )
                 shape = gr.Dropdown(list(SHAPES.items()), value="", label="Shape", min_width=140)
                 label = gr.Checkbox(False, label="Visible label \u201cAI-generated\u201d", min_width=140)
-        self.components: list[Component] = [mouth, head, own, blinks, right, up, frame, shape, label]
+        self.components: list[Component] = [mouth, head, own, blinks, right, up, frame, shape, label, box]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,6 +124,8 @@ class Order:
         given = [repr(names[request.portrait]), repr(names[request.audio]), style]
         given.append(repr(names.get(request.head_motion, request.head_motion)))
         given += [f"{name}={value!r}" for name, value in options.items()]
+        if (box := request.box()) is not None:
+            given.append(f"face_box={astuple(box)!r}")
         saved = repr(self.output)
         if request.label:
             imports.append("from svp.media.marking import MARKED")

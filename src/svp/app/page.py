@@ -153,6 +153,7 @@ class Page:
         frame: str = "crop",
         aspect: str | None = None,
         label: bool = False,
+        face_box: str | None = None,
     ) -> Iterator[tuple[str | None, dict[str, Any], str, str]]:
         """Make a video; what does not matter to `style_from` and `head_motion` is left aside.
 
@@ -176,6 +177,7 @@ class Page:
             frame: crop around the face, or full for the whole picture.
             aspect: W:H of the video; None leaves the shape as it is.
             label: draw "AI-generated" into the frames.
+            face_box: left, top, width and height of the face in pixels of the picture, if none is found.
 
         Yields:
             The video (None until it is there), how far it is, and the shell and Python lines that make it too.
@@ -197,6 +199,7 @@ class Page:
                     frame=frame,
                     aspect=aspect or None,
                     label=label,
+                    face_box=face_box or None,
                     model=self.studio.model,
                 )
             lines = order.command(), order.python()

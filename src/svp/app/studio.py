@@ -6,20 +6,22 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from svp.app.order import Order
 from svp.app.progress import Progress
 from svp.diffusion.inputs import check_inputs
+from svp.diffusion.portrait import prepare_portrait
 from svp.diffusion.video import FrameStream
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, check_sound, read_audio_or_none
 from svp.media.marking import MARKED
-from svp.media.video import probe
+from svp.media.video import FPS, probe
 from svp.speech.alpha import is_silent
 from svp.style.cues import read_cues
 from svp.style.gallery import gallery_styles
@@ -94,17 +96,24 @@ class Work:
     def _made(self) -> Path:
         studio, request = self._studio, self._order.request
         self._at("Looking at the portrait")
-        check_inputs(request.portrait, request.audio, None, request.head_motion, request.retarget, request.knobs())
+        check_inputs(request.portrait, request.audio, request.head_motion, request.retarget, request.knobs())
         studio.check_lengths(request.audio, request.head_motion, *request.style)
         if self._order.mix is not None:
             self._order.mix.save(self.folder)
         cues = read_cues(request.style, self.folder)
-        portrait = studio.pipeline.portrait(request.portrait)
+        portrait = prepare_portrait(request.portrait, studio.pipeline.settings.image_size, request.box())
         self._at("Learning the style" if cues else "Listening to the recording")
-        style = style_over_time(cues, studio.pipeline.style, request.style_strength)
+        learn = partial(studio.pipeline.style, watch=self._watch("Learning the style"))
+        style = style_over_time(cues, learn, request.style_strength)
         self._at("Listening to the recording")
         self._stream = studio.pipeline.stream(
-            portrait, request.audio, style, request.head_motion, callback=self._advance, **request.sampling()
+            portrait,
+            request.audio,
+            style,
+            request.head_motion,
+            callback=self._advance,
+            watch=self._watch("Following the head"),
+            **request.sampling(),
         )
         self._at("Beginning with the first frames")
         self._begin = time.monotonic()
@@ -119,6 +128,10 @@ class Work:
         if self._stopped.is_set():
             raise CancelledError
         self._stage = stage
+
+    def _watch(self, stage: str) -> Callable[[int], None]:
+        """What is told how many frames of a clip were measured."""
+        return lambda frames: self._at(f"{stage}: {duration(frames / FPS)} of the clip")
 
     def _advance(self, done: int, total: int) -> None:
         self._at(self._stage)

@@ -44,7 +44,13 @@ class StyleFields:
             style = gr.Dropdown(names, value=FIRST if names else None, label="Name and level", elem_id="style")
             second = gr.Dropdown(names, value=SECOND if names else None, label="Mixed with", visible=False)
         share = gr.Slider(0, 1, 0.5, step=0.05, label="Share of the second", visible=False)
-        clip = gr.Video(label="A clip of somebody who speaks so", sources=["upload"], visible=False, height=240)
+        clip = gr.Video(
+            label="A clip of somebody who speaks so",
+            sources=["upload"],
+            visible=False,
+            height=240,
+            elem_id="style-clip",
+        )
         rows = gr.Dataframe(
             ROWS,
             headers=["style", "from second"],

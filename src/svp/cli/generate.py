@@ -178,18 +178,25 @@ def generate(
     from svp.style.cues import read_cues
 
     cues = read_cues(styles)  # before torch is imported
-    from dataclasses import asdict, astuple
+    from dataclasses import asdict
 
-    from svp.diffusion.inputs import check_inputs, check_style_source
+    from svp.diffusion.inputs import check_inputs
     from svp.diffusion.knobs import Knobs, parse_gaze
-    from svp.diffusion.video import partial_folder
+    from svp.diffusion.model_folder import check_model_folder, find_model, saved_settings
+    from svp.diffusion.portrait import prepare_portrait
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
-    from svp.style.timeline import style_over_time
 
     knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
-    box = None if face_box is None else astuple(FaceBox.parse(face_box))
-    check_inputs(portrait, audio, None, head_motion, retarget, knobs)
+    box = None if face_box is None else FaceBox.parse(face_box)
+    check_inputs(portrait, audio, head_motion, retarget, knobs)
+    folder = find_model(chosen)
+    check_model_folder(folder)
+    face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
+    from svp.diffusion.style_source import check_style_source
+    from svp.diffusion.video import partial_folder
+    from svp.style.timeline import style_over_time
+
     for cue in cues:
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
@@ -197,7 +204,6 @@ def generate(
         fit_pipeline(pipeline, chosen, audio, max_memory, fast)
     if adapters is not None:
         pipeline.merge_adapters(adapters)
-    face = pipeline.portrait(portrait, box)  # before a style is learned from a clip, which takes longer
     prior = style_over_time(cues, pipeline.style, style_strength)
     with partial_folder(output) as partial, progress_bar() as bar:
         task = bar.add_task("generate", total=None)

@@ -35,6 +35,9 @@ def extract(
     """
     need_file(clip, "CLIP")
     need_output(output, ".safetensors", clip)
+    from svp.media.video import probe
+
+    probe(clip)  # before torch is imported
     load_pipeline(model_name(model, preset)).style(clip).save(output)
     typer.echo(f"{output}: style of {clip.name}")
 

@@ -130,8 +130,11 @@ def train(
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
+    from svp.diffusion.model_folder import find_model
     from svp.training.options import recipe
 
+    if init is not None and not init.is_dir():
+        init = find_model(init)
     options = recipe(
         preset,
         stage,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_text
 from svp.speech.layout import AUDIO_ENCODER
@@ -53,6 +54,16 @@ def find_trained(name: str | PathLike[str]) -> Path:
     return find_model(model_folder(Path(name)))
 
 
+def saved_settings(folder: Path) -> PipelineSettings:
+    """What a saved model says about itself; no network is loaded for that.
+
+    Raises:
+        InputError: if it says nothing, or it cannot be read.
+    """
+    index = folder / INDEX
+    return PipelineSettings.parse(read_config(index, REMEDY).get("settings"), str(index))
+
+
 def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
     """Whether every part that the index names is there, with readable configurations and whole weights.
 
@@ -76,7 +87,7 @@ def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
             read_config(path, REMEDY)
         for path in sorted(part.glob("*.safetensors")):
             try:
-                with safe_open(path, framework="pt"):
+                with safe_open(path, framework="numpy"):
                     pass
             except (SafetensorError, OSError) as error:
                 raise InputError(f"{path}: damaged or cut short ({error}); {REMEDY}") from error

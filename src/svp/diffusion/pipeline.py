@@ -28,7 +28,7 @@ from svp.diffusion.denoiser import PARTS, Denoiser
 from svp.diffusion.generation import Job, generate_frames, job_fingerprint
 from svp.diffusion.guidance import guided
 from svp.diffusion.guider import HeadKpsGuider
-from svp.diffusion.inputs import AudioSource, StyleSource, check_inputs, check_style, load_audio, load_style
+from svp.diffusion.inputs import AudioSource, check_inputs, load_audio
 from svp.diffusion.kept import KeptLatents
 from svp.diffusion.knobs import Knobs
 from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
@@ -41,6 +41,7 @@ from svp.diffusion.sampling import trailing
 from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
+from svp.diffusion.style_source import StyleSource, check_style, load_style
 from svp.diffusion.turbo import Turbo
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.vae import PatchAutoencoderKL, decode_latents, encode_image, latent_stride, require_vae
@@ -295,9 +296,9 @@ class SVPPipeline(DiffusionPipeline):
             raise InputError("face_box: this portrait is cropped already; give it to pipeline.portrait")
         return source.require_size(size)
 
-    def style(self, source: StyleSource) -> StylePrior:
+    def style(self, source: StyleSource, watch: Callable[[int], None] | None = None) -> StylePrior:
         """A style from a saved style or a clip, checked against this model; see `load_style`."""
-        return load_style(source, self.style_encoder)
+        return load_style(source, self.style_encoder, watch)
 
     def stream(
         self,
@@ -322,6 +323,7 @@ class SVPPipeline(DiffusionPipeline):
         aspect: str | None = None,
         face_box: tuple[float, float, float, float] | None = None,
         callback: Callable[[int, int], None] | None = None,
+        watch: Callable[[int], None] | None = None,
         partial: Path | None = None,
     ) -> FrameStream:
         """The frames of a video one after the other; frames are not held, only the recording is.
@@ -341,6 +343,7 @@ class SVPPipeline(DiffusionPipeline):
             mouth_amplitude, head_amplitude, blink_rate, gaze: see `Knobs`.
             frame, aspect, face_box: see `View` and `portrait`.
             callback: called with (done, total) network windows.
+            watch: called with the number of frames of a clip measured; what this or `callback` raises ends the work.
             partial: folder that keeps the latents of finished chunks (see `kept.py`): the same call goes on where an
                 interrupted one was, and gives the same frames.
 
@@ -360,7 +363,7 @@ class SVPPipeline(DiffusionPipeline):
         model = self.distilled() if plan.distilled else self
         require_vae(self.vae)
         knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, gaze), View(frame, aspect)
-        check_inputs(portrait, audio, style, head_motion, retarget, knobs)
+        check_inputs(portrait, audio, head_motion, retarget, knobs)
         if style is not None:
             check_style(style, self.style_encoder)
         measured = self.portrait(portrait, face_box)
@@ -369,14 +372,15 @@ class SVPPipeline(DiffusionPipeline):
         n_frames = count_frames(len(samples))
         seed = seed_of(generator, seed)
         key_points = KEY_POINTS[self.settings.head_kps]
-        points = head_points(head_motion, measured, loudness(samples, n_frames), retarget, seed, key_points, knobs)
+        loud = loudness(samples, n_frames)
+        points = head_points(head_motion, measured, loud, retarget, seed, key_points, knobs, watch)
         layout, size = alpha_layout(self.settings.audio_encoder), self.audio_projection.config["alpha_dim"]
         alpha = recording_alpha(samples, n_frames, layout.positions * size, lambda: self.audio_encoder)
         job = Job(
             reference_latents=self.encode_image(measured.image),
             audio=AudioTrack(alpha, n_frames, self.audio_radius, layout.zero_edges),
             points=points,
-            style=style if style is None or isinstance(style, StyleTimeline) else self.style(style),
+            style=style if style is None or isinstance(style, StyleTimeline) else self.style(style, watch),
             seed=seed,
             plan=plan,
             mouth_amplitude=mouth_amplitude,

@@ -5,6 +5,7 @@ Shapes: S x S pixels of the crop, N frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,6 +171,7 @@ def head_points(
     seed: int,
     key_points: KeyPoints = KEY_POINTS["upper-face"],
     knobs: Knobs = UNCHANGED,
+    watch: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """The points per frame that guide the model, usually the eight Head-Kps.
 
@@ -183,6 +185,7 @@ def head_points(
         seed: of the choice from a library, and of the blinks that `knobs` ask for.
         key_points: which points the model takes.
         knobs: how the motion is changed.
+        watch: called with the number of frames of a clip looked at, after each; what it raises ends the work.
 
     Returns:
         (N, K, 2) in pixels of the portrait's crop; pupils are NaN while a blink hides them.
@@ -203,7 +206,7 @@ def head_points(
         return found[forth_and_back(len(found), n_frames)]
     else:
         # more of the clip than the video has frames would be cut off
-        landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS))
+        landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS), watch=watch)
         landmarks = require_track(landmarks, found)
         if retarget == "none":
             points = key_points.seen(clip_crop(landmarks, len(portrait.image)).points(landmarks))

@@ -121,7 +121,7 @@ def find_face(image: np.ndarray, name: str, box: FaceBox | None = None) -> np.nd
     if not faces:
         raise InputError(
             f"{name}: no face found; use a picture with one visible face, seen from the front, "
-            "or say where it is with --face-box X,Y,W,H"
+            "or say where it is by a face box X,Y,W,H (--face-box)"
         )
     boxes: list[FaceBox] = []
     for face in faces:

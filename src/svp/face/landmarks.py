@@ -6,7 +6,7 @@ the centre of the first pixel is (0.5, 0.5). z grows away from the viewer, in pi
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cv2
@@ -116,12 +116,15 @@ def require_landmarks(image: np.ndarray, path: str | os.PathLike[str]) -> np.nda
     return landmarks
 
 
-def track_landmarks(frames: Iterable[np.ndarray], detector: LandmarkDetector | None = None) -> np.ndarray:
+def track_landmarks(
+    frames: Iterable[np.ndarray], detector: LandmarkDetector | None = None, watch: Callable[[int], None] | None = None
+) -> np.ndarray:
     """Landmarks of every frame of a video.
 
     Args:
         frames: uint8 RGB (H, W, 3), in order; consumed one at a time.
         detector: for video; goes on with the face it followed before. By default a new one.
+        watch: called with the number of frames looked at, after each; what it raises ends the work.
 
     Returns:
         (N, 478, 3) float32 pixels; frames without a face are NaN.
@@ -132,6 +135,8 @@ def track_landmarks(frames: Iterable[np.ndarray], detector: LandmarkDetector | N
         for frame in frames:
             found = follower.detect(frame)
             track.append(missing if found is None else found)
+            if watch is not None:
+                watch(len(track))
     return np.stack(track) if track else np.zeros((0, N_LANDMARKS, 3), np.float32)
 
 

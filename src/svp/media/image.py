@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from svp.errors import InputError
 from svp.media.whole_file import output_file
@@ -88,17 +89,19 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return picture.convert("RGB")
 
 
-def write_png(path: str | PathLike[str], image: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB as PNG; the file appears only when complete.
+def write_png(path: str | PathLike[str], image: np.ndarray, **facts: str) -> None:
+    """Write (H, W, 3) uint8 RGB as PNG, with facts as its text; the file appears only when complete.
 
     Raises:
         InputError: if the folder cannot be written.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image {image.shape} {image.dtype} must be (H, W, 3) uint8")
-    path = Path(path)
+    path, text = Path(path), PngInfo()
+    for name, fact in facts.items():
+        text.add_text(name, fact)
     with output_file(path) as partial:
-        Image.fromarray(image).save(partial, format="PNG")
+        Image.fromarray(image).save(partial, format="PNG", pnginfo=text)
 
 
 def contact_sheet(

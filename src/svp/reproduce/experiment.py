@@ -23,10 +23,10 @@ import torch
 from svp.bar import transient_bar
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection
-from svp.diffusion.model_folder import REMEDY, find_trained
+from svp.diffusion.model_folder import find_trained
 from svp.diffusion.portrait import Portrait
 from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
-from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
+from svp.diffusion.settings import STANDARD_STEPS
 from svp.errors import InputError
 from svp.evaluation.report import write_text
 from svp.face.gaze import lid_opening
@@ -38,7 +38,6 @@ from svp.reproduce.case import Case
 from svp.reproduce.models import STYLE_ENCODER, StyleModel, load_models
 from svp.reproduce.setting import Setting, describe
 from svp.training.model_folder import stages_done
-from svp.weights.config import INDEX, read_config
 
 VIDEOS: Final = "videos"
 REFERENCES: Final = "references"
@@ -108,7 +107,7 @@ class Experiment:
                 expressions that are not measured here, was not made for `fast`, or has style layers that do not know
                 its prior.
         """
-        settings = self._settings(name)
+        settings = saved_settings(find_trained(name))
         if settings.image_size != self.dataset.size:
             raise InputError(
                 f"{self.dataset.root}: clips of {self.dataset.size} pixels, but {name} makes {settings.image_size}; "
@@ -209,13 +208,11 @@ class Experiment:
                 raise InputError(f"{folder}: no video could be made: {bad[0].reason}")
         return Videos(folders, tuple(f"{row.output} could not be made: {row.reason}" for row in bad))
 
-    def _settings(self, name: str) -> PipelineSettings:
-        path = find_trained(name) / INDEX
-        return PipelineSettings.parse(read_config(path, REMEDY).get("settings"), str(path))
-
     def _plan(self, name: str) -> SamplingPlan:
         """How a model's videos are sampled."""
-        return plan_sampling(self.fast, self._settings(name), torch.device("cpu"), num_inference_steps=self.steps)
+        return plan_sampling(
+            self.fast, saved_settings(find_trained(name)), torch.device("cpu"), num_inference_steps=self.steps
+        )
 
     def _open_eyed(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
         """The picture (S, S, 3) and landmarks (478, 3) of the first frame whose eyes are as open as usual."""

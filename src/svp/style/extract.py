@@ -5,6 +5,7 @@ Shapes: N frames, E expression coefficients, A audio features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,11 @@ MIN_SHARE = 0.5  # of the frames must show a face: what is said of the clip shou
 
 
 def extract_style(
-    path: str | Path, encoder: StyleEncoder, audio_encoder: AudioEncoder | None = None, name: str | None = None
+    path: str | Path,
+    encoder: StyleEncoder,
+    audio_encoder: AudioEncoder | None = None,
+    name: str | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> StylePrior:
     """The style of a clip.
 
@@ -37,6 +42,7 @@ def extract_style(
         encoder: the style encoder of the model that will use the style.
         audio_encoder: encoder of alpha; loaded by the style encoder's record when None.
         name: name of the style, the clip's by default.
+        watch: called with the number of frames looked at, after each; what it raises ends the work.
 
     Raises:
         InputError: if the clip cannot be read or shows a face in too few frames, or the features are not those that
@@ -52,7 +58,7 @@ def extract_style(
             f"{path}: the style encoder was trained on expressions {wanted}, this version measures "
             f"{face_model.encoder_id}; use a model trained on those"
         )
-    landmarks = track_landmarks(read_frames(path, FPS))
+    landmarks = track_landmarks(read_frames(path, FPS), watch=watch)
     found_N = np.isfinite(landmarks).all(axis=(1, 2))
     if found_N.sum() < max(1, MIN_SHARE * len(landmarks)):
         raise InputError(
