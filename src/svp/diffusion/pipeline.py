@@ -336,7 +336,7 @@ class SVPPipeline(DiffusionPipeline):
             style: a StylePrior, a saved style, a clip, or a StyleTimeline; None is no style.
             head_motion: "natural" (real, fits the recording), "still", a clip, or what else `head_points` takes.
             generator, seed: the same seed and inputs give the same frames; a generator gives its `initial_seed()`.
-            fast: "exact", or what may be given up for speed: "balanced", "turbo"; see `sampling_plan.py`.
+            fast: "exact", "balanced" or "turbo": what may be given up for speed; see `sampling_plan.py`.
             num_inference_steps: Euler steps; the model's own, or the mode's, by default.
             guidance_audio, guidance_style, guidance_scale: g_a, g_s, or both at once; the model's own by default.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
@@ -344,8 +344,7 @@ class SVPPipeline(DiffusionPipeline):
             frame, aspect, face_box: see `View` and `portrait`.
             callback: called with (done, total) network windows.
             watch: called with the number of frames of a clip measured; what this or `callback` raises ends the work.
-            partial: folder that keeps the latents of finished chunks (see `kept.py`): the same call goes on where an
-                interrupted one was, and gives the same frames.
+            partial: folder of finished chunks' latents (see `kept.py`): the same call goes on where one was interrupted.
 
         Raises:
             InputError: if an input cannot be used.
@@ -367,11 +366,9 @@ class SVPPipeline(DiffusionPipeline):
         if style is not None:
             check_style(style, self.style_encoder)
         measured = self.portrait(portrait, face_box)
-        canvas = measured.canvas(view)
         samples = load_audio(audio)
         n_frames = count_frames(len(samples))
-        seed = seed_of(generator, seed)
-        key_points = KEY_POINTS[self.settings.head_kps]
+        seed, key_points = seed_of(generator, seed), KEY_POINTS[self.settings.head_kps]
         loud = loudness(samples, n_frames)
         points = head_points(head_motion, measured, loud, retarget, seed, key_points, knobs, watch)
         layout, size = alpha_layout(self.settings.audio_encoder), self.audio_projection.config["alpha_dim"]
@@ -389,7 +386,7 @@ class SVPPipeline(DiffusionPipeline):
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(model, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
         origin = Origin.of(self, job, portrait, audio, style, head_motion)
-        frames = generate_frames(model, job, callback)
+        frames, canvas = generate_frames(model, job, callback), measured.canvas(view)
         return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)
 
     def __call__(

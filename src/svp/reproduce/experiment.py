@@ -23,7 +23,7 @@ import torch
 from svp.bar import transient_bar
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.selection import Selection
-from svp.diffusion.model_folder import find_trained
+from svp.diffusion.model_folder import find_trained, saved_settings
 from svp.diffusion.portrait import Portrait
 from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
 from svp.diffusion.settings import STANDARD_STEPS
