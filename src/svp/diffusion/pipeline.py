@@ -340,11 +340,10 @@ class SVPPipeline(DiffusionPipeline):
             num_inference_steps: Euler steps; the model's own, or the mode's, by default.
             guidance_audio, guidance_style, guidance_scale: g_a, g_s, or both at once; the model's own by default.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
-            mouth_amplitude, head_amplitude, blink_rate, gaze: see `Knobs`.
-            frame, aspect, face_box: see `View` and `portrait`.
+            mouth_amplitude, head_amplitude, blink_rate, gaze, frame, aspect, face_box: see `Knobs`, `View`, `portrait`.
             callback: called with (done, total) network windows.
             watch: called with the number of frames of a clip measured; what this or `callback` raises ends the work.
-            partial: folder of finished chunks' latents (see `kept.py`): the same call goes on where one was interrupted.
+            partial: folder of finished chunks' latents (see `kept.py`): the same call goes on from them.
 
         Raises:
             InputError: if an input cannot be used.
