@@ -245,6 +245,7 @@ def test_a_report_is_shown_and_other_files_are_not(browser, served, tmp_path):
         page.get_by_role("option", name="first.json").click()
         shown = page.frame_locator("#report-page iframe")
         shown.get_by_text("few clips").wait_for()
+        sync_api.expect(page.locator(".html-container:has(iframe)")).to_have_css("opacity", "1")
         page.set_input_files("#own-report input[type=file]", served.reports / "other.json")
         page.get_by_text("other.json: no report").first.wait_for()
 

@@ -241,7 +241,8 @@ class Page:
     # ------------------------------------------------------------------ reports
 
     def _reports_tab(self) -> None:
-        options: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
+        # A progress would fade the report below it.
+        options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         gr.Markdown("What `svp evaluate` measured.")
         with gr.Row(equal_height=False):
             if self.reports.folder is not None:

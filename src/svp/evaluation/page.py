@@ -28,6 +28,12 @@ small { color: #666; white-space: nowrap }
 dt { font-weight: 600; float: left; clear: left; width: 7rem }
 dd { margin-left: 8rem }
 svg { max-width: 100%; height: auto }
+@media (max-width: 40rem) {
+body { font-size: 13px; margin: 1rem auto; padding: 0 .5rem }
+td, th { padding: .2rem .35rem }
+dt { float: none; width: auto }
+dd { margin-left: 1rem }
+}
 </style></head><body>
 <h1>Evaluation</h1>
 <p>{{ report.systems | length }} {{ "system" if report.systems | length == 1 else "systems" }} against
