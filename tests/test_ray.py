@@ -33,7 +33,8 @@ def head() -> Iterator[tuple[subprocess.Popen, str]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000"]
-    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    equal = {"RAY_worker_niceness": "0"}  # by default its workers give way to all others, for ever on a busy machine
+    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | equal)
     try:
         wait_until(lambda: any("raylet" in child.name() for child in psutil.Process(head.pid).children(recursive=True)))
         time.sleep(3)

@@ -42,7 +42,9 @@ class WarmCommand:
     def wait(self, seconds: float = 400) -> subprocess.CompletedProcess[str]:
         """What it said and its exit code, once it has ended."""
         self.process.join(seconds)
-        assert self.process.exitcode is not None, f"{self.command} did not end in {seconds} s"
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise AssertionError(f"{self.command} did not end in {seconds} s")
         out, err = ((Path(self._said.name) / name).read_text() for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(self.command, self.process.exitcode, out, err)
 
