@@ -22,7 +22,7 @@ SPEECH = ROOT / "samples" / "speech" / "face.wav"
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     """`svp` as a process of its own, with all that its libraries print; seconds go by until they are loaded."""
     command = [sys.executable, "-m", "svp.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(
