@@ -39,7 +39,7 @@ def test_of_two_faces_the_largest_is_taken_and_the_box_of_the_other_is_told(two:
 
 
 def test_where_no_face_is_seen_the_mean_face_lies_in_the_box() -> None:
-    with pytest.raises(InputError, match=r"sky\.png: no face found; .*--face-box X,Y,W,H"):
+    with pytest.raises(InputError, match=r"sky\.png: no face found; .*X,Y,W,H \(--face-box\)"):
         find_face(PLAIN, "sky.png")
     box = FaceBox(100, 60, 120, 140)
     face = find_face(PLAIN, "sky.png", box)

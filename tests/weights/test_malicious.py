@@ -19,6 +19,7 @@ CASES = [
     ("sd15", "v1-5-pruned-emaonly.ckpt", "v1-5-pruned-emaonly.ckpt"),
     ("sd15", "unet/diffusion_pytorch_model.bin", FOLDER),
     ("sd-vae-ft-mse", "diffusion_pytorch_model.bin", FOLDER),
+    ("taesd", "diffusion_pytorch_model.bin", FOLDER),
     ("animatediff", "mm_sd_v15_v2.ckpt", "mm_sd_v15_v2.ckpt"),
     ("v-express", "denoising_unet.bin", FOLDER),
     ("whisper", "tiny.pt", "tiny.pt"),
