@@ -31,7 +31,7 @@ from warm_process import start_process
 pytestmark = pytest.mark.long
 
 OPTIONS: dict[str, Any] = {"size": 48, "audio_encoder": "log-mel", "progress": False}
-KILLS = 9
+KILLS = 10
 TABLE = "file,identity,emotion,intensity\na.mp4,ann,neutral,0\nb.mp4,ann,happy,2\nc.mp4,bob,happy,3\nd.mp4,bob,,\n"
 
 
