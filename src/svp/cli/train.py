@@ -130,7 +130,7 @@ def train(
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
-    from svp.diffusion.model_folder import find_model
+    from svp.diffusion.model_folder import find_model, find_trained
     from svp.training.options import recipe
 
     if init is not None and not init.is_dir():
@@ -173,7 +173,6 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
-    from svp.diffusion.model_folder import find_trained
     from svp.training.run import train as run
 
     if init is not None:

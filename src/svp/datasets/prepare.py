@@ -269,8 +269,7 @@ def _jobs(
     splits = _splits(layout, sources, present, kept, choices)
     jobs = [
         SourceJob(
-            *(source, folder, layout, splits[source.identity], tuple(present[source.clip_id])),
-            *(writer, options, rehash),
+            source, folder, layout, splits[source.identity], tuple(present[source.clip_id]), writer, options, rehash
         )
         for source in sources
     ]

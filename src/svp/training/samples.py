@@ -296,7 +296,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         """
         group = self.groups[int(rng.integers(len(self.groups)))]
         clip = self.dataset.clip(group[int(rng.integers(len(group)))].clip_id)
-        assert self.measured is not None  # TrainOptions
+        assert self.measured is not None  # `recipe` refuses one without the other
         seen = self.measured.expression(clip.row.clip_id, 0, clip.row.frames)
         true = clip.features("expression")
         return np.zeros_like(true[0]) if seen is None else (seen - true).mean(axis=0)
