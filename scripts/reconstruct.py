@@ -3,7 +3,8 @@
 usage: reconstruct.py MODEL DATASET OUT [--split test] [--clips 40] [--steps N] [--reference own] [--style none]
 
 Each video has the clip's own sound, Head-Kps and style; with `--style none` it has no style, with `--style other` that
-of a clip with another emotion (of the same person, where there is one). The portrait is the clip's own first frame
+of a clip with another emotion (of the same person, where there is one), with `--style gallery` the shipped style of the
+clip's emotion and level. The portrait is the clip's own first frame
 (`--reference own`), or a frame of another clip of the person with another emotion, as in stage `style`, where there is
 one (`other`, the harder and the default). Videos are OUT/CLIP_ID.mp4; those that are there already are kept, so a run
 that was stopped goes on.
@@ -28,7 +29,7 @@ from svp.diffusion.portrait import Portrait
 from svp.errors import InputError
 from svp.face.head_kps import seen_head_kps
 
-STYLES = ("own", "none", "other")
+STYLES = ("own", "none", "other", "gallery")
 
 
 def chosen(dataset: PreparedDataset, split: str, count: int) -> list[ClipRow]:
@@ -60,10 +61,12 @@ def style_of(pipeline: SVPPipeline, dataset: PreparedDataset, row: ClipRow, whic
     """The style that a clip is made again with, one of STYLES.
 
     Raises:
-        InputError: another emotion is asked for, and the dataset has none.
+        InputError: another emotion is asked for, and the dataset has none; a clip's emotion is not in the gallery.
     """
     if which == "none":
         return None
+    if which == "gallery":
+        return pipeline.style(f"{row.emotion}:{row.intensity}")
     if which == "own":
         return pipeline.style(dataset.clip(row.clip_id).video_path)
     others = with_another_emotion(dataset, row)
