@@ -4,8 +4,8 @@ usage: measure_targets.py MODEL DATASET PEOPLE OUT [--split all] [--clips 42] [-
                           [--reference other|own] [--portrait P.png --speech S.wav]
 
 DATASET is a prepared dataset of unseen people; its clips are made again (`reconstruct.py`) with their own style
-(OUT/own), with that of another emotion (OUT/other), without any (OUT/none) and, where all emotions are known, with the
-shipped style of the emotion and level (OUT/gallery), and `svp evaluate` measures them all (OUT/report.json). The
+(OUT/own), with that of another emotion (OUT/other), without any (OUT/none) and, where the emotion is known, with the
+shipped style of its emotion and level (OUT/gallery), and `svp evaluate` measures them all (OUT/report.json). The
 portrait is a frame of another clip of the person, with another emotion, or with --reference own the clip's own first
 frame. PEOPLE is a folder of pictures of at least 40 other people. Measured:
   pixels, head, lips, flicker   means of the report, the truth beside them
@@ -172,13 +172,13 @@ def main() -> int:
     try:
         pipeline, dataset = SVPPipeline.from_pretrained(options.model), PreparedDataset(options.dataset)
         rows = chosen(dataset, options.split, options.clips)
-        styles = [style for style in STYLES if style != "gallery" or all(row.emotion != UNKNOWN for row in rows)]
-        for style in styles:
+        asked = {style: rows for style in STYLES} | {"gallery": [row for row in rows if row.emotion != UNKNOWN]}
+        for style, clips in asked.items():
             reconstruct(
-                pipeline, dataset, rows, options.out / style, reference=options.reference, style=style,
+                pipeline, dataset, clips, options.out / style, reference=options.reference, style=style,
                 steps=options.steps, guidance=options.guidance, fast=options.fast,
             )  # fmt: skip
-        systems = {style: options.out / style for style in styles}
+        systems = {style: options.out / style for style, clips in asked.items() if clips}
         encoder = find_model(options.model) / "style_encoder"
         report = evaluate(systems, options.dataset, choose([]), style_encoder=encoder, workers=2)
         (options.out / "report.json").write_text(report.model_dump_json(indent=1))
