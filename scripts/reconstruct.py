@@ -28,7 +28,6 @@ from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.portrait import Portrait
 from svp.errors import InputError
 from svp.face.head_kps import seen_head_kps
-from svp.style.gallery import find_style
 
 STYLES = ("own", "none", "other", "gallery")
 
@@ -67,7 +66,7 @@ def style_of(pipeline: SVPPipeline, dataset: PreparedDataset, row: ClipRow, whic
     if which == "none":
         return None
     if which == "gallery":
-        return pipeline.style(find_style(f"{row.emotion}:{max(row.intensity, 1)}"))
+        return pipeline.style(f"{row.emotion}:{max(row.intensity, 1)}")
     if which == "own":
         return pipeline.style(dataset.clip(row.clip_id).video_path)
     others = with_another_emotion(dataset, row)

@@ -16,7 +16,7 @@ from svp.face.model import FaceModel
 from svp.media.audio import read_audio, write_wav
 from svp.media.video import probe, read_frames
 from svp.style.cues import read_cues
-from svp.style.gallery import LEVELS, gallery_names, gallery_path
+from svp.style.gallery import LEVELS, gallery_names
 from svp.style.timeline import style_over_time
 from svp.training.model_folder import began_at_random, stages_done
 
@@ -37,7 +37,7 @@ def test_the_gallery_has_meads_emotions_and_fits_the_model(pipeline):
     assert gallery_names() == emotions
     for name in emotions:
         for level in LEVELS:
-            assert pipeline.style(gallery_path(name, level)).name == f"{name}:{level}"
+            assert pipeline.style(f"{name}:{level}").name == f"{name}:{level}"
 
 
 def test_training_goes_on_from_the_shipped_model_by_its_name():

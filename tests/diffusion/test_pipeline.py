@@ -264,6 +264,7 @@ def test_unusable_inputs_are_named(pipeline: SVPPipeline, portrait: Portrait, tm
         "audio: list": {"audio": [0.0, 1.0]},
         "mono floats": {"audio": np.zeros((2, 100), np.float32)},
         "no such style": {"style": tmp_path / "none.mp4"},
+        "no style of the gallery": {"style": "gleeful"},
         "not a saved style": {"style": tmp_path / "broken.safetensors"},
         "style encoder other": {"style": foreign},
         "no such head motion": {"head_motion": "nodding"},

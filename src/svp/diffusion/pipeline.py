@@ -297,7 +297,7 @@ class SVPPipeline(DiffusionPipeline):
         return source.require_size(size)
 
     def style(self, source: StyleSource, watch: Callable[[int], None] | None = None) -> StylePrior:
-        """A style from a saved style or a clip, checked against this model; see `load_style`."""
+        """A style of the gallery (`happy:2`), a saved one or a clip's, checked against this model; see `load_style`."""
         return load_style(source, self.style_encoder, watch)
 
     def stream(

@@ -1,4 +1,4 @@
-"""What a style may come from: a saved style, a clip, a `StylePrior`; and whether a model can use it."""
+"""What a style may come from: the gallery, a saved style, a clip, a `StylePrior`; and whether a model can use it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from svp.errors import InputError
 from svp.media.video import probe
 from svp.style.encoder import StyleEncoder
 from svp.style.extract import extract_style
+from svp.style.gallery import find_style
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
 
-StyleSource = str | Path | StylePrior  # of one style
+StyleSource = str | Path | StylePrior  # of one style; words may name one of the gallery, as in `happy:2`
 SAVED_STYLE = ".safetensors"
 
 
@@ -24,12 +25,13 @@ def check_style_source(source: StyleSource | StyleTimeline) -> None:
     """
     if isinstance(source, StylePrior | StyleTimeline):
         return
-    if not Path(source).is_file():
-        raise InputError(f"{source}: no such style; give a clip or a saved style ({SAVED_STYLE})")
-    if _is_clip(source):
-        probe(source)
+    path = _path(source)
+    if not path.is_file():
+        raise InputError(f"{path}: no such style; give a clip or a saved style ({SAVED_STYLE})")
+    if _is_clip(path):
+        probe(path)
     else:
-        StylePrior.load(source)
+        StylePrior.load(path)
 
 
 def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder | None) -> None:
@@ -43,11 +45,14 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
         raise InputError("style: this model has no style encoder; use a model that was trained with styles")
     if isinstance(source, StyleTimeline):
         source = source.styles[0]  # they share their encoder
-    if _is_clip(source):
-        return
-    prior = source if isinstance(source, StylePrior) else StylePrior.load(source)
+    if isinstance(source, StylePrior):
+        prior, named = source, source.name
+    else:
+        path = _path(source)
+        if _is_clip(path):
+            return
+        prior, named = StylePrior.load(path), str(source)
     own, size = style_encoder.fingerprint(), style_encoder.config["style_size"]
-    named = prior.name if isinstance(source, StylePrior) else source
     if prior.encoder == own and len(prior.mean) != size:
         raise InputError(f"style {named}: has {len(prior.mean)} numbers, not {size}; extract it again with this model")
     if prior.encoder != own:
@@ -73,10 +78,16 @@ def load_style(
     check_style(source, style_encoder)
     if isinstance(source, StylePrior):
         return source
-    if style_encoder is not None and _is_clip(source):
-        return extract_style(source, style_encoder, watch=watch)
-    return StylePrior.load(source)
+    path = _path(source)
+    if style_encoder is not None and _is_clip(path):
+        return extract_style(path, style_encoder, watch=watch)
+    return StylePrior.load(path)
 
 
-def _is_clip(source: StyleSource) -> bool:
-    return not isinstance(source, StylePrior) and Path(source).suffix != SAVED_STYLE
+def _path(source: str | Path) -> Path:
+    """The file that is meant; words may name one of the gallery."""
+    return find_style(source) if isinstance(source, str) else source
+
+
+def _is_clip(path: Path) -> bool:
+    return path.suffix != SAVED_STYLE
