@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svp import StylePrior, SVPPipeline
+from svp import SVPPipeline
 from svp.diffusion.model_folder import ASSETS
 from svp.face.fit import fit_clip
 from svp.face.landmarks import require_track, track_landmarks
@@ -83,7 +83,7 @@ def test_the_command_writes_a_video_with_sound_of_the_recordings_length(generate
 
 
 def test_the_command_equals_the_pipeline(generated, pipeline):
-    style = StylePrior.load(gallery_path("happy", 2)).scale(1.2)
+    style = pipeline.style("happy:2").scale(1.2)
     audio = read_audio(generated.parent / "short.wav")
     video = pipeline(PORTRAIT, audio, style, seed=3, num_inference_steps=4)
     video.save(generated.with_name("own.mp4"))
@@ -95,7 +95,7 @@ def test_styles_and_seeds_change_the_video(pipeline):
     audio = read_audio(SPEECH)[:3_200]
     portrait = pipeline.portrait(PORTRAIT)
     plain, happy, angry, again, other = (
-        pipeline(portrait, audio, style and gallery_path(style, 3), "still", num_inference_steps=4, seed=seed).frames
+        pipeline(portrait, audio, style and f"{style}:3", "still", num_inference_steps=4, seed=seed).frames
         for style, seed in ((None, 1), ("happy", 1), ("angry", 1), ("angry", 1), ("angry", 2))
     )
     assert np.array_equal(angry, again)
