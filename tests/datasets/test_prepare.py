@@ -1,5 +1,6 @@
 """Preparing a folder: what is made of good clips, and what becomes of bad ones."""
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -180,10 +181,11 @@ def test_a_job_survives_the_way_to_a_worker(tmp_path: Path) -> None:
     writer = DatasetWriter(tmp_path / "set", {}, "arkit-52", "log-mel", SIZE)
     layout = source_job.Layout("folder", folder_sources, extract_clips, "arkit-52", SIZE)
     job = pickle.loads(pickle.dumps(source_job.SourceJob(source, "here", layout, "val", (), writer, options)))
-    rows, state, size = source_job.prepare_source(job)
+    rows, state, size, worker = source_job.prepare_source(job)
     assert (
         state == "made"
         and size == 11
+        and worker.startswith(f"{os.getpid()}@")
         and [(row.clip_id, row.split, row.status) for row in rows] == [("text", "val", "rejected")]
     )
     assert source_job.source_died(job).rows == [rows[0].rejected("internal error: the process that reads it dies")]
