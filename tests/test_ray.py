@@ -1,6 +1,7 @@
 """Videos and datasets made on a Ray cluster: one machine with two processors, as a user starts it."""
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -68,6 +69,9 @@ def test_a_cluster_gives_the_dataset_of_one_machine(head, tmp_path):
     done = on_cluster.wait()
     assert done.returncode == 0, done.stderr
     assert "3 clips of 2 identities accepted" in done.stdout and "s of video per second" in done.stderr
+    assert (
+        f"{platform.node()}: 2 processes did 4 source files, 2 to 2 each" in done.stdout
+    )  # Ray gives them out in turn
     assert files_of(tmp_path / "set") == files_of(tmp_path / "own")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import socket
 import threading
 import time
@@ -48,6 +49,11 @@ def run_jobs(
         return
     with Workers(workers, ray=ray) as pool:
         yield from pool.run(jobs, work, died)
+
+
+def this_worker() -> str:
+    """Name of the process that asks, PROCESS@MACHINE."""
+    return f"{os.getpid()}@{platform.node()}"
 
 
 class Workers:

@@ -133,6 +133,42 @@ def test_a_frame_is_read_without_decoding_the_clip(dataset: Path) -> None:
     assert keys[0] == 0 and max(np.diff([*keys, 60])) <= KEY_EVERY
 
 
+class CountingContainer:
+    """A container that counts the frames it decodes, into `decoded`."""
+
+    def __init__(self, container: Any, decoded: list[int]) -> None:
+        self._container, self._decoded = container, decoded
+        self.streams, self.seek = container.streams, container.seek
+
+    def decode(self, stream: Any) -> Iterator[Any]:
+        for frame in self._container.decode(stream):
+            self._decoded[-1] += 1
+            yield frame
+
+    def __enter__(self) -> "CountingContainer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+
+def test_a_window_costs_no_more_frames_in_a_long_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    window, lengths = 8, (50, 1500)
+    writer = make_writer(tmp_path / "set")
+    decoded: list[int] = []  # frames, by reading
+    for frames in lengths:
+        writer.add_clip(make_row(f"s{frames}", frames), make_frames(frames), None, make_features(frames))
+    writer.finish()
+    dataset, open_container = PreparedDataset(tmp_path / "set"), av.open
+    monkeypatch.setattr(av, "open", lambda *names: CountingContainer(open_container(*names), decoded))
+    for frames in lengths:
+        clip = dataset.clip(f"s{frames}")
+        for start in range(frames - 3 * KEY_EVERY, frames - window + 1):  # at its end
+            decoded.append(0)
+            assert len(clip.frames(start, start + window)) == window
+    assert window <= min(decoded) and max(decoded) <= window + KEY_EVERY, decoded
+
+
 def test_clips_are_ordinary_media_files(dataset: Path) -> None:
     info = probe(dataset / "clips" / "ann_1.mp4")
     assert (info.width, info.height, info.fps, info.has_audio) == (SIZE, SIZE, 25.0, True)

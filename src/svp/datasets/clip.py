@@ -67,11 +67,11 @@ class Clip:
         try:
             with av.open(str(self.video_path)) as container:
                 for index, picture in _decode_from(container, first):
-                    if index >= last:
-                        break
                     if index == expected:
                         yield picture.to_ndarray(format="rgb24")
                         expected += 1
+                    if index >= last - 1:
+                        break
         except av.FFmpegError as error:
             raise InputError(f"{self.video_path}: unreadable ({error}); prepare this clip again") from error
         if expected != last:

@@ -35,11 +35,12 @@ class CoefficientOptions(Options):
     """How tracks become clips; part of what identifies a dataset.
 
     Attributes:
+        files: as in extract.ExtractOptions.
         fps: frames per second of the files, which do not say it themselves.
         audio_encoder, max_seconds, min_seconds, require_sound: as in extract.ExtractOptions.
     """
 
-    files: ClassVar[tuple[str, ...]] = ("fps", "max_seconds")  # what the files follow from
+    files: ClassVar[tuple[str, ...]] = ("fps",)
 
     fps: float = Field(ge=1, le=1000)
     audio_encoder: str

@@ -8,6 +8,7 @@ Shapes: N frames of a part of the source.
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +45,7 @@ class ExtractOptions(Options):
     """How sources become clips; part of what identifies a dataset.
 
     Attributes:
+        files: names of the options that files follow from; what `max_seconds` does is in `cut_alike`.
         size: side of the square clips in pixels.
         audio_encoder: what `svp.speech.alpha.load_audio_encoder` takes.
         max_seconds: a longer shot is cut into equal parts no longer than this.
@@ -58,7 +60,7 @@ class ExtractOptions(Options):
         require_sound: reject clips without sound; otherwise their `audio` feature is zero.
     """
 
-    files: ClassVar[tuple[str, ...]] = ("size", "max_seconds", "cut_change", "correct_offset")  # what files follow from
+    files: ClassVar[tuple[str, ...]] = ("size", "cut_change", "correct_offset")
 
     size: int = Field(ge=16, le=4096, multiple_of=8)  # of what the VAE makes one latent
     audio_encoder: str
@@ -197,7 +199,7 @@ def _sections(
     frames: Iterator[np.ndarray], box: tuple[int, int, int, int] | None, options: ExtractOptions
 ) -> Iterator[tuple[int, Survey]]:
     """(first frame, what is seen) of successive stretches of a source."""
-    length = max(SECTION_FRAMES, round(options.max_seconds * FPS))
+    length = _section_frames(options.max_seconds)
     with Surveyor(options.cut_change, box) as surveyor:
         for first in itertools.count(0, length):
             survey = surveyor.survey(itertools.islice(frames, length))
@@ -230,6 +232,23 @@ def parts_of(frames: int, max_seconds: float) -> list[tuple[int, int]]:
     count = math.ceil(frames / max(1, math.floor(max_seconds * FPS)))
     edges = [round(k * frames / count) for k in range(count + 1)]
     return list(itertools.pairwise(edges))
+
+
+def cut_alike(rows: Iterable[ClipRow], max_seconds: float) -> bool:
+    """Whether the clips of one source are those that `max_seconds` makes; a source that was not measured has none.
+
+    A shot, or what of it lies in one section, has equal parts: their number tells where they begin and end.
+    """
+    measured = sorted((row for row in rows if row.frames), key=lambda row: row.start)
+    stretches: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for row in measured:
+        first = round((row.start - measured[0].start) * FPS)
+        stretches[row.shot, first // _section_frames(max_seconds)].append(row.frames)
+    return all(len(parts_of(sum(frames), max_seconds)) == len(frames) for frames in stretches.values())
+
+
+def _section_frames(max_seconds: float) -> int:
+    return max(SECTION_FRAMES, round(max_seconds * FPS))
 
 
 def part_row(base: ClipRow, number: int | None, start: int, stop: int) -> ClipRow:

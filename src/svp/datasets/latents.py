@@ -21,14 +21,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from svp.bar import transient_bar
-from svp.datasets.derived import is_current, made_from
+from svp.datasets.derived import LATENTS, is_current, made_from
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.media.hashing import sha256_file
 from svp.media.whole_file import whole_file
 
-FOLDER = "latents"
 AT_ONCE = 8  # frames of 512 pixels encoded together: Stable Diffusion's VAE takes gigabytes for them
 MOST_AT_ONCE = 32  # smaller ones
 
@@ -137,7 +136,7 @@ def cache_latents(
     Returns:
         The folder to give to LatentCache.
     """
-    folder = dataset.root / FOLDER / (fingerprint or vae_fingerprint(vae))
+    folder = dataset.root / LATENTS / (fingerprint or vae_fingerprint(vae))
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in dataset.accepted() if ids is None or row.clip_id in ids]
     total, done = sum(row.frames for row in rows), 0

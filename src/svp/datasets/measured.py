@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from svp.bar import transient_bar
 from svp.cores import CORES
 from svp.datasets.clip import Clip
-from svp.datasets.derived import is_current, made_from
+from svp.datasets.derived import MEASURED, is_current, made_from
 from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
@@ -33,7 +33,6 @@ from svp.media.hashing import sha256_file
 from svp.media.whole_file import whole_file
 from svp.workers import run_jobs
 
-FOLDER: Final = "measured"
 EXPRESSION: Final = "expression"
 
 
@@ -110,7 +109,7 @@ def measure_expressions(
         raise InputError(
             f"{dataset.root}: --measured is for puppets, whose true expressions are known; these are measured already"
         )
-    folder = dataset.root / FOLDER / dataset.expression_encoder.replace("/", "-")
+    folder = dataset.root / MEASURED / dataset.expression_encoder.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     clips = [dataset.clip(row.clip_id) for row in dataset.accepted()]
     jobs = [(clip, sha256_file(clip.video_path)) for clip in clips]

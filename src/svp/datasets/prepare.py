@@ -24,7 +24,6 @@ from svp.datasets.source_job import (
     SourceJob,
     digest_once,
     fits_options,
-    options_key,
     prepare_source,
     source_died,
 )
@@ -213,9 +212,11 @@ def _prepare(
         folder = sha256_text(readable(str(source.resolve())))[:KEY_DIGITS]
         jobs, dropped = _jobs(layout, folder, sources, choices, writer, options, rehash)
         states: defaultdict[str, list[str]] = defaultdict(list)  # names of the sources
+        makers: Counter[str] = Counter()
         with bytes_bar("preparing", sum(job.size for job in jobs), shown=progress) as told:
             for done in run_jobs(jobs, prepare_source, workers, source_died, ray=ray):
                 states[done.state] += {row.source for row in done.rows}
+                makers[done.worker] += done.state == "made"
                 accepted = [row for row in done.rows if row.status == "ok"]
                 made = sum(row.frames for row in accepted) / FPS if done.state == "made" else 0.0
                 told(done.size, made, {"clips": len(accepted), "rejected": len(done.rows) - len(accepted)})
@@ -232,6 +233,7 @@ def _prepare(
         namesakes=tuple(sorted(states["namesake"])),
         dropped=dropped,
         changed=writer.changed,
+        makers=+makers,
     )
 
 
@@ -251,20 +253,18 @@ def _jobs(
     """
     ids, names = {source.clip_id for source in sources}, {source.name for source in sources}
     done = writer.done()
-    key = options_key(options, layout)
     present: defaultdict[str, list[ClipRow]] = defaultdict(list)
-    dropped = 0
     for row in done.values():
-        base = base_id(row.clip_id)
-        if base in ids:
-            present[base].append(row)
-            continue
-        stale = not fits_options(row, key, writer.audio_encoder)
-        own = row.folder in ("", folder)
-        if stale or (own and (not row.frames or row.source in names)):  # never read, or its file gives other names now
-            writer.remove(row.clip_id)
-            sheet_path(writer.root, row.identity).unlink(missing_ok=True)
-            dropped += stale and row.source not in names
+        present[base_id(row.clip_id)].append(row)
+    dropped = 0
+    for base in present.keys() - ids:
+        stale = not fits_options(present[base], options, layout, writer.audio_encoder)
+        for row in present[base]:
+            own = row.folder in ("", folder)
+            if stale or (own and (not row.frames or row.source in names)):  # never read, or it has other names now
+                writer.remove(row.clip_id)
+                sheet_path(writer.root, row.identity).unlink(missing_ok=True)
+                dropped += stale and row.status == "ok" and row.source not in names
     kept = {row.identity: row.split for row in done.values() if row.frames or base_id(row.clip_id) not in ids}
     splits = _splits(layout, sources, present, kept, choices)
     jobs = [

@@ -28,6 +28,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from svp.datasets.clip import SAMPLES_PER_FRAME, Clip, clip_files
+from svp.datasets.derived import drop_stale
 from svp.datasets.description import (
     DATASET_NAME,
     FORMAT_VERSION,
@@ -205,6 +206,7 @@ class DatasetWriter:
         partial = {name: self.root / _PARTIAL / Path(file).name for name, file in files.items()}
         if frames is not None:
             self._write_video(partial["video"], row, frames, samples if audio is not None else None)
+            drop_stale(self.root, row.clip_id, partial["video"])
         write_wav(partial["sound"], samples)
         partial["features"].write_bytes(_safetensors(arrays, self._header(row)))
         for name, file in files.items():
@@ -248,9 +250,10 @@ class DatasetWriter:
         self.commit(row)
 
     def remove(self, clip_id: str) -> None:
-        """Forget a clip and delete its files."""
+        """Forget a clip and delete its files, and what was made from them."""
         for file in (f"{self._rows.name}/{clip_id}.json", *clip_files(clip_id).values()):
             (self.root / file).unlink(missing_ok=True)
+        drop_stale(self.root, clip_id, None)
 
     def done(self) -> dict[str, ClipRow]:
         """Rows of the clips that need no work: rejected ones, and accepted ones whose files are all there."""

@@ -3,8 +3,8 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from svp.datasets.manifest import NEUTRAL, ClipRow, Split
@@ -28,6 +28,7 @@ class PrepareReport:
         namesakes: sources that were not taken, as the dataset has a file of their name from another folder.
         dropped: number of clips that left because their options changed and their source is not there.
         changed: options that are other than in the run before, as `size 128 -> 512`.
+        makers: number of sources that each worker, PROCESS@MACHINE, has made or rejected now.
     """
 
     accepted: tuple[ClipRow, ...]
@@ -37,6 +38,7 @@ class PrepareReport:
     namesakes: tuple[str, ...] = ()
     dropped: int = 0
     changed: tuple[str, ...] = ()
+    makers: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         frames = sum(row.frames for row in self.accepted)
@@ -57,7 +59,19 @@ class PrepareReport:
             )
         if self.dropped:
             lines.append(f"{self.dropped} clips left the dataset: made with other options, and their source is gone")
-        return "\n".join([*lines, *self._reasons(), *self._speech(), *self._splits()])
+        return "\n".join([*lines, *self._work(), *self._reasons(), *self._speech(), *self._splits()])
+
+    def _work(self) -> list[str]:
+        """What each machine did, where several processes worked."""
+        if len(self.makers) < 2:
+            return []
+        machines: defaultdict[str, list[int]] = defaultdict(list)
+        for worker, made in self.makers.items():
+            machines[worker.partition("@")[2]].append(made)
+        return [
+            f"{machine}: {len(made)} processes did {sum(made)} source files, {min(made)} to {max(made)} each"
+            for machine, made in sorted(machines.items())
+        ]
 
     def _reasons(self) -> list[str]:
         """How many were rejected for what, with the numbers of one of them."""

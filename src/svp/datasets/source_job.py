@@ -1,24 +1,27 @@
 """One source of `svp prepare`, as a worker does it: what is current is kept, what is not is made, and told."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from svp.datasets.coefficients import CoefficientOptions
-from svp.datasets.extract import ExtractOptions, reason_of, refresh_alpha
+from svp.datasets.extract import ExtractOptions, cut_alike, reason_of, refresh_alpha
 from svp.datasets.manifest import ClipRow, Split
 from svp.datasets.prepared import DatasetWriter
 from svp.datasets.sheet import sheet_path
 from svp.datasets.sources import ClipSource
 from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_json, sha256_text
+from svp.workers import this_worker
 
 VERSION = 1  # raised when the same options give files that do not go with the older ones
 INTERNAL = "internal error: "  # such a clip is tried again by the next run
 KEY_DIGITS = 16
+
+State = Literal["made", "kept", "gone", "namesake"]
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,30 @@ class SourceDone(NamedTuple):
         state: `made` or rejected now; `kept` from an earlier run, so that nothing but rows had to be written; kept as
             its file is `gone`, or because another folder's file has its name: a `namesake`.
         size: bytes of its file.
+        worker: process and machine that did it.
     """
 
     rows: list[ClipRow]
-    state: Literal["made", "kept", "gone", "namesake"]
+    state: State
     size: int
+    worker: str
 
 
 def options_key(options: ExtractOptions | CoefficientOptions, layout: Layout) -> str:
-    """What all clips of a dataset follow from, beside their sources; the sound features do not count."""
+    """What all clips of a dataset follow from, beside their sources; `cut_alike` tells how long they are, and the sound
+    features do not count."""
     values = options.model_dump(include=set(options.files))
     return sha256_json({**values, "encoder": layout.expression_encoder, "version": VERSION})[:KEY_DIGITS]
 
 
-def fits_options(row: ClipRow, key: str, audio_encoder: str) -> bool:
-    """Whether the files of a row, if it has any, are what today's options give."""
-    return row.status == "rejected" or (row.recipe.split("-")[0], row.audio_encoder) == (key, audio_encoder)
+def fits_options(
+    rows: Sequence[ClipRow], options: ExtractOptions | CoefficientOptions, layout: Layout, audio_encoder: str
+) -> bool:
+    """Whether the files of the clips of a source, if it has any, are what today's options give."""
+    made_with = {(row.recipe.split("-")[0], row.audio_encoder) for row in rows if row.status == "ok"}
+    return not made_with or (
+        made_with == {(options_key(options, layout), audio_encoder)} and cut_alike(rows, options.max_seconds)
+    )
 
 
 def prepare_source(job: SourceJob) -> SourceDone:
@@ -121,19 +132,19 @@ def prepare_source(job: SourceJob) -> SourceDone:
         reason = f"cannot be read ({error.strerror}); change its permissions or copy it again"
     if reason:
         if kept := _unread(job, job.labels):
-            return SourceDone(_settle(job, kept, marked=False), "gone", job.size)
-        return SourceDone(_settle(job, [job.row().rejected(reason)]), "made", job.size)
+            return _done(job, kept, "gone")
+        return _done(job, [job.row().rejected(reason)], "made")
     base = job.row(*identified)
     if any(row.folder not in ("", base.folder) and row.sha256 not in ("", base.sha256) for row in job.present) and (
         kept := _unread(job, {})
     ):
-        return SourceDone(_settle(job, kept, marked=False), "namesake", job.size)
+        return _done(job, kept, "namesake")
     rows = _current(job, base)
     stale_sound = rows is not None and any(
         row.status == "ok" and row.audio_encoder != job.writer.audio_encoder for row in rows
     )
     if rows is not None and not stale_sound:
-        return SourceDone(_settle(job, rows, marked=False), "kept", job.size)
+        return _done(job, rows, "kept")
     for row in job.present:  # should this run be killed, no row is believed whose files may be new ones
         stale = {"audio_encoder": ""} if stale_sound else {"recipe": ""}
         job.writer.commit(row.model_copy(update=stale))
@@ -146,7 +157,7 @@ def prepare_source(job: SourceJob) -> SourceDone:
         rows = [base.rejected(reason_of(error, source.path))]
     except Exception as error:  # one clip never stops the rest; the next run tries it again
         rows = [base.rejected(f"{INTERNAL}{type(error).__name__}: {error}")]
-    return SourceDone(_settle(job, rows), "made", job.size)
+    return _done(job, rows, "made")
 
 
 def source_died(job: SourceJob) -> SourceDone:
@@ -156,14 +167,14 @@ def source_died(job: SourceJob) -> SourceDone:
     except OSError:
         identified = ("", "")
     rows = [job.row(*identified).rejected(f"{INTERNAL}the process that reads it dies")]
-    return SourceDone(_settle(job, rows), "made", job.size)
+    return _done(job, rows, "made")
 
 
 def _unread(job: SourceJob, labels: Mapping[str, Any]) -> list[ClipRow]:
     """The rows that the dataset has of a source, with these labels and today's verdicts, where the source is not read;
     none if they have to leave, as today's options give other clips."""
-    key = options_key(job.options, job.layout)
-    if not all(row.frames and fits_options(row, key, job.writer.audio_encoder) for row in job.present):
+    measured = all(row.frames for row in job.present)
+    if not (measured and fits_options(job.present, job.options, job.layout, job.writer.audio_encoder)):
         return []
     rows = [row.model_copy(update=labels) for row in job.present]
     return [row.rejected(why) if (why := job.options.verdict(row)) else row for row in rows]
@@ -172,6 +183,8 @@ def _unread(job: SourceJob, labels: Mapping[str, Any]) -> list[ClipRow]:
 def _current(job: SourceJob, base: ClipRow) -> list[ClipRow] | None:
     """The rows of a source whose clips are there, with today's labels and verdicts; None if it has to be read."""
     labels = job.labels | {"source": base.source, "folder": base.folder, "stamp": base.stamp}
+    if not cut_alike(job.present, job.options.max_seconds):
+        return None
     rows = []
     for row in job.present:
         same = (row.sha256, row.recipe, row.parts) == (base.sha256, base.recipe, len(job.present))
@@ -187,8 +200,8 @@ def _current(job: SourceJob, base: ClipRow) -> list[ClipRow] | None:
     return rows or None
 
 
-def _settle(job: SourceJob, rows: list[ClipRow], marked: bool = True) -> list[ClipRow]:
-    """Commit the rows of a source, only the new ones if none was marked, and forget clips that it no longer gives."""
+def _done(job: SourceJob, rows: list[ClipRow], state: State) -> SourceDone:
+    """Commit the rows of a source, only the new ones if nothing was made, and forget clips that it no longer gives."""
     present = {row.clip_id: row for row in job.present}
     new = [row for row in rows if row != present.get(row.clip_id)]
     gone = present.keys() - {row.clip_id for row in rows}
@@ -197,12 +210,12 @@ def _settle(job: SourceJob, rows: list[ClipRow], marked: bool = True) -> list[Cl
             sheet_path(job.writer.root, identity).unlink(missing_ok=True)
     for clip_id in gone:
         job.writer.remove(clip_id)
-    for row in rows if marked else new:
+    for row in rows if state == "made" else new:  # when it was begun, all its rows were marked
         if row.status == "rejected":
             job.writer.reject(row)
         else:
             job.writer.commit(row)
-    return rows
+    return SourceDone(rows, state, job.size, this_worker())
 
 
 def _identified(job: SourceJob) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from svp.errors import InputError
 from svp.media.hashing import sha256_text
 from svp.media.whole_file import whole_file
 
-VERSION: Final = 5  # raised when what is measured changes
+VERSION: Final = 6  # raised when what is measured changes
 
 
 @dataclass(frozen=True)

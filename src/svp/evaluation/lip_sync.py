@@ -67,7 +67,7 @@ def sound_lead(pair: Pair) -> float:
     """Frames by which the video's own sound comes before its mouth (after: negative).
 
     Raises:
-        Unmeasurable: the clip has no sound, is shorter than four seconds, or mouth and sound agree at no offset.
+        Unmeasurable: the clip has no sound, is shorter than two seconds, or mouth and sound agree at no offset.
     """
     pair.video.heard  # noqa: B018 - tells a video without sound from an unclear one
     if pair.video.sound_offset is None:
@@ -106,7 +106,7 @@ LIP_SOUND = Metric(
 SOUND_LEAD = Metric(
     About(
         "sound_lead", "lead of the sound", "frames at 25 fps", "near zero", "face",
-        "where a linear prediction of the lip gap from the energy of the sound in bands fits best "
+        "where a fixed linear prediction of the lip gap from the energy of the sound in bands fits best "
         "(datasets/audio_offset.py); positive: the sound comes before the mouth",
         "No SyncNet: it hears loudness and timbre, not phones. Says nothing where it is not certain: read the number "
         "of clips.",

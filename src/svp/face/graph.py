@@ -39,7 +39,8 @@ class MediaPipeGraph(ABC):
 
     def _found_in(self, image: np.ndarray) -> Any:
         """What it finds in a picture, uint8 RGB (H, W, 3)."""
-        image = np.ascontiguousarray(image)
+        image = np.ascontiguousarray(image).view()
+        image.flags.writeable = False  # MediaPipe copies what might change
         if self._graph is not None:
             return self._graph.process(image)
         with native_stderr_silenced():  # the first picture starts the graph, which logs as well

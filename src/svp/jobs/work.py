@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +13,7 @@ from svp.jobs.features import Feature, load_portrait, prepared_landmarks, save_p
 from svp.jobs.manifest import VideoRow
 from svp.jobs.request import VideoJob
 from svp.media.marking import Marking
+from svp.workers import this_worker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +76,7 @@ def feature_died(feature: Feature) -> tuple[Feature, str]:
 def make_video(task: VideoTask) -> VideoRow:
     """Make a video and say what became of it."""
     begin, job = time.perf_counter(), task.job
-    row = VideoRow(output=job.output, line=job.line, status="ok", worker=f"{os.getpid()}@{platform.node()}")
+    row = VideoRow(output=job.output, line=job.line, status="ok", worker=this_worker())
     try:
         facts = _make(task)
     except Exception as error:  # one job never stops the others
