@@ -335,7 +335,7 @@ def test_full_size_is_base(tmp_path, monkeypatch):
     }
     assert unet_sizes(tmp_path, listed["denoising_unet"], motion, {}) == BASE.unet
     assert guider_sizes(tmp_path, listed["v_kps_guider"]) == BASE.guider
-    projection = audio_projection_sizes(tmp_path, listed["audio_projection"])
+    projection = audio_projection_sizes(tmp_path, listed["audio_projection"], {})
     assert projection == BASE.audio_projection.model_copy(update={"alpha_dim": 768, "window": 10})
     sd15 = {
         name: shape for name, shape in unet.items() if not any(new in name for new in ("1_5.", "motion_", "_style"))
