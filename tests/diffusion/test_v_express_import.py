@@ -300,12 +300,11 @@ def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):
 
 def test_full_size_is_base(tmp_path, monkeypatch):
     """All lists, imported on the meta device: nothing is allocated but the tables."""
-    names = ("denoising_unet", "audio_projection", "v_kps_guider", "reference_net")
+    names = ("denoising_unet", "audio_projection", "v_kps_guider", "reference_net", "motion_module")
     listed = {name: json.loads((DATA / f"v_express_tensors/{name}.json").read_text()) for name in names}
     listed = {name: {key: tuple(shape) for key, shape in shapes.items()} for name, shapes in listed.items()}
     motion = {name: shape for name, shape in listed["denoising_unet"].items() if "motion_modules." in name}
-    listed["motion_module"] = motion  # its 588 names and shapes are these
-    assert len(motion) == 588
+    assert listed["motion_module"] == motion and len(motion) == 588
 
     def published(path):
         return {
