@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from svp.errors import InputError
-from svp.weights.provenance import licences
 from svp.weights.registry import find_weight
 
 Kind = Literal[
@@ -69,11 +68,13 @@ def import_(
     if config is not None and kind not in CONFIGURED:
         raise InputError(f"--config {config}: {kind} has one size; leave it out")
     typer.echo(weight.notice(), err=True)
+    from svp.diffusion.model_folder import terms
+
     module, function = IMPORTERS[kind].split(":")
     options = {"trust_script": trust_script or None, "config": config}
     given = {name: value for name, value in options.items() if value is not None}
     parts = getattr(import_module(module), function)(source, output, **given)
-    for line in licences(output):
-        if line != weight.notice():  # of what came with it, or was there
+    for line in terms(output):
+        if line != weight.notice():  # of what came with it, was there, or will be fetched
             typer.echo(line, err=True)
     typer.echo(f"{output}: {', '.join(parts)} from {weight.title}")
