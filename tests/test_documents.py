@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from typer.core import TyperGroup
 
 from svp.cli import app
+from svp.cli.weights import Kind
 from svp.diffusion.model_folder import find_model, weights_sha256
 from svp.jobs.request import VideoJob, read_jobs
 from svp.media.audio import read_audio, write_wav
@@ -20,6 +22,7 @@ from svp.media.video import probe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])
+README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "first-steps.md"
 SHORT = 7_200  # samples of a recording, 0.45 s
 
@@ -36,9 +39,13 @@ def lines(page: Path) -> list[str]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Page and arguments of every `svp`; those that leave something open with dots are passed over."""
+    """Page and arguments of every `svp`; those that leave something open with dots are passed over.
+
+    Within sentences commands are mostly named without their arguments; those with --plan are to be typed.
+    """
     for page in PAGES:
-        for line in lines(page):
+        planned = re.findall(r"`(svp [^`]*--plan\b[^`]*)`", page.read_text().replace("\n", " "))
+        for line in [*lines(page), *planned]:
             if (found := re.search(r"(?:^|-m )svp(?:\.cli)? (.*)", line)) and not re.search(r"\.\.\.|…", line):
                 yield page.name, shlex.split(found[1], comments=True)
 
@@ -55,8 +62,21 @@ def test_every_command_of_the_documents_has_its_options():
         except typer.TyperException as error:
             wrong.append(f"{page}: svp {shlex.join(words)}: {error.format_message()}")
         tried += 1
+        if words[0] == "generate" and "--plan" in words and not {"--audio", "--seconds"} & set(words):
+            wrong.append(f"{page}: svp {shlex.join(words)}: plans for no length")
     assert not wrong, "\n".join(wrong)
     assert tried > 60
+
+
+def test_figures_that_stand_in_two_places_are_the_same():
+    kinds = typing.get_args(Kind)
+    [others] = re.findall(r"`svp import v-express DOWNLOADED -o model` and (\w+) other kinds", README.read_text())
+    assert others == {9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}[len(kinds) - 1]
+    weights, clusters = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("weights", "clusters"))
+    assert all(f"`{kind}`" in weights for kind in kinds)
+    [per_step] = re.findall(r"([\d.]+) TFLOP a step", weights)
+    [table] = re.findall(r"A step of 8 samples takes [\d.]+, [\d.]+ and ([\d.]+) TFLOP", clusters)
+    assert per_step == table
 
 
 def test_every_link_leads_somewhere():

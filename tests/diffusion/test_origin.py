@@ -1,6 +1,7 @@
 """What the provenance of a video says of its model, inputs, styles and settings."""
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,10 +11,15 @@ from PIL import Image
 from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
 
 from svp import Marking, SVPPipeline
+from svp.cli.verify import _rows
+from svp.diffusion.model_folder import terms
+from svp.diffusion.origin import Origin
 from svp.media.audio import write_wav
 from svp.media.hashing import sha256_file
-from svp.media.verification import verify_video
+from svp.media.verification import Verification, verify_video
 from svp.style.timeline import StyleTimeline
+from svp.weights.provenance import ImportedFile, record_imports
+from svp.weights.registry import find_weight
 
 PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
 
@@ -49,6 +55,27 @@ def test_files_are_named_by_their_hashes_and_the_model_by_that_of_its_weights(tm
     assert facts["settings"]["head_motion"] == "natural" and facts["settings"]["frames"] == len(video)
 
 
+def test_the_weights_that_a_model_was_imported_from_are_named(tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path)
+    (path := tmp_path / "secret.bin").write_bytes(b"x")
+    record = ImportedFile.of("v-express", path, path.name, ("unet.spatial", "guider"))
+    record_imports(tmp_path, [record])
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    index["settings"]["audio_encoder"] = "wav2vec2-base-960h"  # which is fetched from the hub
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    facts = Origin(tmp_path, (), {}, (), {}).facts()
+    research, free = find_weight("v-express"), find_weight("wav2vec2")
+    assert facts["model"]["weights"] == [
+        {"title": "V-Express", "licence": research.licence, "sha256": record.sha256},
+        {"title": "wav2vec2-base-960h", "licence": "Apache-2.0"},
+    ]
+    assert terms(tmp_path) == [research.notice(), free.notice()]
+    (tmp_path / "audio_encoder").mkdir()  # its own
+    assert terms(tmp_path) == [research.notice()]
+    rows = _rows(Verification(state="valid", facts=facts))
+    assert [text for name, text in rows if name == "  made of"] == [f"{w.title}: {w.licence}" for w in (research, free)]
+
+
 def test_arrays_are_named_by_the_hash_of_their_content(tmp_path):
     pipeline, portrait, sound = tiny_pipeline(), drawn_portrait(), tone(0.4)
     styles = StyleTimeline((0.0, 0.2), (random_style(pipeline, 1), random_style(pipeline, 2)))
@@ -74,8 +101,6 @@ def test_arrays_are_named_by_the_hash_of_their_content(tmp_path):
 
 
 def test_a_picture_and_its_pixels_have_one_hash():
-    from svp.diffusion.origin import Origin
-
     pipeline = tiny_pipeline()
     picture = Image.open(PORTRAIT).convert("RGB")
     hashes = [

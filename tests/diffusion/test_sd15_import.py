@@ -93,39 +93,9 @@ def test_relatives_and_impossible_sizes_are_refused_in_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_tensors_that_a_converter_would_drop_are_refused(tmp_path):
-    unet, vae = tiny_unet(widths=(32, 32, 64), groups=32, heads=8), tiny_vae(groups=32)
-    path = first_layout(tmp_path / "model.safetensors", unet, vae)
-    for extra, message in (
-        ("model.diffusion_model.label_emb.weight", "1 tensors of its UNet"),
-        ("first_stage_model.loss.logvar", "1 tensors of its VAE"),
-        ("control_model.input_hint.weight", "1 unexpected tensors, control_model"),
-    ):
-        save_file(load_file(path) | {extra: torch.ones(1)}, tmp_path / "other.safetensors")
-        with pytest.raises(InputError, match=message):
-            import_sd15(tmp_path / "other.safetensors", tmp_path / "out")
-
-
 def test_a_folder_with_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match="neither unet/ nor vae/"):
         import_sd15(tmp_path, tmp_path / "out")
-
-
-@pytest.mark.parametrize("part", ["unet", "vae"])
-def test_differences_are_listed(part, tmp_path):
-    folder = diffusers_folder(tmp_path / "sd15", parts=(part,))
-    path = folder / part / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(path)
-    name = next(name for name in tensors if name.endswith("mid_block.resnets.0.conv2.bias"))
-    for content, message in (
-        ({other: tensor for other, tensor in tensors.items() if other != name}, f"1 missing: {name}"),
-        (tensors | {"strange": torch.ones(1)}, "1 unexpected: strange"),
-        (tensors | {name: torch.ones(3)}, f"1 of another shape: {name} 3 instead of "),
-    ):
-        save_file(content, path)
-        with pytest.raises(InputError, match=f"sd15: not the published network: {message}"):
-            import_sd15(folder, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("layout", ["raw", "state_dict", "module", "without tables", "with a note"])
@@ -188,21 +158,12 @@ def test_the_tiny_decoder_comes_before_or_after_the_rest(source, tmp_path):
 
 
 def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):
-    motion, name = motion_modules(), "mid_block.motion_modules.0.temporal_transformer.proj_in.bias"
-    for content, message in (
-        ({other: tensor for other, tensor in motion.items() if other != name}, f"1 missing: {name}"),
-        (motion | {f"{name}.more": torch.ones(1)}, f"1 unexpected: {name}.more"),
-        (motion | {name: torch.ones(3)}, f"1 of another shape: {name} 3 instead of 16"),
-    ):
-        torch.save(content, tmp_path / "mm.ckpt")
-        with pytest.raises(InputError, match=f"mm.ckpt: not the published network: {message}"):
-            import_animatediff(tmp_path / "mm.ckpt", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
     other = motion_modules(widths=(8, 16, 24))
     torch.save(other, tmp_path / "mm.ckpt")
     import_animatediff(tmp_path / "mm.ckpt", tmp_path / "out")
     with pytest.raises(InputError, match="of another shape"):
         import_sd15(source, tmp_path / "out")
+    assert not (tmp_path / "out" / "model_index.json").exists()
     torch.save({"a": torch.ones(1)}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="no motion modules"):
         import_animatediff(tmp_path / "other.ckpt", tmp_path / "out2")

@@ -300,12 +300,11 @@ def test_a_trained_model_is_not_overwritten(folder, model, tmp_path):
 
 def test_full_size_is_base(tmp_path, monkeypatch):
     """All lists, imported on the meta device: nothing is allocated but the tables."""
-    names = ("denoising_unet", "audio_projection", "v_kps_guider", "reference_net")
+    names = ("denoising_unet", "audio_projection", "v_kps_guider", "reference_net", "motion_module")
     listed = {name: json.loads((DATA / f"v_express_tensors/{name}.json").read_text()) for name in names}
     listed = {name: {key: tuple(shape) for key, shape in shapes.items()} for name, shapes in listed.items()}
     motion = {name: shape for name, shape in listed["denoising_unet"].items() if "motion_modules." in name}
-    listed["motion_module"] = motion  # its 588 names and shapes are these
-    assert len(motion) == 588
+    assert listed["motion_module"] == motion and len(motion) == 588
 
     def published(path):
         return {
@@ -335,7 +334,7 @@ def test_full_size_is_base(tmp_path, monkeypatch):
     }
     assert unet_sizes(tmp_path, listed["denoising_unet"], motion, {}) == BASE.unet
     assert guider_sizes(tmp_path, listed["v_kps_guider"]) == BASE.guider
-    projection = audio_projection_sizes(tmp_path, listed["audio_projection"])
+    projection = audio_projection_sizes(tmp_path, listed["audio_projection"], {})
     assert projection == BASE.audio_projection.model_copy(update={"alpha_dim": 768, "window": 10})
     sd15 = {
         name: shape for name, shape in unet.items() if not any(new in name for new in ("1_5.", "motion_", "_style"))

@@ -33,7 +33,7 @@ def test_a_second_run_is_told_to_wait_and_an_empty_folder_goes(tmp_path):
     with only_writer(folder, "working in it"):
         (folder / "kept.txt").unlink()
     assert folder.is_dir()  # it was there before
-    with pytest.raises(KeyError), only_writer(tmp_path / "other", "working in it"):
+    with pytest.raises(KeyError), only_writer(tmp_path / "other" / "folder", "working in it"):
         raise KeyError
     assert not (tmp_path / "other").exists()
 

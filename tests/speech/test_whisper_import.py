@@ -105,7 +105,7 @@ def test_what_is_not_whisper_is_refused(whole, tmp_path):
     (tmp_path / "empty").mkdir()
     for name, reason in (
         ("wide.pt", "of another shape"),
-        ("bare.pt", "missing: "),
+        ("bare.pt", "not OpenAI's Whisper"),
         ("strange.pt", "1 unexpected: more"),
         ("heads.pt", "heads.pt: not the published network"),
         ("narrow.pt", "narrow.pt: .*5 states of 8: alpha needs 5 of 384"),

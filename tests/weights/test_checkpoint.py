@@ -83,9 +83,10 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_differences_are_listed(tmp_path):
     wanted = {"a": (2, 3), "b": (4,), "c": (1,)}
     check_shapes(tmp_path, dict(wanted), wanted)
-    with pytest.raises(InputError, match=r"1 missing: c; 1 unexpected: d; 1 of another shape: a 3x2 instead of 2x3"):
+    listed = r"1 missing: c \(1\); 1 unexpected: d \(scalar\); 1 of another shape: a 3x2 instead of 2x3"
+    with pytest.raises(InputError, match=listed):
         check_shapes(tmp_path / "x.bin", {"a": (3, 2), "b": (4,), "d": ()}, wanted)
-    with pytest.raises(InputError, match=r"9 missing: n0, .*n5 and 3 more"):
+    with pytest.raises(InputError, match=r"9 missing: n0 \(scalar\), .*n5 \(scalar\) and 3 more; give"):
         check_shapes(tmp_path, {}, {f"n{k}": () for k in range(9)})
 
 

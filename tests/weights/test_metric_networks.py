@@ -75,7 +75,10 @@ def test_styletalk_gives_the_stored_codes(shared: Path, folder: Path) -> None:
         np.testing.assert_allclose(codes[-1], stored[f"{clip}.style_code"], atol=2e-5)
         for name, out in seen.items() if clip == "clip_b" else ():
             np.testing.assert_allclose(out[0, :8], stored[f"clip_b.{name}"], atol=2e-5)
+            unpadded = encoder(expression[:, ~padding[0]], ~padding[:, ~padding[0]])[0]
+            np.testing.assert_allclose(unpadded, stored["clip_b.style_code_unpadded"], atol=2e-5)
     assert len(seen) == 4
+    np.testing.assert_allclose(encoder.pos_embed.pos_table, stored["style_encoder.pos_embed.pos_table"], atol=1e-6)
     units = torch.stack([code / code.norm() for code in codes])
     np.testing.assert_allclose(units @ units.T, stored["cosine"], atol=1e-5)
 
@@ -83,7 +86,17 @@ def test_styletalk_gives_the_stored_codes(shared: Path, folder: Path) -> None:
 @torch.inference_mode()
 def test_syncnet_gives_the_stored_features_and_score(folder: Path) -> None:
     stored = golden("syncnet", "golden_synthetic.safetensors")
-    found = sync_score(golden_video(82, 28), stored["audio_int16_16k"], loaded("syncnet", folder))
+    network = loaded("syncnet", folder)
+    lips, sounds = [], []
+    network.netfclip.register_forward_hook(lambda _, given, out: lips.append(out))
+    network.netfcaud.register_forward_hook(lambda _, given, out: sounds.append(out))
+    found = sync_score(golden_video(82, 28), stored["audio_int16_16k"], network)
+    lip, sound = torch.cat(lips)[:23], torch.cat(sounds)  # the last window is left out
+    np.testing.assert_allclose(lip, stored["lip_features"], atol=5e-4)
+    np.testing.assert_allclose(sound, stored["audio_features"], atol=1e-3)
+    beyond = torch.nn.functional.pad(sound, (0, 0, 15, 15))
+    distances = [torch.nn.functional.pairwise_distance(lip, beyond[shift : shift + 23]) for shift in range(31)]
+    np.testing.assert_allclose(torch.stack(distances, dim=1), stored["dists"], atol=5e-3)
     assert found.offset == int(stored["offset"])
     np.testing.assert_allclose(found.distances, stored["mean_dists"], atol=5e-3)
     assert found.min_distance == pytest.approx(float(stored["min_dist"]), abs=5e-3)
@@ -91,22 +104,15 @@ def test_syncnet_gives_the_stored_features_and_score(folder: Path) -> None:
 
 
 @torch.inference_mode()
-def test_syncnets_towers_give_the_stored_features(folder: Path) -> None:
-    stored, network = golden("syncnet", "golden_synthetic.safetensors"), loaded("syncnet", folder)
-    frames = torch.from_numpy(golden_video(82, 28)).permute(3, 0, 1, 2).float()
-    mfcc = torch.from_numpy(stored["mfcc"].T).float()
-    lips = network.lip(torch.stack([frames[:, i : i + 5] for i in (0, 11, 22)]))
-    sounds = network.sound(torch.stack([mfcc[None, :, 4 * i : 4 * i + 20] for i in range(23)]))
-    np.testing.assert_allclose(lips, stored["lip_features"][[0, 11, 22]], atol=5e-4)
-    np.testing.assert_allclose(sounds, stored["audio_features"], atol=1e-3)
-
-
-@torch.inference_mode()
 def test_deep3d_gives_the_stored_coefficients(folder: Path) -> None:
     stored, regressor = golden("deep3d"), loaded("deep3d", folder)
+    seen = watched({"layer1": regressor.backbone.layer1, "avgpool": regressor.backbone})
     image = torch.from_numpy(stored["image_rgb_uint8"]).permute(2, 0, 1)[None] / 255
-    np.testing.assert_allclose(regressor(image), stored["coeff"], atol=2e-4)
-    np.testing.assert_allclose(regressor.backbone(image).flatten(), stored["avgpool"], atol=1e-4)
+    coefficients = regressor(image)
+    np.testing.assert_allclose(coefficients, stored["coeff"], atol=2e-4)
+    np.testing.assert_allclose(coefficients[:, 80:144], stored["exp"], atol=2e-4)
+    np.testing.assert_allclose(seen["avgpool"].flatten(), stored["avgpool"], atol=1e-4)
+    np.testing.assert_allclose(seen["layer1"][0, :8, :8, :8], stored["layer1_corner"], atol=2e-5)
 
 
 @torch.inference_mode()
@@ -115,10 +121,19 @@ def test_i3d_gives_the_stored_logits_of_both_copies(folder: Path) -> None:
     original, videogpt = published.load_i3d(path), published.load_i3d(path, batch_norm_eps=1e-5)
     ends = ("Conv3d_1a_7x7", "Mixed_3c", "Mixed_4f", "Mixed_5c")
     seen = watched({name: original.get_submodule(name) for name in ends})
+    given: dict[str, torch.Tensor] = {}
+    for name in ("Conv3d_2b_1x1", "logits"):
+        original.get_submodule(name).register_forward_pre_hook(
+            lambda _, inputs, name=name: given.update({name: inputs[0]})
+        )
     for frames, seed in ((16, 50), (24, 51)):
         clip = torch.from_numpy(golden_video(seed, frames)).permute(3, 0, 1, 2)[None] / 127.5 - 1
         np.testing.assert_allclose(original(clip), stored[f"piergiaj.logits_{frames}"].mean(axis=2), atol=5e-4)
         np.testing.assert_allclose(videogpt(clip), stored[f"videogpt.logits_{frames}"], atol=5e-4)
+        if frames == 16:
+            pooled = given["Conv3d_2b_1x1"][0, :4, :2, :6, :6]
+            np.testing.assert_allclose(pooled, stored["piergiaj.MaxPool3d_2a_3x3.corner"], atol=5e-4)
+            np.testing.assert_allclose(given["logits"].flatten(1), stored["piergiaj.features_16"], atol=5e-4)
         for name in ends if frames == 16 else ():
             np.testing.assert_allclose(seen[name][0, :4, :2, :6, :6], stored[f"piergiaj.{name}.corner"], atol=5e-4)
 

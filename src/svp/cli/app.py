@@ -46,8 +46,12 @@ def serve(
         if (error.name or "").partition(".")[0] != "gradio":
             raise
         raise InputError("svp app: needs Gradio; pip install 'svp-portrait[app]'") from error
+    from svp.diffusion.model_folder import find_model
+    from svp.diffusion.untrained import check_trained
+
     name = model_name(model, None)
     pipeline = load_pipeline(name)
+    check_trained(find_model(name), styled=True)
     typer.echo(f"sound features: {pipeline.audio_encoder.id}", err=True)  # loaded now, not while a visitor waits
     options = ServerOptions(host, port, (user, word) if password is not None else None, max_seconds, queue, reports)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what visitors left is deleted then too

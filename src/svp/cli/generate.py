@@ -184,6 +184,7 @@ def generate(
     from svp.diffusion.knobs import Knobs, parse_gaze
     from svp.diffusion.model_folder import check_model_folder, find_model, saved_settings
     from svp.diffusion.portrait import prepare_portrait
+    from svp.diffusion.untrained import check_trained
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
 
@@ -192,6 +193,7 @@ def generate(
     check_inputs(portrait, audio, head_motion, retarget, knobs)
     folder = find_model(chosen)
     check_model_folder(folder)
+    check_trained(None if adapters else folder, styled=bool(styles))
     face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
     from svp.diffusion.style_source import check_style_source
     from svp.diffusion.video import partial_folder

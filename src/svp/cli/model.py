@@ -40,7 +40,7 @@ def load_pipeline(name: str) -> SVPPipeline:
 
 def show_terms(*folders: Path) -> None:
     """Print the terms of the foreign weights in model folders, each once; before they are used."""
-    from svp.weights.provenance import licences
+    from svp.diffusion.model_folder import terms
 
-    for line in dict.fromkeys(line for folder in folders for line in licences(folder)):
+    for line in dict.fromkeys(line for folder in folders for line in terms(folder)):
         typer.echo(line, err=True)

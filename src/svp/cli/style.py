@@ -35,10 +35,14 @@ def extract(
     """
     need_file(clip, "CLIP")
     need_output(output, ".safetensors", clip)
+    from svp.diffusion.model_folder import find_model
+    from svp.diffusion.untrained import check_styles_trained
     from svp.media.video import probe
 
     probe(clip)  # before torch is imported
-    load_pipeline(model_name(model, preset)).style(clip).save(output)
+    name = model_name(model, preset)
+    check_styles_trained(find_model(name))
+    load_pipeline(name).style(clip).save(output)
     typer.echo(f"{output}: style of {clip.name}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -89,6 +90,7 @@ def _rows(found: Verification) -> list[tuple[str, str]]:
     if model:
         rows += [("model", model["name"] or "built in memory"), ("  weights", model["weights_sha256"])]
         rows += [("  adapters", digest) for digest in model.get("adapters_sha256", ())]
+        rows += [("  made of", f"{of['title']}: {of['licence']}") for of in _once(model.get("weights", ()))]
     for style in facts.get("styles", ()):
         rows.append(("style", f"{style['name']}, from {style['seconds']:g} s on"))
         rows += [("  file", style.get("sha256", "")), ("  clip", style["source_sha256"])]
@@ -99,6 +101,11 @@ def _rows(found: Verification) -> list[tuple[str, str]]:
         rows.append(("label", facts["label"]))
     rows += [(name.replace("_", " "), _plain(value)) for name, value in settings.items() if value not in ([], "given")]
     return [(name, value) for name, value in rows if value]
+
+
+def _once(weights: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """One of the files of each weight."""
+    return list({of["title"]: of for of in weights}.values())
 
 
 def _plain(value: object) -> str:

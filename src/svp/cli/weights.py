@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from svp.cli.paths import need_output_folder
 from svp.errors import InputError
 from svp.weights.registry import find_weight
 
@@ -29,6 +28,7 @@ IMPORTERS: dict[Kind, str] = {  # module and function (source, output) -> parts;
     "styletalk": "svp.weights.metric_import:import_styletalk",
     "deep3d": "svp.weights.metric_import:import_deep3d",
 }
+CONFIGURED: tuple[Kind, ...] = ("sd15", "animatediff", "v-express")
 
 
 def import_(
@@ -45,6 +45,13 @@ def import_(
             "files: only for one that you exported yourself.",
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="sd15, animatediff, v-express of other sizes: a JSON file with what no tensor tells, such as "
+            "motion_num_attention_heads."
+        ),
+    ] = None,
 ) -> None:
     """Turn published weights into a model folder, or one for `svp evaluate --weights`. Licences are kept with them.
 
@@ -58,9 +65,16 @@ def import_(
     if not source.exists():
         published = ", ".join(weight.files)
         raise InputError(f"{source}: no such file or folder; give {kind} as published ({published})")
-    need_output_folder(output)
+    if config is not None and kind not in CONFIGURED:
+        raise InputError(f"--config {config}: {kind} has one size; leave it out")
     typer.echo(weight.notice(), err=True)
+    from svp.diffusion.model_folder import terms
+
     module, function = IMPORTERS[kind].split(":")
-    options = {"trust_script": True} if trust_script else {}
-    parts = getattr(import_module(module), function)(source, output, **options)
+    options = {"trust_script": trust_script or None, "config": config}
+    given = {name: value for name, value in options.items() if value is not None}
+    parts = getattr(import_module(module), function)(source, output, **given)
+    for line in terms(output):
+        if line != weight.notice():  # of what came with it, was there, or will be fetched
+            typer.echo(line, err=True)
     typer.echo(f"{output}: {', '.join(parts)} from {weight.title}")

@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_text
-from svp.speech.layout import AUDIO_ENCODER
+from svp.speech.layout import AUDIO_ENCODER, published_as
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
-from svp.weights.provenance import RECORD_NAME
+from svp.weights.provenance import RECORD_NAME, imported_files, licences
+from svp.weights.registry import Weight, find_weight
 
 REMEDY = "copy or save the model again"
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -62,6 +63,21 @@ def saved_settings(folder: Path) -> PipelineSettings:
     """
     index = folder / INDEX
     return PipelineSettings.parse(read_config(index, REMEDY).get("settings"), str(index))
+
+
+def fetched_encoder(folder: Path) -> Weight | None:
+    """The encoder of sound that an imported model takes from outside of its folder; None if there is none."""
+    if not imported_files(folder) or not (folder / INDEX).is_file() or (folder / AUDIO_ENCODER).is_dir():
+        return None
+    settings = read_config(folder / INDEX, REMEDY).get("settings") or {}
+    kind = published_as(settings.get("audio_encoder", ""))
+    return None if kind is None else find_weight(kind)
+
+
+def terms(folder: Path) -> list[str]:
+    """A line for each of the foreign weights that a model uses: title, licence, permitted use and source."""
+    fetched = fetched_encoder(folder)
+    return list(dict.fromkeys([*licences(folder), *([] if fetched is None else [fetched.notice()])]))
 
 
 def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:

@@ -8,6 +8,7 @@ Stable Diffusion, of which then only the VAE is taken, and its finetuned VAE goe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,14 @@ from svp.weights.checkpoint import Shapes, check_shapes, find_checkpoint, read_c
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import owners
 from svp.weights.sd15 import STEMS, StableDiffusion, read_sd15, read_vae
-from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes, vae_config
+from svp.weights.sizes import (
+    audio_projection_sizes,
+    guider_sizes,
+    motion_width,
+    read_sizes_config,
+    unet_sizes,
+    vae_config,
+)
 from svp.weights.staging import Staging, refuse_trained, staged_import
 from svp.weights.storage import write_weights
 from svp.weights.v_express import KIND as V_EXPRESS
@@ -41,13 +49,15 @@ from svp.weights.v_express import VAE, VExpress, find_v_express
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 SPATIAL, MOTION = "unet.spatial", "unet.motion"  # parts of the UNet by their origin
 STYLE_LAYERS = "_style."
+NEW = ("1_5.", MOTION_LAYERS, STYLE_LAYERS)  # in names that Stable Diffusion's UNet lacks
+MOTION_CONFIG = "unet/motion_config.json"  # of motion modules that wait for their UNet
 TINY = "tiny_vae"
 V_EXPRESS_SETTINGS = {"head_kps": "v-express", "reference_scale": 0.95, "audio_scale": 3.0}  # as it generates
 
 V_EXPRESS_STAGES = ("appearance", "motion")  # its own training did what these do
 
 
-def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
+def import_sd15(source: Path, output: Path, config: Path | None = None) -> tuple[str, ...]:
     """Stable Diffusion's VAE and, unless V-Express is there already, its UNet as denoising UNet and ReferenceNet.
 
     Reference attention starts from self-attention.
@@ -55,6 +65,7 @@ def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
     Args:
         source: a folder of diffusers, or one file in the layout of the first publication.
         output: a model folder, or a new one.
+        config: a file that says what no shape tells of a network of other sizes, see `sizes.CONFIG_KEYS`.
 
     Returns:
         The parts that were added.
@@ -63,7 +74,9 @@ def import_sd15(source: Path, output: Path) -> tuple[str, ...]:
         InputError: if it is not Stable Diffusion 1.5, or would replace what was trained.
     """
     with staged_import(source, output) as stage:
-        found = read_sd15(source)
+        found, given = read_sd15(source), read_sizes_config(config)
+        found.unet_config |= given
+        found.vae_config = {key: given[key] for key in ("norm_num_groups",) if key in given} | found.vae_config
         there = owners(output)
         parts: dict[str, tuple[str, ...]] = {}
         if found.vae and there.get("vae") != VAE:
@@ -118,14 +131,16 @@ def import_taesd(source: Path, output: Path) -> tuple[str, ...]:
     return stage.parts
 
 
-def import_animatediff(source: Path, output: Path) -> tuple[str, ...]:
+def import_animatediff(source: Path, output: Path, config: Path | None = None) -> tuple[str, ...]:
     """AnimateDiff's motion modules; arguments, result and errors as in `import_sd15`.
 
     Args:
         source: one file.
         output: a model folder, or a new one; the UNet may be imported later.
+        config: as in `import_sd15`.
     """
     with staged_import(source, output) as stage:
+        given = read_sizes_config(config)
         motion = _checked_motion(source, read_motion_modules(source))
         if owners(output).get(MOTION) == V_EXPRESS:
             raise InputError(f"{output}: has V-Express's motion modules; import AnimateDiff into another folder")
@@ -133,25 +148,29 @@ def import_animatediff(source: Path, output: Path) -> tuple[str, ...]:
         spatial, _ = split_motion(_stored_unet(output))
         if spatial:
             stored = read_config(output / "unet/config.json")
-            config = {"num_attention_heads": stored["attention_heads"], "norm_num_groups": stored["norm_num_groups"]}
-            preset = _preset(unet_sizes(source, shapes(spatial), shapes(motion), config))
+            of_unet = {"num_attention_heads": stored["attention_heads"], "norm_num_groups": stored["norm_num_groups"]}
+            known = {"motion_num_attention_heads": stored["motion_heads"]} | given | of_unet
+            preset = _preset(unet_sizes(source, shapes(spatial), shapes(motion), known))
             _write_unet(source, stage, preset, spatial, motion)
             _complete(stage, preset)
         else:
             write_weights(stage.folder / "unet" / WEIGHTS_NAME, motion)
+            (stage.folder / MOTION_CONFIG).write_text(json.dumps(given) + "\n")
         stage.record("animatediff", source, source.name, (MOTION,))
     return stage.parts
 
 
-def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
+def import_v_express(source: Path, output: Path, config: Path | None = None) -> tuple[str, ...]:
     """V-Express with style layers at zero; arguments, result and errors as in `import_sd15`.
 
     Args:
         source: the folder with its files, see `find_v_express`; VAE and wav2vec2 are taken too if they are with them.
         output: a model folder, or a new one. A VAE that is there stays, unless V-Express's own is taken.
+        config: as in `import_sd15`; the configuration of the UNet that lies with the files may say the same.
     """
     with staged_import(source, output) as stage:
         found = find_v_express(source)
+        found.unet_config |= read_sizes_config(config)
         parts: dict[str, tuple[str, ...]] = {
             "denoising_unet": (SPATIAL, MOTION),
             "reference_net": ("reference_net",),
@@ -172,7 +191,8 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
         if found.vae is not None:
             refuse_trained(output, ["vae"])
             _add_finetuned_vae(found.vae, stage)
-        _write_unet(found.files["denoising_unet"], stage, preset, *found.denoising_unet())
+        of_motion = found.files.get("motion_module")
+        _write_unet(found.files["denoising_unet"], stage, preset, *found.denoising_unet(), of_motion)
         for name, part in others.items():
             _write(stage, part, _shapes_of(part, preset), found.read(name))
         _complete(stage, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
@@ -190,17 +210,21 @@ def import_v_express(source: Path, output: Path) -> tuple[str, ...]:
 
 def _add_sd15_unet(source: Path, stage: Staging, found: StableDiffusion) -> None:
     _, motion = split_motion(_stored_unet(stage.output))
-    sizes = unet_sizes(source, shapes(found.unet), shapes(motion), found.unet_config)
-    stored = stage.output / "unet/config.json"
+    early, stored = stage.output / MOTION_CONFIG, stage.output / "unet/config.json"
+    config = (read_config(early) if early.is_file() else {}) | found.unet_config
+    sizes = unet_sizes(source, shapes(found.unet), shapes(motion), config)
     if stored.is_file():  # the tables that tell the longest window are not stored with the modules
-        sizes = sizes.model_copy(update={"motion_max_frames": read_config(stored)["motion_max_frames"]})
+        kept = read_config(stored)
+        sizes = sizes.model_copy(update={name: kept[name] for name in ("motion_max_frames", "motion_heads")})
     preset = _preset(sizes)
+    wanted = shapes(_shapes_of("unet", preset).state_dict())
+    check_shapes(source, shapes(found.unet), {n: s for n, s in wanted.items() if not any(new in n for new in NEW)})
     spatial = dict(found.unet)
     for name, tensor in found.unet.items():
         for own, copy in (("norm1.", "norm1_5."), ("attn1.", "attn1_5.")):
             if f".{own}" in name and "transformer_blocks" in name:
                 spatial[name.replace(f".{own}", f".{copy}")] = tensor
-    _write_unet(source, stage, preset, spatial, motion)
+    _write_unet(source, stage, preset, spatial, motion, stage.output / "unet" / WEIGHTS_NAME)
     network = _shapes_of("reference_net", preset)  # it lacks what it does not use
     _write(stage, "reference_net", network, {name: found.unet[name] for name in network.state_dict()})
     _complete(stage, preset)
@@ -242,13 +266,18 @@ def _v_express_preset(found: VExpress) -> Preset:
             "zero_terminal_snr": True,
             "audio_encoder": WAV2VEC2,
             "guider": guider_sizes(found.files["v_kps_guider"], guider),
-            "audio_projection": audio_projection_sizes(found.files["audio_projection"], projection),
+            "audio_projection": audio_projection_sizes(found.files["audio_projection"], projection, found.unet_config),
         }
     )
 
 
 def _write_unet(
-    source: Path, stage: Staging, preset: Preset, spatial: Mapping[str, Tensor], motion: Mapping[str, Tensor]
+    source: Path,
+    stage: Staging,
+    preset: Preset,
+    spatial: Mapping[str, Tensor],
+    motion: Mapping[str, Tensor],
+    motion_source: Path | None = None,
 ) -> None:
     """Spatial layers and motion modules as one network; style layers, and motion modules that are absent, are fresh."""
     network = _shapes_of("unet", preset)
@@ -259,7 +288,7 @@ def _write_unet(
     own = {name: shape for name, shape in listed.items() if STYLE_LAYERS not in name}
     check_shapes(source, shapes(spatial), {n: s for n, s in own.items() if MOTION_LAYERS not in n})
     if motion:
-        check_shapes(source, shapes(motion), {n: s for n, s in own.items() if MOTION_LAYERS in n})
+        check_shapes(motion_source or source, shapes(motion), {n: s for n, s in own.items() if MOTION_LAYERS in n})
     _write(stage, "unet", network, {**wanted, **spatial, **motion})
 
 
@@ -315,14 +344,15 @@ def _stored_unet(output: Path) -> dict[str, Tensor]:
 
 def _checked_motion(source: Path, motion: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The motion modules, if each is complete and their tables are the sinusoids that are computed here."""
+    found = shapes(motion)
     wanted: dict[str, tuple[int, ...]] = {}
+    for module in dict.fromkeys(match[0] for name in motion if (match := re.match(r".*motion_modules\.\d+\.", name))):
+        width = motion_width(source, found, module)
+        wanted |= {module + own: shape for own, shape in _motion_shapes(width).items()}
     for name, tensor in motion.items():
-        if name.endswith(".temporal_transformer.norm.weight"):
-            path = name.removesuffix("temporal_transformer.norm.weight")
-            wanted |= {path + own: shape for own, shape in _motion_shapes(len(tensor)).items()}
         if name.endswith(TABLE):
             _check_table(source, name, tensor)
-    check_shapes(source, {n: s for n, s in shapes(motion).items() if not n.endswith(TABLE)}, wanted)
+    check_shapes(source, {n: s for n, s in found.items() if not n.endswith(TABLE)}, wanted)
     return dict(motion)
 
 

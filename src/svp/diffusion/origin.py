@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from svp.diffusion.model_folder import weights_sha256
+from svp.diffusion.model_folder import fetched_encoder, weights_sha256
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
 from svp.media.hashing import sha256_file
 from svp.style.timeline import StyleTimeline
+from svp.weights.provenance import imported_files
 
 if TYPE_CHECKING:
     from svp.diffusion.generation import Job
@@ -84,16 +85,27 @@ class Origin:
         return replace(self, inputs=inputs, styles=tuple(style | {"sha256": sha256_file(path)} for style, path in told))
 
     def facts(self) -> dict[str, Any]:
-        """All of it as plain values; the weights are hashed now."""
-        model = {"name": "", "weights_sha256": ""}
+        """All of it as plain values; the weights are hashed now, and of an imported model it says whose they are."""
+        model: dict[str, Any] = {"name": "", "weights_sha256": ""}
         if self.model is not None:
             model = {"name": self.model.resolve().name, "weights_sha256": weights_sha256(self.model)}
+            if weights := _foreign_weights(self.model):
+                model["weights"] = weights
         return {
             "model": model | ({"adapters_sha256": list(self.adapters)} if self.adapters else {}),
             "inputs": self.inputs,
             "styles": list(self.styles),
             "settings": self.settings,
         }
+
+
+def _foreign_weights(folder: Path) -> list[dict[str, str]]:
+    """Title and licence of what a model was imported from, each file with its hash."""
+    files = [
+        {"title": entry.title, "licence": entry.licence, "sha256": entry.sha256} for entry in imported_files(folder)
+    ]
+    fetched = fetched_encoder(folder)
+    return files if fetched is None else [*files, {"title": fetched.title, "licence": fetched.licence}]
 
 
 def _hashed(source: object) -> dict[str, str]:

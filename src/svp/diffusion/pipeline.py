@@ -44,6 +44,7 @@ from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.style_source import StyleSource, check_style, load_style
 from svp.diffusion.turbo import Turbo
 from svp.diffusion.unet import DenoisingUNet
+from svp.diffusion.untrained import check_trained
 from svp.diffusion.vae import PatchAutoencoderKL, decode_latents, encode_image, latent_stride, require_vae
 from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
 from svp.errors import InputError
@@ -267,8 +268,7 @@ class SVPPipeline(DiffusionPipeline):
             return self.unet(inputs.repeat(parts, 1, 1, 1, 1), timestep, given, deep=deep)
 
         together = inputs.device.type != "cpu"
-        prediction = guided(predict, c, guidance_audio, guidance_style, together=together)
-        return prediction.to(latents.device, latents.dtype)
+        return guided(predict, c, guidance_audio, guidance_style, together=together).to(latents.device, latents.dtype)
 
     def encode_image(self, image: np.ndarray) -> Tensor:
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8, see `vae.py`."""
@@ -360,13 +360,13 @@ class SVPPipeline(DiffusionPipeline):
         )
         model = self.distilled() if plan.distilled else self
         require_vae(self.vae)
+        check_trained(None if self.merged else self.folder, styled=style is not None)  # adapters may hold what it lacks
         knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, gaze), View(frame, aspect)
         check_inputs(portrait, audio, head_motion, retarget, knobs)
         if style is not None:
             check_style(style, self.style_encoder)
         measured = self.portrait(portrait, face_box)
-        samples = load_audio(audio)
-        n_frames = count_frames(len(samples))
+        n_frames = count_frames(len(samples := load_audio(audio)))
         seed, key_points = seed_of(generator, seed), KEY_POINTS[self.settings.head_kps]
         loud = loudness(samples, n_frames)
         points = head_points(head_motion, measured, loud, retarget, seed, key_points, knobs, watch)

@@ -24,8 +24,8 @@ os.register_at_fork(after_in_child=_forget)
 def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterator[None]:
     """Nobody else works in this folder meanwhile: a lock on it, which goes with the process that holds it.
 
-    The folder is made if missing, and goes if it stays empty. What forbids it to be written is left to the writer to
-    tell; a file system without locks has none.
+    The folder is made if missing, with those that it lies in, and what stays empty of them goes. What forbids it to be
+    written is left to the writer to tell; a file system without locks has none.
 
     Args:
         folder: to be locked.
@@ -35,7 +35,7 @@ def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterato
     Raises:
         InputError: another run holds it.
     """
-    was_there = os.path.isdir(folder)  # a name that cannot be is not there
+    missing = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]  # nor is a name that cannot be
     held = None
     try:
         held = _lock(folder)
@@ -46,9 +46,9 @@ def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterato
     try:
         yield
     finally:
-        if not was_there:
-            with suppress(OSError):  # it is not empty, or gone
-                folder.rmdir()
+        with suppress(OSError):  # one is not empty, or gone
+            for path in missing:
+                path.rmdir()
         if held in _held:
             _held.remove(held)
             os.close(held)

@@ -24,3 +24,10 @@ def alpha_layout(encoder: str) -> AlphaLayout:
     if encoder == WAV2VEC2:
         return AlphaLayout(positions=2, zero_edges=True)
     return AlphaLayout(positions=1, zero_edges=False)
+
+
+def published_as(encoder: str) -> str | None:
+    """The kind of `svp import` whose weights an encoder has, by its id; None of those without weights."""
+    if encoder == WAV2VEC2:
+        return "wav2vec2"
+    return "whisper" if encoder.startswith("whisper-") else None

@@ -179,7 +179,9 @@ def read_ctranslate2(data: bytes) -> dict[str, np.ndarray]:
 
 
 def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Encoder tensors under transformers' names; the stacked q, k, v projection is split, k has no bias there.
+    """Encoder tensors under transformers' names, unknown ones under their own.
+
+    The stacked q, k, v projection is split; k has no bias in transformers.
 
     Raises:
         ValueError: if the k part of a stacked bias is not zero (then it would be lost).
@@ -213,6 +215,8 @@ def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray
                     ("ffn", "layer_norm"): "final_layer_norm",
                     ("ffn", "linear_0"): "fc1",
                     ("ffn", "linear_1"): "fc2",
-                }[block, module]
+                }.get((block, module), f"{block}.{module}")
                 tensors[f"{layer}{target}.{part}"] = array
+        elif array.ndim:  # settings are single numbers
+            tensors[name] = array
     return {name: np.ascontiguousarray(array) for name, array in tensors.items()}

@@ -18,7 +18,7 @@ from svp.errors import InputError
 from svp.speech.alpha import WhisperAudioEncoder
 from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
-from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes
+from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes, unwrapped
 from svp.weights.config import INDEX, read_config
 from svp.weights.staging import refuse_trained, staged_import
 from svp.weights.storage import write_weights
@@ -117,11 +117,12 @@ def _encoder_only(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _read_openai(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     values = read_pickle(path)
     dims = values.get("dims") if isinstance(values, Mapping) else None
-    if not isinstance(dims, Mapping) or any(not isinstance(dims.get(name), int) for name in CONFIG_NAMES):
+    known = isinstance(dims, Mapping) and all(isinstance(dims.get(name), int) for name in CONFIG_NAMES)
+    if not known or not isinstance(values.get("model_state_dict"), Mapping):
         raise InputError(f"{path}: not OpenAI's Whisper; give tiny.pt, a hub folder or a CTranslate2 model.bin")
     config = {ours: dims[theirs] for theirs, ours in CONFIG_NAMES.items()}
     tensors = {}
-    for name, tensor in named_tensors(values.get("model_state_dict")).items():
+    for name, tensor in named_tensors(unwrapped(path, values, "model_state_dict")).items():
         if not name.startswith("decoder."):
             tensors[_transformers_name(name.removeprefix("encoder."))] = tensor
     return _complete(config), tensors

@@ -42,13 +42,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     that are no tensors are left out.
 
     Raises:
-        InputError: if there is no such file, it cannot be read, a pickle holds more than plain values and tensors, or
-            there is no tensor in it.
+        InputError: if there is no such file, it cannot be read, a pickle holds more than plain values and tensors,
+            there is no tensor in it, or tensors beside a `state_dict`.
     """
     values = _read_safetensors(path) if is_safetensors(path) else read_pickle(path)
     for wrapper in WRAPPERS:
         if isinstance(values, Mapping) and isinstance(values.get(wrapper), Mapping):
-            values = values[wrapper]
+            values = unwrapped(path, values, wrapper)
     tensors = named_tensors(values)
     if not tensors:
         raise InputError(f"{path}: holds no tensors by name; give the published file of weights")
@@ -95,6 +95,16 @@ def named_tensors(values: Any) -> dict[str, Tensor]:
     return {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
 
 
+def unwrapped(source: Path, values: Mapping[str, Any], wrapper: str) -> Mapping[str, Any]:
+    """What lies under a key of a pickle.
+
+    Raises:
+        InputError: naming the tensors beside it, which would be lost.
+    """
+    refuse_unexpected(source, shapes(named_tensors(values)))
+    return values[wrapper]
+
+
 def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The same tensors, without a prefix that all names have; unchanged if one has not."""
     if not all(name.startswith(prefix) for name in tensors):
@@ -115,21 +125,25 @@ def check_shapes(source: Path, got: Shapes, wanted: Shapes) -> None:
         got, wanted: shapes by name.
 
     Raises:
-        InputError: listing the tensors that are missing, unexpected or of another shape.
+        InputError: listing the tensors that are missing, unexpected or of another shape, with these shapes.
     """
-    misshapen = [
-        f"{name} {_size(got[name])} instead of {_size(shape)}"
-        for name, shape in wanted.items()
-        if name in got and tuple(got[name]) != tuple(shape)
-    ]
     differences = {
-        "missing": [name for name in wanted if name not in got],
-        "unexpected": [name for name in got if name not in wanted],
-        "of another shape": misshapen,
+        "missing": [f"{name} ({size(shape)})" for name, shape in wanted.items() if name not in got],
+        "unexpected": [f"{name} ({size(shape)})" for name, shape in got.items() if name not in wanted],
+        "of another shape": [
+            f"{name} {size(got[name])} instead of {size(shape)}"
+            for name, shape in wanted.items()
+            if name in got and tuple(got[name]) != tuple(shape)
+        ],
     }
     found = [_listing(what, names) for what, names in differences.items() if names]
     if found:
         raise InputError(f"{source}: not the published network: {'; '.join(found)}; give its own file")
+
+
+def refuse_unexpected(source: Path, strange: Shapes) -> None:
+    """Raise InputError, as `check_shapes`, if there are tensors that belong to no network."""
+    check_shapes(source, strange, {})
 
 
 def find_checkpoint(folder: Path, stems: Iterable[str]) -> Path | None:
@@ -139,6 +153,11 @@ def find_checkpoint(folder: Path, stems: Iterable[str]) -> Path | None:
     """
     candidates = (folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def size(shape: tuple[int, ...]) -> str:
+    """A shape in a message."""
+    return "x".join(map(str, shape)) or "scalar"
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -152,10 +171,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _listing(what: str, names: list[str]) -> str:
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{rest}"
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "()"
 
 
 def _first_line(error: Exception) -> str:

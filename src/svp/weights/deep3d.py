@@ -88,4 +88,5 @@ def load_deep3d(path: str | PathLike[str]) -> Deep3DRegressor:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    return load_network(Deep3DRegressor, weights_file(Path(path)), prefix="face_3drecon.")
+    # the other names are of SadTalker's other networks, which all have a prefix
+    return load_network(Deep3DRegressor, weights_file(Path(path)), prefix="face_3drecon.", others=r"\w+\.")

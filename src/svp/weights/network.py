@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from svp.errors import InputError
-from svp.weights.checkpoint import check_shapes, read_checkpoint, shapes
+from svp.weights.checkpoint import check_shapes, read_checkpoint, refuse_unexpected, shapes
 
 SAFETENSORS: Final = "model.safetensors"  # of an imported folder
 TORCHSCRIPT: Final = "model.pt"
@@ -32,20 +33,24 @@ def weights_file(path: Path) -> Path:
     raise InputError(f"{path}: no such weights; name the published file, or the folder that `svp import` made of it")
 
 
-def load_network(build: Callable[[], Network], path: Path, prefix: str = "") -> Network:
+def load_network(build: Callable[[], Network], path: Path, prefix: str = "", others: str = "") -> Network:
     """A network with the weights of a file, in float32 and evaluation mode, without gradients.
 
     Args:
         build: makes the network; its own numbers are never drawn.
         path: of the weights.
         prefix: of the names that are the network's where a file holds several; it is taken off.
+        others: regular expression for the start of the others' names.
 
     Raises:
         InputError: the file cannot be read, or tensors are missing, unexpected or of another shape.
     """
     tensors = read_checkpoint(path)
     if any(name.startswith(prefix) for name in tensors):
-        tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        strange = {n: t for n, t in tensors.items() if not n.startswith(prefix) and not re.match(others, n)}
+        refuse_unexpected(path, shapes(strange))
+        tensors = own
     with torch.device("meta"):
         network = build()
     wanted = network.state_dict()

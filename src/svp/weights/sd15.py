@@ -9,12 +9,26 @@ from typing import Any
 from torch import Tensor
 
 from svp.errors import InputError
-from svp.weights.checkpoint import find_checkpoint, read_checkpoint
+from svp.weights.checkpoint import find_checkpoint, read_checkpoint, refuse_unexpected, shapes
 from svp.weights.config import read_config
 from svp.weights.sizes import count
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 LEFT_OUT = ("cond_stage_model.", "model_ema.")  # the text encoder, which is not used; the weights' running mean
+SCHEDULE = {  # of noise, computed anew
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+}
 STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
 OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -92,7 +106,7 @@ def _read_file(path: Path) -> StableDiffusion:
     )
     if not unet or not vae:
         raise InputError(f"{path}: not Stable Diffusion in its first layout; give v1-5-pruned-emaonly.safetensors")
-    levels = 1 + sum(name.endswith(".0.op.weight") for name in unet)  # each but the last ends with a downsampler
+    levels = 1 + count(unet, r"input_blocks\.(\d+)\.0\.op\.")  # each but the last ends with a downsampler
     layers = count(unet, r"input_blocks\.(\d+)\.") // levels - 1
     vae_levels = count(vae, r"encoder\.down\.(\d+)\.")
     try:
@@ -103,18 +117,16 @@ def _read_file(path: Path) -> StableDiffusion:
         )
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise InputError(f"{path}: not Stable Diffusion 1.5 ({error}); give v1-5-pruned-emaonly.safetensors") from error
-    for what, new, old in (("UNet", unet_new, unet), ("VAE", vae_new, vae)):
-        if len(new) != len(old):
-            raise InputError(
-                f"{path}: {abs(len(old) - len(new))} tensors of its {what} are not Stable Diffusion 1.5's; "
-                "give v1-5-pruned-emaonly.safetensors"
-            )
-    # what is left has no network's prefix: buffers of the noise schedule have no dot in their names
-    strange = [n for n in tensors if not n.startswith((UNET, VAE, *LEFT_OUT)) and "." in n]
-    if strange:
-        raise InputError(
-            f"{path}: {len(strange)} unexpected tensors, {strange[0]} for one; give v1-5-pruned-emaonly.safetensors"
-        )
+    unet_new, vae_new = (
+        {name: tensor for name, tensor in new.items() if tensor is not None} for new in (unet_new, vae_new)
+    )
+    taken = {tensor.data_ptr() for tensor in (*unet_new.values(), *vae_new.values())}
+    strange = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if tensor.data_ptr() not in taken and not name.startswith(LEFT_OUT) and name not in SCHEDULE
+    }
+    refuse_unexpected(path, shapes(strange))
     return StableDiffusion(unet=unet_new, vae=vae_new, files={path.name: (path, ("unet", "vae"))})
 
 

@@ -1,21 +1,45 @@
 """Sizes of published networks, read off their tensors; what no shape tells comes from a configuration.
 
-Names are diffusers' for Stable Diffusion's UNet and V-Express's for what it adds.
+A size is what most of the tensors that have it tell, so that one of another shape is named as such afterwards. Names
+are diffusers' for Stable Diffusion's UNet and V-Express's for what it adds.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from svp.errors import InputError
 from svp.presets import BASE, AudioProjectionSizes, GuiderSizes, UNetSizes
-from svp.weights.checkpoint import Shapes
+from svp.weights.checkpoint import Shapes, size
+from svp.weights.config import read_config
 
-# Of V-Express's audio projection; no shape tells the heads, only heads * head_dim.
-HEAD_DIM = 64
+# What no shape tells and a configuration may: the keys of diffusers' UNet and motion modules, and the channels of a
+# head of V-Express's audio projection. Of the UNet the first two both mean the number of heads.
+CONFIG_KEYS = (
+    "num_attention_heads",
+    "attention_head_dim",
+    "norm_num_groups",
+    "motion_num_attention_heads",
+    "audio_head_dim",
+)
+
+
+def read_sizes_config(path: Path | None) -> dict[str, Any]:
+    """What a user says of a network of other sizes than the published one; nothing without a file.
+
+    Raises:
+        InputError: if it cannot be read, or holds anything but `CONFIG_KEYS` with numbers above zero.
+    """
+    config = {} if path is None else read_config(path, "write a JSON object")
+    for key, value in config.items():
+        numbers = value if isinstance(value, list) and key in CONFIG_KEYS[:2] else [value]
+        if key not in CONFIG_KEYS or not all(type(number) is int and number > 0 for number in numbers):
+            raise InputError(f"{path}: {key} {value!r}; known are {', '.join(CONFIG_KEYS)}, whole numbers above zero")
+    return config
 
 
 def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[str, Any]) -> UNetSizes:
@@ -28,103 +52,135 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
         config: diffusers' configuration of Stable Diffusion's UNet; missing entries are SD1.5's.
 
     Raises:
-        InputError: if a tensor that a size is read from is missing, or the configuration is another network's.
-        ValueError, IndexError: if a tensor or an entry of the configuration has no such shape or value as sizes have.
+        InputError: if no tensor tells a size, or the configuration is another network's.
+        ValueError: if an entry of the configuration has no such value as sizes have.
     """
     base = BASE.unet
     _check_config(source, config)
     _check_channels(source, spatial)
-    levels = count(spatial, r"down_blocks\.(\d+)\.")
+    levels = count(spatial, r"down_blocks\.(\d+)\.resnets\.0\.")
     heads = config.get("num_attention_heads") or config.get("attention_head_dim") or base.attention_heads[0]
-    attention_levels = tuple(f"down_blocks.{n}.attentions.0.norm.weight" in spatial for n in range(levels))
+    attentions = tuple(
+        any(name.startswith(f"down_blocks.{n}.attentions.0.transformer_blocks.") for name in spatial)
+        for n in range(levels)
+    )
+    blocks = ["mid_block", *(f"down_blocks.{n}" for n in range(levels) if attentions[n])]
+    keys = [f"{block}.attentions.0.transformer_blocks.0.attn2.to_k.weight" for block in blocks]
     try:
-        return UNetSizes(
-            in_channels=spatial["conv_in.weight"][1],
-            out_channels=spatial["conv_out.weight"][0],
-            block_out_channels=tuple(spatial[f"down_blocks.{n}.resnets.0.conv1.weight"][0] for n in range(levels)),
-            attention_levels=attention_levels,
-            layers_per_block=count(spatial, r"down_blocks\.0\.resnets\.(\d+)\."),
-            attention_heads=tuple(heads) if isinstance(heads, list | tuple) else (heads,) * levels,
-            norm_num_groups=config.get("norm_num_groups") or base.norm_num_groups,
-            audio_token_dim=spatial["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
-            style_token_dim=spatial["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
-            reference_position=False,
-            motion_levels=tuple(
-                not motion or any(name.startswith(f"down_blocks.{n}.") for name in motion) for n in range(levels)
-            ),
-            motion_mid=not motion or any(name.startswith("mid_block.") for name in motion),
-            motion_heads=base.motion_heads,
-            motion_max_frames=_table_length(motion) or base.motion_max_frames,
-            motion_norm_across_frames=False,
-        )
+        token_dim = _told(spatial, *((key, 1) for key in keys))
+        widths = tuple(_resnet_width(spatial, f"down_blocks.{n}.resnets.0") for n in range(levels))
     except KeyError as error:
-        raise InputError(f"{source}: not Stable Diffusion 1.5's UNet (no {error}); give the published file") from error
+        raise InputError(f"{source}: not Stable Diffusion 1.5's UNet ({error.args[0]}); give its own file") from error
+    return UNetSizes(
+        in_channels=base.in_channels,
+        out_channels=base.out_channels,
+        block_out_channels=widths,
+        attention_levels=attentions,
+        layers_per_block=count(spatial, r"down_blocks\.0\.resnets\.(\d+)\."),
+        attention_heads=tuple(heads) if isinstance(heads, list | tuple) else (heads,) * levels,
+        norm_num_groups=config.get("norm_num_groups") or base.norm_num_groups,
+        audio_token_dim=token_dim,
+        style_token_dim=token_dim,
+        reference_position=False,
+        motion_levels=tuple(
+            not motion or any(name.startswith(f"down_blocks.{n}.") for name in motion) for n in range(levels)
+        ),
+        motion_mid=not motion or any(name.startswith("mid_block.") for name in motion),
+        motion_heads=config.get("motion_num_attention_heads") or base.motion_heads,
+        motion_max_frames=_table_length(motion) or base.motion_max_frames,
+        motion_norm_across_frames=False,
+    )
 
 
-def audio_projection_sizes(source: Path, shapes: Shapes) -> AudioProjectionSizes:
-    """Sizes of V-Express's audio projection.
+def motion_width(source: Path, motion: Shapes, module: str) -> int:
+    """Channels of one motion module.
 
     Raises:
-        InputError: if a tensor that a size is read from is missing, or has another shape than can be.
+        InputError: if no tensor tells them.
     """
+    names = ("norm.weight", "norm.bias", "proj_in.bias", "proj_out.bias")
     try:
-        window, alpha_dim = shapes["pos_emb.weight"]
-        _, tokens, dim = shapes["latents"]
-        inner = shapes["layers.0.0.to_q.weight"][0]
-        if inner % HEAD_DIM:
-            raise ValueError(f"layers.0.0.to_q.weight of a multiple of {HEAD_DIM} rows")
+        return _told(motion, *((f"{module}temporal_transformer.{name}", 0) for name in names))
+    except KeyError as error:
+        raise InputError(f"{source}: no motion module ({error.args[0]}); give mm_sd_v15_v2.ckpt") from error
+
+
+def audio_projection_sizes(source: Path, shapes: Shapes, config: Mapping[str, Any]) -> AudioProjectionSizes:
+    """Sizes of V-Express's audio projection.
+
+    Args:
+        source: named in errors.
+        shapes: of its tensors.
+        config: `audio_head_dim`, the channels of a head, if they are others than in the published file.
+
+    Raises:
+        InputError: if no tensor tells a size, or heads of these channels do not fit.
+    """
+    layers = range(count(shapes, r"layers\.(\d+)\.0\."))
+    head_dim = config.get("audio_head_dim") or BASE.audio_projection.head_dim
+    try:
+        dim = _told(shapes, ("proj_in.bias", 0), ("latents", 2), ("norm_out.bias", 0), ("proj_in.weight", 0))
+        inner = _told(shapes, *((f"layers.{n}.0.to_q.weight", 0) for n in layers), ("layers.0.0.to_out.weight", 1))
+        if inner % head_dim:
+            raise KeyError(f"{inner} rows of to_q are no heads of {head_dim}; --config can say audio_head_dim")
         return AudioProjectionSizes(
-            alpha_dim=alpha_dim,
-            window=window,
+            alpha_dim=_told(shapes, ("proj_in.weight", 1), ("pos_emb.weight", 1)),
+            window=_told(shapes, ("pos_emb.weight", 0)),
             dim=dim,
-            depth=count(shapes, r"layers\.(\d+)\."),
-            heads=inner // HEAD_DIM,
-            head_dim=HEAD_DIM,
-            tokens=tokens,
-            ff_mult=shapes["layers.0.1.1.weight"][0] // dim,
+            depth=len(layers),
+            heads=inner // head_dim,
+            head_dim=head_dim,
+            tokens=_told(shapes, ("latents", 1)),
+            ff_mult=_told(shapes, *((f"layers.{n}.1.1.weight", 0) for n in layers)) // dim,
             standardize=False,
         )
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{source}: not V-Express's audio projection (no {error}); give the published file") from error
+    except KeyError as error:
+        raise InputError(f"{source}: not V-Express's audio projection ({error.args[0]}); give its own file") from error
 
 
 def guider_sizes(source: Path, shapes: Shapes) -> GuiderSizes:
     """Sizes of V-Express's guider.
 
     Raises:
-        InputError: if a tensor that a size is read from is missing.
+        InputError: if no tensor tells a size.
     """
+    halving = range(1, count(shapes, r"blocks\.(\d+)\."), 2)
     try:
-        width, image_channels = shapes["conv_in.weight"][:2]
-        halving = range(1, count(shapes, r"blocks\.(\d+)\."), 2)
-        widths = tuple(shapes[f"blocks.{n}.weight"][0] for n in halving)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{source}: not V-Express's guider (no {error}); give the published file") from error
-    return GuiderSizes(image_channels=image_channels, block_out_channels=(width, *widths))
+        width = _told(shapes, ("conv_in.bias", 0), ("conv_in.weight", 0), ("blocks.0.bias", 0))
+        widths = tuple(
+            _told(shapes, (f"blocks.{n}.bias", 0), (f"blocks.{n}.weight", 0), (f"blocks.{n + 1}.bias", 0))
+            for n in halving
+        )
+        channels = _told(shapes, ("conv_in.weight", 1))
+    except KeyError as error:
+        raise InputError(f"{source}: not V-Express's guider ({error.args[0]}); give its own file") from error
+    return GuiderSizes(image_channels=channels, block_out_channels=(width, *widths))
 
 
 def vae_config(source: Path, shapes: Shapes, config: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of diffusers' `AutoencoderKL` for the VAE of Stable Diffusion.
 
     Raises:
-        InputError: if a tensor that a size is read from is missing.
+        InputError: if no tensor tells a size.
     """
-    levels = count(shapes, r"encoder\.down_blocks\.(\d+)\.")
+    levels = count(shapes, r"encoder\.down_blocks\.(\d+)\.resnets\.0\.")
     try:
         return {
             "down_block_types": ("DownEncoderBlock2D",) * levels,
             "up_block_types": ("UpDecoderBlock2D",) * levels,
             "block_out_channels": tuple(
-                shapes[f"encoder.down_blocks.{n}.resnets.0.conv1.weight"][0] for n in range(levels)
+                _resnet_width(shapes, f"encoder.down_blocks.{n}.resnets.0") for n in range(levels)
             ),
             "layers_per_block": count(shapes, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
-            "latent_channels": shapes["post_quant_conv.weight"][0],
+            "latent_channels": _told(
+                shapes, ("post_quant_conv.bias", 0), ("post_quant_conv.weight", 0), ("decoder.conv_in.weight", 1)
+            ),
             "norm_num_groups": config.get("norm_num_groups") or 32,
             "sample_size": config.get("sample_size") or BASE.image_size,
             "scaling_factor": config.get("scaling_factor") or 0.18215,
         }
     except KeyError as error:
-        raise InputError(f"{source}: not Stable Diffusion's VAE (no {error}); give the published file") from error
+        raise InputError(f"{source}: not Stable Diffusion's VAE ({error.args[0]}); give its own file") from error
 
 
 def count(names: Mapping[str, Any], pattern: str) -> int:
@@ -132,16 +188,35 @@ def count(names: Mapping[str, Any], pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
+def _told(shapes: Shapes, *places: tuple[str, int]) -> int:
+    """What most of these tensors tell, each along one of its axes; of two opinions the first.
+
+    Raises:
+        KeyError: none of them is there with that axis; it says the first one's name and shape.
+    """
+    found = [shapes[name][axis] for name, axis in places if len(shapes.get(name, ())) > axis]
+    if not found:
+        name = places[0][0] if places else "a block"
+        raise KeyError(f"{name} is {size(shapes[name])}" if name in shapes else f"no {name}")
+    return Counter(found).most_common(1)[0][0]
+
+
+def _resnet_width(shapes: Shapes, resnet: str) -> int:
+    return _told(shapes, *((f"{resnet}.{name}", 0) for name in ("conv1.weight", "conv1.bias", "norm2.bias")))
+
+
 def _table_length(motion: Shapes) -> int | None:
-    return next((shape[1] for name, shape in motion.items() if name.endswith("pos_encoder.pe")), None)
+    tables = [(name, 1) for name in motion if name.endswith("pos_encoder.pe")]
+    return _told(motion, *tables) if tables else None
 
 
 def _check_channels(source: Path, spatial: Shapes) -> None:
     """Relatives of Stable Diffusion take more than latents: nine channels for inpainting, eight for editing."""
     for name, axis in (("conv_in.weight", 1), ("conv_out.weight", 0)):
-        if name in spatial and spatial[name][axis] != BASE.latent_channels:
+        shape = spatial.get(name, ())
+        if len(shape) == 4 and shape[axis] != BASE.latent_channels:
             raise InputError(
-                f"{source}: {name} has {spatial[name][axis]} channels, as networks for inpainting or editing have; "
+                f"{source}: {name} has {shape[axis]} channels, as networks for inpainting or editing have; "
                 f"give SD1.5's own, which has {BASE.latent_channels}"
             )
 

@@ -7,7 +7,6 @@ dies, no weights lie there whose terms the record does not name.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -20,8 +19,9 @@ from safetensors import SafetensorError
 from svp.errors import InputError
 from svp.media.only_writer import only_writer
 from svp.weights.checkpoint import SUFFIXES
-from svp.weights.config import INDEX, TRAINING_RECORD
+from svp.weights.config import INDEX
 from svp.weights.provenance import ImportedFile, owners, record_imports
+from svp.weights.training_record import training_records
 
 STAGE = ".import.{}.partial"
 
@@ -107,7 +107,5 @@ def refuse_trained(output: Path, parts: Iterable[str]) -> None:
     """
     foreign = (output / INDEX).is_file() and not owners(output)
     there = [part for part in parts if (output / part.split(".")[0]).is_dir()]
-    record = output / TRAINING_RECORD
-    stages = json.loads(record.read_text()) if record.is_file() else []
-    if there and (foreign or any("imported" not in stage for stage in stages)):
+    if there and (foreign or any("imported" not in entry for entry in training_records(output))):
         raise InputError(f"{output}: its {', '.join(there)} would be lost; import into a new folder")

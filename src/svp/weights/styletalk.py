@@ -84,4 +84,5 @@ def load_styletalk(path: str | PathLike[str]) -> StyleTalkEncoder:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    return load_network(StyleTalkEncoder, weights_file(Path(path)), prefix="style_encoder.")
+    others = r"(content_encoder|decoder)\."
+    return load_network(StyleTalkEncoder, weights_file(Path(path)), prefix="style_encoder.", others=others)
