@@ -1,4 +1,4 @@
-"""The tiny decoder of `mini`: pictures from the VAE's latents for a tenth of its work, for `--fast turbo`.
+"""The tiny decoder of `mini`: pictures from the VAE's latents for a tenth of its FLOP, for `--fast turbo`.
 
 The linear map from latents to patches starts as the VAE's own and alone comes within 37 dB of its pictures; a few
 convolutions on the latent grid learn what it lacks. No norms and no level finer than that: on a CPU they cost more time
