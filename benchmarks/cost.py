@@ -4,31 +4,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import nn
 
-from svp.diffusion.build import build_pipeline
+from svp.diffusion.build import build_pipeline, build_tiny_decoder
 from svp.diffusion.conditions import Conditions
-from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.vae import decoded_at_once, latent_stride
 from svp.diffusion.windows import plan_windows
-from svp.presets import BASE, Preset
+from svp.presets import Preset
 
 REFERENCE, CONDITIONS, DECODING = "reference net", "conditions of the frames", "decoding"
-TINY_DECODING = "decoding by TAESD"  # of Stable Diffusion's latents
+TINY_DECODING = "decoding by the tiny decoder"  # for Stable Diffusion's latents TAESD
 CONDITIONAL, UNCONDITIONAL = "evaluation", "evaluation, unconditional"
 KEPT = ", deep levels kept"
 STEP = 500.0
 
 
-def filled(preset: Preset) -> SVPPipeline:
-    """A pipeline with small random weights; the usual initialisation of `base` takes minutes."""
+def shaped(preset: Preset) -> SVPPipeline:
+    """A pipeline without memory, its tiny decoder included."""
     with torch.device("meta"):
         pipeline = build_pipeline(preset, seed=0)
+        own = preset.tiny_decoder is not None
+        pipeline.register_modules(tiny_vae=build_tiny_decoder(preset, pipeline.vae, 0) if own else AutoencoderTiny())
+    return pipeline
+
+
+def filled(preset: Preset) -> SVPPipeline:
+    """A pipeline with small random weights; the usual initialisation of `base` takes minutes."""
+    pipeline = shaped(preset)
     for network in (part for part in pipeline.components.values() if isinstance(part, nn.Module)):
         for tensor in (*network.to_empty(device="cpu").parameters(), *network.buffers()):
             if tensor.is_floating_point():
@@ -36,10 +42,9 @@ def filled(preset: Preset) -> SVPPipeline:
     return pipeline
 
 
-def parts(
-    denoiser: Denoiser, vae: AutoencoderKL, preset: Preset, frames: int, size: int
-) -> dict[str, Callable[[], object]]:
+def parts(pipeline: SVPPipeline, preset: Preset, frames: int, size: int) -> dict[str, Callable[[], object]]:
     """What runs once per video, per window and per step, by name; inputs are noise of the right shapes."""
+    denoiser, vae, tiny = pipeline.denoiser, pipeline.vae, pipeline.tiny_vae
     side = size // latent_stride(vae)
     reference = torch.randn(1, preset.latent_channels, side, side)
     audio = torch.randn(1, frames, preset.audio_projection.window, preset.audio_projection.alpha_dim)
@@ -65,26 +70,19 @@ def parts(
         CONDITIONAL + KEPT: evaluate(given, True),
         UNCONDITIONAL + KEPT: evaluate(nothing, True),
         DECODING: lambda: [vae.decode(frame) for frame in decoded.split(together)],
+        TINY_DECODING: lambda: [tiny.decode(frame) for frame in decoded.split(together)],
     }
 
 
 @torch.no_grad()
 def count_flop(preset: Preset, frames: int, size: int) -> dict[str, int]:
     """FLOP of each part for `frames` frames of `size` pixels; no memory is taken."""
-    with torch.device("meta"):
-        pipeline = build_pipeline(preset, seed=0)
-    denoiser, counted = pipeline.denoiser, {}
-    with without_memory(nn.ModuleList([denoiser, pipeline.vae])):
-        for name, run in parts(denoiser, pipeline.vae, preset, frames, size).items():
+    pipeline, counted = shaped(preset), {}
+    with without_memory(nn.ModuleList([pipeline.denoiser, pipeline.vae, pipeline.tiny_vae])):
+        for name, run in parts(pipeline, preset, frames, size).items():
             with StepMeter([]) as meter:
                 run()
             counted[name] = meter.flop
-        if preset.name == BASE.name:
-            tiny = AutoencoderTiny().to_empty(device="cpu")
-            latents = torch.zeros(frames, preset.latent_channels, *[size // latent_stride(pipeline.vae)] * 2)
-            with StepMeter([]) as meter:
-                tiny.decode(latents)
-            counted[TINY_DECODING] = meter.flop
     return counted
 
 
@@ -94,10 +92,11 @@ class FrameCost:
 
     preset: Preset
     flop: dict[str, int]  # by part, for one window
+    tiny: bool  # the model has a tiny decoder
 
     @classmethod
-    def of(cls, preset: Preset) -> "FrameCost":
-        return cls(preset, count_flop(preset, preset.window, preset.image_size))
+    def of(cls, preset: Preset, tiny: bool) -> "FrameCost":
+        return cls(preset, count_flop(preset, preset.window, preset.image_size), tiny)
 
     def per_frame(self, plan: SamplingPlan) -> float:
         """FLOP per new frame of a long video with a style, sampled so."""
@@ -110,6 +109,6 @@ class FrameCost:
             audio, style = plan.guidance(step).values()
             conditional = (audio != style) + (style != 0)
             steps += conditional * self.flop[CONDITIONAL + kept] + (audio != 1) * self.flop[UNCONDITIONAL + kept]
-        decoding = TINY_DECODING if plan.tiny_decoder and TINY_DECODING in self.flop else DECODING
+        decoding = TINY_DECODING if plan.tiny_decoder and self.tiny else DECODING
         once = self.flop[CONDITIONS] * preset.chunk / preset.window / new + self.flop[decoding] / preset.window
         return once + steps * len(windows) / new

@@ -108,10 +108,10 @@ def speed(pipeline: SVPPipeline, folder: Path) -> None:
 
 def run() -> None:
     pipeline = SVPPipeline.from_pretrained("mini")
-    print_flop("shipped mini", FrameCost.of(MINI), pipeline.settings)
+    print_flop("shipped mini", FrameCost.of(MINI, tiny=pipeline.tiny_vae is not None), pipeline.settings)
     print_flop(
         f"base (turbo: were it distilled to {ASSUMED_TURBO_STEPS} steps, with TAESD)",
-        FrameCost.of(BASE),
+        FrameCost.of(BASE, tiny=True),
         own_settings(BASE),
     )
     with TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ def measure(name: str) -> None:
     step = counted[CONDITIONAL] + counted[UNCONDITIONAL]
     print(f"  {name}, {frames} frames of {size} x {size}: {step / 1e12:.3g} TFLOP per guided step")
     pipeline = filled(preset)
-    runs = parts(pipeline.denoiser, pipeline.vae, preset, frames, size)
+    runs = parts(pipeline, preset, frames, size)
     for dtype in (torch.float32, torch.bfloat16) if has_fast_bf16(CPU) else (torch.float32,):
         limit = product_rate(CPU, dtype)
         print(f"    {str(dtype).removeprefix('torch.')}: a matrix product runs at {limit / 1e9:.0f} GFLOP/s")

@@ -1,13 +1,13 @@
 """Put a trained model into the package: weights rounded to half precision, training record kept.
 
 usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G] [--steps N]
-                     [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]]
+                     [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]] [--tiny-vae RUN_OR_MODEL]
 
 Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
 are. `--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. `--turbo`
 names what `svp train turbo` made of the model: its UNet goes along for `--fast turbo`, as low-rank changes of the
-model's that take so many kB. The style encoder's fingerprint is taken after the rounding, so that gallery styles made
-with the shipped model fit it.
+model's that take so many kB. `--tiny-vae` names what `svp train tiny-vae` made of it: its tiny decoder goes along. The
+style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import torch
 from svp import SVPPipeline
 from svp.diffusion.adapters import find_adapters
 from svp.diffusion.model_folder import model_folder
+from svp.diffusion.tiny_decoder import TinyVAE
 from svp.diffusion.turbo import Turbo
 from svp.weights.config import TRAINING_RECORD
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--turbo-steps", type=int)
     parser.add_argument("--turbo", type=Path)
     parser.add_argument("--turbo-kb", type=int, default=450)
+    parser.add_argument("--tiny-vae", type=Path)
     options = parser.parse_args()
     source, out = model_folder(options.source), options.out
     pipeline = SVPPipeline.from_pretrained(source)
@@ -49,6 +51,8 @@ def main() -> None:
             sys.exit(f"{options.turbo}: was not distilled; name what `svp train turbo` made of the model")
     given = {name: value for name, value in own.items() if value is not None}
     pipeline.register_to_config(settings=pipeline.settings.model_copy(update=given).model_dump())
+    if options.tiny_vae is not None:
+        pipeline.register_modules(tiny_vae=tiny_decoder_of(pipeline, options.tiny_vae))
     networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     for network in networks:
         for tensor in (*network.parameters(), *network.buffers()):
@@ -72,6 +76,17 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     print(f"{out}: {size:.1f} MB")
+
+
+def tiny_decoder_of(pipeline: SVPPipeline, folder: Path) -> TinyVAE:
+    """The tiny decoder of another model, if its latents are the pipeline's: weights may differ by the rounding."""
+    other = SVPPipeline.from_pretrained(model_folder(folder))
+    if other.tiny_vae is None:
+        sys.exit(f"{folder}: has no tiny decoder; name what `svp train tiny-vae` made of the model")
+    own, theirs = ({name: tensor.half() for name, tensor in m.vae.state_dict().items()} for m in (pipeline, other))
+    if own.keys() != theirs.keys() or not all(torch.equal(own[name], theirs[name]) for name in own):
+        sys.exit(f"{folder}: its tiny decoder is for another VAE; train one with --init of this model")
+    return other.tiny_vae
 
 
 def turbo_of(pipeline: SVPPipeline, distilled: SVPPipeline, kilobytes: int) -> Turbo:

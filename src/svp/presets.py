@@ -81,6 +81,13 @@ class VaeSizes(Sizes):
     norm_num_groups: int
 
 
+class TinyDecoderSizes(Sizes):
+    """Sizes of `TinyDecoder`; None in a preset for whose VAE a tiny decoder is published, TAESD."""
+
+    width: int
+    depth: int
+
+
 class Preset(Sizes):
     """Everything a model's size and features follow from.
 
@@ -112,6 +119,7 @@ class Preset(Sizes):
     style_projection: StyleProjectionSizes
     style_encoder: StyleEncoderSizes
     vae: VaeSizes | None
+    tiny_decoder: TinyDecoderSizes | None
 
     def measured_by(self, expression_encoder: str) -> Self:
         """This preset for expressions of another encoder; itself where their size is not known."""
@@ -160,6 +168,7 @@ MINI = Preset(
     style_projection=StyleProjectionSizes(tokens=4),
     style_encoder=STYLE_ENCODER,
     vae=VaeSizes(patch_size=2, block_out_channels=(32, 64, 128), layers_per_block=1, norm_num_groups=16),
+    tiny_decoder=TinyDecoderSizes(width=64, depth=4),
 )
 
 BASE = Preset(
@@ -199,6 +208,7 @@ BASE = Preset(
     style_projection=StyleProjectionSizes(tokens=4),
     style_encoder=STYLE_ENCODER,
     vae=None,
+    tiny_decoder=None,
 )
 
 PRESETS = {preset.name: preset for preset in (MINI, BASE)}

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from tiny_pipeline import tiny_pipeline
+from tiny_pipeline import SIZE, tiny_pipeline, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
 
 from svp.diffusion import memory_plan
@@ -64,6 +64,17 @@ def test_mini_is_planned_as_it_is_shipped_and_other_weights_beside_its_own_count
     assert further_bytes(mini, distilled) == sizes["unet"]
     plans = [plan_generation(mini, 2, steps=1, sampling=sampling) for sampling in (None, distilled)]
     assert plans[1].weights - plans[0].weights == sizes["unet"]
+
+
+def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
+    turbo = SamplingPlan(2, 1.0, 1.0, guided_steps=2, tiny_decoder=True)
+    exact, tiny = plan_generation(tiny_pipeline(), 8, steps=1, sampling=turbo), with_tiny_decoder(tiny_pipeline())
+    channels, width, pixels = 4, 8, 3 * 8**2
+    layers = 9 * (channels * width + 2 * width**2 + width * pixels) + channels * pixels
+    cells = 8 * (SIZE // 8) ** 2
+    planned = plan_generation(tiny, 8, steps=1, sampling=turbo)
+    assert planned.parts["decoding"].flop == 2 * cells * layers < exact.parts["decoding"].flop
+    assert planned.weights == exact.weights + network_bytes(tiny)["tiny_vae"]
 
 
 def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
-from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone
+from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_decoder
 
 from svp.diffusion import sampling_plan
 from svp.diffusion.adapters import DOWN, UP, find_adapters
+from svp.diffusion.model_folder import weights_sha256
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.turbo import TURBO, Turbo
 from svp.errors import InputError
@@ -120,16 +121,59 @@ def test_a_model_is_shipped_with_its_distilled_weights(models, tmp_path, monkeyp
         ship("distilled")
 
 
-def test_turbo_decodes_with_the_tiny_decoder_where_there_is_one(models, tmp_path) -> None:
+def test_a_model_is_shipped_with_its_tiny_decoder(models, tmp_path, monkeypatch) -> None:
     own, _ = models
-    torch.manual_seed(0)
+    own.save_pretrained(tmp_path / "own")
+    with_tiny_decoder(own).save_pretrained(tmp_path / "tiny")
+    with_tiny_decoder(tiny_pipeline(seed=1)).save_pretrained(tmp_path / "other")
+    script = str(Path(__file__).parents[2] / "scripts" / "ship_model.py")
+
+    def ship(source: str) -> SVPPipeline:
+        arguments = [script, tmp_path / "own", tmp_path / "out", "--tiny-vae", tmp_path / source]
+        monkeypatch.setattr("sys.argv", list(map(str, arguments)))
+        runpy.run_path(script, run_name="__main__")
+        return SVPPipeline.from_pretrained(tmp_path / "out")
+
+    shipped, trained = ship("tiny").tiny_vae, SVPPipeline.from_pretrained(tmp_path / "tiny").tiny_vae
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(shipped.state_dict()[name], tensor.half()), name
+    with pytest.raises(SystemExit, match="own: has no tiny decoder"):
+        ship("own")
+    with pytest.raises(SystemExit, match="other: its tiny decoder is for another VAE"):
+        ship("other")
+
+
+def taesd(pipeline: SVPPipeline) -> SVPPipeline:
     sizes = {"encoder_block_out_channels": (4,) * 4, "decoder_block_out_channels": (4,) * 4}
+    torch.manual_seed(0)
     tiny = AutoencoderTiny(**sizes, num_encoder_blocks=(1, 1, 1, 1), num_decoder_blocks=(1, 1, 1, 1))
-    SVPPipeline(**own.components | {"tiny_vae": tiny}, settings=own.settings).save_pretrained(tmp_path)
-    loaded = SVPPipeline.from_pretrained(tmp_path)
-    decoded: list[int] = []
-    loaded.tiny_vae.decoder.register_forward_hook(lambda _, given, __: decoded.append(len(given[0])))
+    return SVPPipeline(**pipeline.components | {"tiny_vae": tiny}, settings=pipeline.settings)
+
+
+@pytest.mark.parametrize("add", [taesd, with_tiny_decoder])
+def test_turbo_decodes_with_the_tiny_decoder_where_there_is_one(models, tmp_path, monkeypatch, add) -> None:
+    own, _ = models
+    saved = add(own)
+    for name, pipeline in {"own": own, "model": saved}.items():
+        pipeline.save_pretrained(tmp_path / name)
+    loaded = SVPPipeline.from_pretrained(tmp_path / "model")
+    assert type(loaded.tiny_vae) is type(saved.tiny_vae)
+    for name, tensor in saved.tiny_vae.state_dict().items():
+        assert torch.equal(loaded.tiny_vae.state_dict()[name], tensor), name
+    assert weights_sha256(tmp_path / "model") != weights_sha256(tmp_path / "own")  # which provenance names
+
+    decoded, decode = [], loaded.tiny_vae.decode
+
+    def watched(latents: torch.Tensor) -> object:
+        decoded.append(latents)
+        return decode(latents)
+
+    monkeypatch.setattr(loaded.tiny_vae, "decode", watched)
     exact = generate(loaded, num_inference_steps=2)
     assert decoded == [] and np.abs(exact.astype(int) - generate(own, num_inference_steps=2)).max() <= 1
     frames = generate(loaded, fast="turbo")
-    assert sum(decoded) == len(frames) and frames.shape[1:] == (SIZE, SIZE, 3)
+    assert frames.shape == (sum(map(len, decoded)), SIZE, SIZE, 3)
+    with torch.no_grad():
+        pictures = saved.tiny_vae.decode(torch.cat(decoded).float()).sample.clamp(-1, 1)
+    shown = (pictures.permute(0, 2, 3, 1).numpy() + 1) * 127.5
+    assert np.abs(shown - frames).max() <= 4  # turbo may round to bfloat16

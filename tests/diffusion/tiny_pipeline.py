@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from svp.diffusion.build import build_pipeline
+from svp.diffusion.build import build_pipeline, build_tiny_decoder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.portrait import Portrait
 from svp.face.crop import SquareCrop
 from svp.face.fit import fit_clip
 from svp.face.model import FaceModel
-from svp.presets import MINI, AudioProjectionSizes, GuiderSizes, Preset, StyleEncoderSizes, VaeSizes
+from svp.presets import MINI, AudioProjectionSizes, GuiderSizes, Preset, StyleEncoderSizes, TinyDecoderSizes, VaeSizes
 from svp.speech.alpha import LOG_MEL
 from svp.style.prior import StylePrior
 
@@ -50,6 +50,7 @@ def tiny_preset() -> Preset:
         ),
         "style_encoder": StyleEncoderSizes(style_size=16, layers=1, heads=2, feed_forward=16, standardize=False),
         "vae": VaeSizes(patch_size=2, block_out_channels=(8, 8, 8), layers_per_block=1, norm_num_groups=4),
+        "tiny_decoder": TinyDecoderSizes(width=8, depth=1),
     }
     return MINI.model_copy(update=changes)
 
@@ -63,6 +64,13 @@ def tiny_pipeline(seed: int = 0, preset: Preset | None = None) -> SVPPipeline:
             if not parameter.any():
                 parameter.data.normal_(0.0, 0.1, generator=generator)
     return pipeline
+
+
+def with_tiny_decoder(pipeline: SVPPipeline, seed: int = 0) -> SVPPipeline:
+    """The same networks, shared, and a random tiny decoder of their latents."""
+    decoder = build_tiny_decoder(tiny_preset(), pipeline.vae, seed)
+    torch.nn.init.normal_(decoder.conv_out.weight, std=0.1, generator=torch.Generator().manual_seed(seed))
+    return SVPPipeline(**pipeline.components | {"tiny_vae": decoder}, settings=pipeline.settings)
 
 
 def drawn_portrait() -> Portrait:

@@ -61,7 +61,7 @@ def runs(tmp_path_factory, tiny_preset, tiny_dataset) -> dict[str, Path]:
     root, folders, init = tmp_path_factory.mktemp("runs"), {}, None
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "mini", tiny_preset)
-        for stage in ("vae", "prior", "appearance", "motion", "style", "turbo"):
+        for stage in ("vae", "prior", "appearance", "motion", "style", "turbo", "tiny-vae"):
             init = train(small_options(stage, tiny_dataset, init), root / stage, resume=False, max_minutes=None)
             folders[stage] = init
         literal = small_options("motion", tiny_dataset, folders["appearance"], train_spatial=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from contrastive_loop import contrastive_loop
 from svp.style.encoder import StyleGaussian
-from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective, min_snr_weight
+from svp.training.objectives import DiffusionObjective, PriorObjective, TinyVaeObjective, VaeObjective, min_snr_weight
 from svp.training.samples import CONDITIONS
 from svp.training.stages import STAGES
 
@@ -280,3 +280,15 @@ def test_the_vae_loss_is_weighted_l1_of_pixels_and_edges_and_a_kl_term():
     assert float(loss) == pytest.approx(l1 + down + right + 0.7 * kl, rel=1e-12)
     assert float(figures["kl"]) == pytest.approx(kl, rel=1e-12)
     assert float(figures["psnr"]) == pytest.approx(10 * math.log10(4 / squares))
+
+
+def test_the_tiny_decoder_is_taught_the_vaes_own_pictures_of_the_same_latents():
+    generator = torch.Generator().manual_seed(0)
+    pixels, picture, restored = torch.rand((3, 2, 3, 4, 5), generator=generator) * 2 - 1
+    moments, noise = torch.randn((2, 8, 2, 2), generator=generator), torch.randn((2, 4, 2, 2), generator=generator)
+    vae, tiny = RecordingVae(moments, picture), RecordingVae(moments, restored)
+    given = {"weight": torch.rand((2, 4, 5), generator=generator), "noise": noise}
+    loss, figures = TinyVaeObjective(tiny, vae)(given | {"pixels": pixels})
+    wanted, same = VaeObjective(RecordingVae(moments, restored), 0.0)(given | {"pixels": picture})
+    assert float(loss) == float(wanted) > 0 and float(figures["psnr"]) == float(same["psnr"])
+    assert vae.pixels is pixels and tiny.latents is vae.latents

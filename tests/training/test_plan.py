@@ -85,7 +85,7 @@ def test_without_memory_costs_what_real_tensors_do(tiny_preset, tiny_dataset, us
     assert place_code.cache_info().currsize == 0  # nothing without values is left for later
 
 
-@pytest.mark.parametrize("stage", ["vae", "prior", "appearance", "motion", "style"])
+@pytest.mark.parametrize("stage", ["vae", "prior", "appearance", "motion", "style", "tiny-vae"])
 def test_the_counts_are_the_real_ones(stage, tiny_preset, tiny_dataset, use_tiny):
     options = small_options(stage, tiny_dataset, None)
     plan = plan_run(options)

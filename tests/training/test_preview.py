@@ -23,7 +23,9 @@ def shown(run) -> list[tuple[int, Image.Image]]:
     return [(event.step, Image.open(io.BytesIO(event.encoded_image_string))) for event in events.Images("samples")]
 
 
-@pytest.mark.parametrize(("stage", "init", "frames"), [("vae", None, 1), ("style", "motion", 4)])
+@pytest.mark.parametrize(
+    ("stage", "init", "frames"), [("vae", None, 1), ("tiny-vae", "vae", 1), ("style", "motion", 4)]
+)
 def test_samples_are_shown_and_change_nothing(stage, init, frames, tmp_path, tiny_dataset, use_tiny, runs):
     init = runs[init] if init else None
     models = {}
@@ -36,7 +38,7 @@ def test_samples_are_shown_and_change_nothing(stage, init, frames, tmp_path, tin
         assert (models[0] / path).read_bytes() == (models[2] / path).read_bytes(), path
     pictures = shown(tmp_path / "2")
     assert [step for step, _ in pictures] == [2, 3]  # every second step and at the end
-    columns = 2 if stage == "vae" else 3
+    columns = 3 if stage == "style" else 2
     for _, picture in pictures:
         assert picture.size == (columns * SIZE, 2 * SIZE)  # two validation clips
         assert getattr(picture, "n_frames", 1) == frames
@@ -84,18 +86,21 @@ def test_the_preview_of_a_stage_follows_its_weights_alone(tiny_dataset, use_tiny
 
 def test_pictures_stand_beside_what_the_vae_makes_of_them():
     class Vae(torch.nn.Linear):
-        """Gives back the negative of what it is given."""
+        """Latents are pixels."""
 
         def encode(self, pixels):
             moments = torch.cat([pixels, torch.zeros_like(pixels)], dim=1)
             return type("Encoded", (), {"latent_dist": DiagonalGaussianDistribution(moments)})
+
+    class Decoder:
+        """Gives back the negative of what it is given."""
 
         def decode(self, latents):
             return type("Decoded", (), {"sample": -latents})
 
     levels = [-1.0, -0.5, 0.0, 1.0]
     samples = [{"pixels": torch.full((3, 8, 8), level)} for level in levels]
-    pictures = PicturePreview(Vae(1, 1), samples)()
+    pictures = PicturePreview(Vae(1, 1), Decoder(), samples)()
     assert pictures.shape == (1, 32, 16, 3)
     for row, level in enumerate(levels):
         there, back = pictures[0, 8 * row, 0, 0], pictures[0, 8 * row, 8, 0]

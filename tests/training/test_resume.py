@@ -19,6 +19,7 @@ STAGES = {  # stage -> (what it starts from, a network that it trains)
     "motion": ("appearance", "unet"),
     "style": ("motion", "style_projection"),
     "turbo": ("style", "unet"),
+    "tiny-vae": ("vae", "tiny_vae"),
 }
 
 

@@ -12,7 +12,7 @@ from tiny_training import logged, small_options
 from torch.utils.data import default_collate
 
 from svp.datasets.prepared import PreparedDataset
-from svp.diffusion.build import build_pipeline
+from svp.diffusion.build import build_pipeline, build_tiny_decoder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.presets import PRESETS
@@ -81,6 +81,26 @@ def test_the_vae_moves_alone_and_as_a_whole(runs, tiny_preset, tiny_dataset):
     start.vae.start_from_pca(_pictures(PreparedDataset(tiny_dataset)))
     old = {f"{n}.{k}": t for n in NETWORKS for k, t in getattr(start, n).state_dict().items()}
     assert moved(old, weights(runs["vae"])) == {name for name in old if name.startswith("vae.")}
+
+
+def test_the_tiny_decoder_starts_from_the_vaes_linear_map_and_moves_alone(runs, tiny_preset):
+    assert moved(weights(runs["turbo"]), weights(runs["tiny-vae"])) == set()
+    pipeline = SVPPipeline.from_pretrained(runs["tiny-vae"])
+    start = build_tiny_decoder(tiny_preset, pipeline.vae, seed=0)
+    start.start_from(pipeline.vae.patch_out)
+    old, new = start.state_dict(), pipeline.tiny_vae.state_dict()
+    assert moved(old, new) == set(old)
+    assert all((new[name] - old[name]).abs().max() <= 0.1 for name in old)  # three steps of 0.01
+    assert pipeline.tiny_vae.config.scaling_factor == pipeline.vae.config.scaling_factor != 1.0
+    assert stages_done(runs["tiny-vae"])[-2:] == ["turbo", "tiny-vae"]
+
+
+def test_a_tiny_decoder_does_not_outlive_the_latents_it_was_taught(runs, tiny_dataset, use_tiny, tmp_path):
+    models = {}
+    for stage in ("vae", "appearance"):
+        options = small_options(stage, tiny_dataset, runs["tiny-vae"], steps=1)
+        models[stage] = SVPPipeline.from_pretrained(train(options, tmp_path / stage, resume=False, max_minutes=None))
+    assert models["vae"].tiny_vae is None and models["appearance"].tiny_vae is not None
 
 
 def test_style_layers_stay_zero_until_their_stage(runs):

@@ -14,6 +14,7 @@ from svp.presets import (
     GuiderSizes,
     StyleEncoderSizes,
     StyleProjectionSizes,
+    TinyDecoderSizes,
     VaeSizes,
 )
 from svp.training.options import TrainOptions, recipe
@@ -37,6 +38,7 @@ TINY = MINI.model_copy(
         "style_projection": StyleProjectionSizes(tokens=2),
         "style_encoder": StyleEncoderSizes(style_size=16, layers=1, heads=2, feed_forward=16, standardize=True),
         "vae": VaeSizes(patch_size=2, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4),
+        "tiny_decoder": TinyDecoderSizes(width=8, depth=1),
     }
 )  # fmt: skip
 

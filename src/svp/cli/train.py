@@ -9,7 +9,7 @@ import typer
 
 from svp.cli.model import show_terms
 
-Stage = Literal["prior", "vae", "appearance", "motion", "style", "turbo"]
+Stage = Literal["prior", "vae", "appearance", "motion", "style", "turbo", "tiny-vae"]
 
 
 def train(
@@ -126,7 +126,9 @@ def train(
         float | None, typer.Option(min=0, help="Stop after this time, saved; go on with --resume.")
     ] = None,
 ) -> None:
-    """Train one stage: vae, prior, appearance, motion, style, in this order for `mini`; turbo distils the result.
+    """Train one stage: vae, prior, appearance, motion, style, in this order for `mini`.
+
+    Turbo distils the result and tiny-vae its VAE's decoder, both for `--fast turbo`.
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """

@@ -15,8 +15,9 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.reference_net import ReferenceNet
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
+from svp.diffusion.tiny_decoder import TinyDecoder
 from svp.diffusion.unet import DenoisingUNet
-from svp.diffusion.vae import PatchAutoencoderKL
+from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.presets import SD_VAE, Preset
 from svp.speech.layout import alpha_layout
 from svp.style.encoder import StyleEncoder
@@ -56,6 +57,19 @@ def build_vae(preset: Preset) -> AutoencoderKL:
         sample_size=preset.image_size,
         scaling_factor=1.0,  # set from the latents at the end of stage `vae`
     )
+
+
+def build_tiny_decoder(preset: Preset, vae: AutoencoderKL, seed: int) -> TinyDecoder:
+    """The preset's tiny decoder for a VAE's latents, initialised from the seed as in `build_pipeline`."""
+    assert preset.tiny_decoder is not None, "no stage trains one for this preset"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TinyDecoder(
+            **preset.tiny_decoder.model_dump(),
+            latent_channels=preset.latent_channels,
+            patch_size=latent_stride(vae),
+            scaling_factor=vae.config["scaling_factor"],
+        )
 
 
 def build_unet(preset: Preset) -> DenoisingUNet:

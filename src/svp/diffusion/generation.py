@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from svp.diffusion.noise import style_noise
 from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
+from svp.diffusion.tiny_decoder import TinyVAE
 from svp.diffusion.vae import decode_latents, require_vae
 from svp.diffusion.windows import Chunk, Window
 from svp.face.key_points import KEY_POINTS
@@ -89,6 +91,11 @@ def job_fingerprint(pipeline: SVPPipeline, job: Job, samples: np.ndarray) -> str
     return fingerprint(facts, [*tensors, torch.from_numpy(samples), *weights])
 
 
+def decoder_of(pipeline: SVPPipeline, tiny: bool) -> AutoencoderKL | TinyVAE:
+    """What makes pictures of latents: the VAE, or if so wanted the tiny decoder where the model has one."""
+    return pipeline.tiny_vae if tiny and pipeline.tiny_vae is not None else require_vae(pipeline.vae)
+
+
 @torch.no_grad()
 def generate_frames(
     pipeline: SVPPipeline, job: Job, callback: Callable[[int, int], None] | None
@@ -107,7 +114,7 @@ def generate_frames(
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
     sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
     draw = KEY_POINTS[settings.head_kps].draw
-    decoder = pipeline.tiny_vae if plan.tiny_decoder and pipeline.tiny_vae is not None else require_vae(pipeline.vae)
+    decoder = decoder_of(pipeline, plan.tiny_decoder)
     total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)
     done = 0
 

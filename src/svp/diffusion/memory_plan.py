@@ -22,6 +22,7 @@ from torch import nn
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import PARTS
 from svp.diffusion.dry_run import StepMeter, without_memory
+from svp.diffusion.generation import decoder_of
 from svp.diffusion.model_folder import SHIPPED
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling import count_evaluations
@@ -125,10 +126,11 @@ def plan_generation(
         styled: a style is given.
         settings: other sizes than the pipeline's own.
         tiled: see `GenerationPlan`.
-        sampling: what is sampled with weights beside the model's own, see `further_bytes`.
+        sampling: with weights beside the model's own, see `further_bytes`, or the tiny decoder; else None.
     """
     settings = settings or pipeline.settings
-    parts = _measure(pipeline, settings, min(frames, settings.chunk), guided, styled, tiled)
+    tiny = sampling is not None and sampling.tiny_decoder
+    parts = _measure(pipeline, settings, min(frames, settings.chunk), guided, styled, tiled, tiny)
     chunks = plan_chunks(frames, settings.chunk, settings.window, settings.overlap)
     evaluations = count_evaluations(
         frames, num_inference_steps=steps, window=settings.window, overlap=settings.overlap, chunk=settings.chunk
@@ -223,6 +225,7 @@ def _measure(
     guided: bool,
     styled: bool,
     tiled: bool,
+    tiny: bool,
 ) -> dict[str, Part]:
     """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures."""
     require_vae(pipeline.vae)
@@ -256,10 +259,11 @@ def _measure(
             with part("sampling", latents):
                 noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
                 pipeline.predict_noise(noisy, torch.tensor(500.0), given, guidance_scale=2.0 if guided else 1.0)
-            count = decoded_at_once(settings.image_size)
+            count, decoder = decoded_at_once(settings.image_size), decoder_of(pipeline, tiny)
+            tiled = tiled and decoder is pipeline.vae
             with part("decoding", latents):
                 side = min(size, TILE) // latent_stride(pipeline.vae) if tiled else reference.shape[-1]
-                pipeline.vae.decode(torch.zeros(count, reference.shape[1], side, side))
+                decoder.decode(torch.zeros(count, reference.shape[1], side, side))
             if tiled:  # neighbours overlap by a quarter
                 tiles = -((-size * 4 // (3 * TILE)) ** 2)
                 parts["decoding"] = Part(tiles * parts["decoding"].flop, parts["decoding"].live)

@@ -116,6 +116,7 @@ def import_taesd(source: Path, output: Path) -> tuple[str, ...]:
         output: a model folder, or a new one.
     """
     with staged_import(source, output) as stage:
+        refuse_trained(output, [TINY])
         weights = find_checkpoint(source, STEMS)
         if weights is None:
             raise InputError(f"{source}: no folder with {WEIGHTS_NAME}; give the published folder")

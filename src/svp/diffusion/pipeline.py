@@ -13,7 +13,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
@@ -42,6 +41,7 @@ from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.style_source import StyleSource, check_style, load_style
+from svp.diffusion.tiny_decoder import TinyDecoder, TinyVAE  # noqa: F401  # diffusers loads it from here
 from svp.diffusion.turbo import Turbo
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.untrained import check_trained
@@ -83,7 +83,7 @@ class SVPPipeline(DiffusionPipeline):
     style_projection: StyleProjection
     scheduler: EulerDiscreteScheduler
     style_encoder: StyleEncoder | None
-    tiny_vae: AutoencoderTiny | None
+    tiny_vae: TinyVAE | None
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class SVPPipeline(DiffusionPipeline):
         scheduler: EulerDiscreteScheduler,
         style_encoder: StyleEncoder | None = None,
         settings: PipelineSettings | dict[str, Any] | None = None,
-        tiny_vae: AutoencoderTiny | None = None,
+        tiny_vae: TinyVAE | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(

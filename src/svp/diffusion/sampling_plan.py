@@ -28,7 +28,7 @@ class FastMode:
         deep_every: the UNet's levels below the first run in every n-th step and are reused in between (DeepCache,
             Ma et al. 2024).
         bf16: bfloat16 arithmetic, where the device is fast at it.
-        tiny_decoder: pictures by the small decoder, if the model has one (`svp import taesd`).
+        tiny_decoder: pictures by the small decoder, if the model has one (`svp train tiny-vae`, `svp import taesd`).
         distilled: the weights that were distilled for few steps, and these steps.
     """
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from svp.diffusion.offload import place_of
+from svp.diffusion.tiny_decoder import TinyVAE
 from svp.errors import InputError
 
 DECODE_PIXELS = 8 * 128**2  # that many are decoded at once
@@ -143,7 +143,7 @@ def decoded_at_once(image_size: int) -> int:
 
 @torch.no_grad()
 def decode_latents(
-    vae: AutoencoderKL | AutoencoderTiny, latents: Tensor, image_size: int, *, bf16: bool = False
+    vae: AutoencoderKL | TinyVAE, latents: Tensor, image_size: int, *, bf16: bool = False
 ) -> Iterator[np.ndarray]:
     """Frames' latents (F, C, h, w) as pictures (S, S, 3) uint8 RGB, one after the other.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from svp.diffusion.build import build_tiny_decoder
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.style.encoder import StyleEncoder
 from svp.training.distillation import TurboObjective
 from svp.training.lora import add_adapters
-from svp.training.objectives import DiffusionObjective, PriorObjective, VaeObjective
+from svp.training.model_folder import find_preset
+from svp.training.objectives import DiffusionObjective, PriorObjective, TinyVaeObjective, VaeObjective
 from svp.training.options import TrainOptions
 from svp.training.stages import Stage, select
 
@@ -19,6 +21,11 @@ def build_objective(pipeline: SVPPipeline, stage: Stage, options: TrainOptions) 
     if stage.name == "vae":
         select(stage, pipeline.vae)
         return VaeObjective(pipeline.vae, options.kl_weight)
+    if stage.name == "tiny-vae":
+        decoder = build_tiny_decoder(find_preset(options.preset), pipeline.vae, options.seed)
+        select(stage, decoder)
+        pipeline.register_modules(tiny_vae=decoder)
+        return TinyVaeObjective(decoder, pipeline.vae.requires_grad_(False))
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
         select(stage, encoder)

@@ -1,4 +1,4 @@
-"""The losses: Eq. 1 for the diffusion stages, Eq. 6-7 for the prior, reconstruction + KL for the VAE.
+"""The losses: Eq. 1 for the diffusion stages, Eq. 6-7 for the prior, pictures + KL for the VAE.
 
 Each objective is a module whose forward takes a batch of `samples.py` and returns the loss and figures to log, so that
 `accelerate` can wrap it whole. The networks are called by the very methods that inference uses.
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from svp.datasets.latents import encode_drawn
 from svp.diffusion.conditions import ConditionMask, Conditions
 from svp.diffusion.denoiser import Denoiser
+from svp.diffusion.tiny_decoder import TinyDecoder
 from svp.style.contrastive import contrastive_loss
 from svp.style.encoder import StyleEncoder
 from svp.training.samples import CONDITIONS
@@ -135,7 +136,7 @@ class PriorObjective(nn.Module):
 
 
 class VaeObjective(nn.Module):
-    """L1 of pixels and of their differences (so that edges stay sharp) plus a small KL term."""
+    """`picture_loss` plus a small KL term."""
 
     def __init__(self, vae: AutoencoderKL, kl_weight: float) -> None:
         super().__init__()
@@ -145,12 +146,35 @@ class VaeObjective(nn.Module):
         pixels, weight = batch["pixels"], batch["weight"][:, None]
         posterior = self.vae.encode(pixels).latent_dist
         restored = self.vae.decode(posterior.mean + posterior.std * batch["noise"]).sample
-        l1 = ((restored - pixels).abs() * weight).mean()
-        edges = sum(
-            ((restored - pixels).diff(dim=axis).abs() * weight.narrow(axis, 0, pixels.shape[axis] - 1)).mean()
-            for axis in (2, 3)
-        )
         kl = posterior.kl().mean() / pixels[0].numel()
-        loss = l1 + edges + self.kl_weight * kl
-        mse = F.mse_loss(restored.detach().clamp(-1, 1), pixels)
-        return loss, {"loss": loss.detach(), "psnr": 10 * torch.log10(4 / mse), "kl": kl.detach()}
+        loss = picture_loss(restored, pixels, weight) + self.kl_weight * kl
+        return loss, {"loss": loss.detach(), "psnr": _psnr(restored, pixels), "kl": kl.detach()}
+
+
+class TinyVaeObjective(nn.Module):
+    """The same loss of pixels between the pictures of a tiny decoder and of the VAE, from the same latents."""
+
+    def __init__(self, decoder: TinyDecoder, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.decoder, self.vae = decoder, vae
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
+        with torch.no_grad():
+            posterior = self.vae.encode(batch["pixels"]).latent_dist
+            latents = posterior.mean + posterior.std * batch["noise"]
+            wanted = self.vae.decode(latents).sample
+        restored = self.decoder.decode(latents).sample
+        loss = picture_loss(restored, wanted, batch["weight"][:, None])
+        return loss, {"loss": loss.detach(), "psnr": _psnr(restored, wanted)}
+
+
+def picture_loss(restored: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """L1 of pictures (B, 3, H, W) and of differences of neighbours, so that edges stay sharp; weight (B, 1, H, W)."""
+    off = restored - wanted
+    edges = [(off.diff(dim=axis).abs() * weight.narrow(axis, 0, off.shape[axis] - 1)).mean() for axis in (2, 3)]
+    return (off.abs() * weight).mean() + sum(edges)
+
+
+def _psnr(restored: Tensor, wanted: Tensor) -> Tensor:
+    """In dB, of pictures that are shown in [-1, 1]."""
+    return 10 * torch.log10(4 / F.mse_loss(restored.detach().clamp(-1, 1), wanted.clamp(-1, 1)))

@@ -10,7 +10,7 @@ from pydantic import Field
 from svp.datasets.options import Options
 from svp.errors import InputError
 
-StageName = Literal["prior", "vae", "appearance", "motion", "style", "turbo"]
+StageName = Literal["prior", "vae", "appearance", "motion", "style", "turbo", "tiny-vae"]
 
 
 class TrainOptions(Options):
@@ -121,19 +121,20 @@ COMMON = {
     "sample_every": 1000, "precision": "auto",
 }  # fmt: skip
 
+PICTURES: tuple[StageName, ...] = ("vae", "tiny-vae")  # stages whose samples are pictures
 DIFFUSION: tuple[StageName, ...] = ("appearance", "motion", "style", "turbo")
 
 # Options that only some stages read; given for another they are an error, not ignored.
 ONLY_FOR: dict[str, tuple[StageName, ...]] = {
-    "batch_size": ("vae", *DIFFUSION),
-    "accumulate": ("vae", *DIFFUSION),  # contrastive batches stay whole
-    "sample_every": ("vae", *DIFFUSION),
+    "batch_size": (*PICTURES, *DIFFUSION),
+    "accumulate": (*PICTURES, *DIFFUSION),  # contrastive batches stay whole
+    "sample_every": (*PICTURES, *DIFFUSION),
     "frames": ("motion", "style", "turbo"),
     "drop_each": DIFFUSION,
     "drop_all": DIFFUSION,
     "reference_distance": DIFFUSION,
     "reference_elsewhere": ("appearance", "motion"),
-    "expression_weight": ("vae", *DIFFUSION),
+    "expression_weight": (*PICTURES, *DIFFUSION),
     "min_snr_gamma": ("appearance", "motion", "style"),
     "change_weight": ("motion", "style"),
     "few_steps": ("appearance", "motion", "style"),
@@ -175,6 +176,9 @@ RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
         "train_spatial": True,
     },
     ("mini", "turbo"): {"steps": 2000, "batch_size": 4, "learning_rate": 1e-4, "frames": 8, "expression_weight": 5.0},
+    ("mini", "tiny-vae"): {
+        "steps": 2000, "decay_steps": 1000, "batch_size": 16, "learning_rate": 2e-3, "expression_weight": 3.0,
+    },
     # `base` follows V-Express's published schedule (learning rates, steps) with the paper's f = 8.
     ("base", "prior"): {"steps": 50_000, "batch_size": 256, "learning_rate": 1e-4, "groups": 64},
     ("base", "appearance"): {

@@ -27,7 +27,7 @@ from svp.training.device import micro_batch_size, mixed_precision, processes
 from svp.training.lora import require_peft
 from svp.training.model_folder import find_preset
 from svp.training.networks import build_objective, trainable
-from svp.training.options import ONLY_FOR, TrainOptions
+from svp.training.options import ONLY_FOR, PICTURES, TrainOptions
 from svp.training.samples import CONDITIONS
 from svp.training.stages import STAGES, STYLED
 
@@ -125,7 +125,7 @@ def example_batch(preset: Preset, pipeline: SVPPipeline, options: TrainOptions, 
     size, frames = preset.image_size, options.frames
     side = size // latent_stride(pipeline.vae)
     latent = (preset.latent_channels, side, side)
-    if options.stage == "vae":
+    if options.stage in PICTURES:
         return {
             "pixels": torch.zeros(samples, 3, size, size),
             "weight": torch.ones(samples, size, size),

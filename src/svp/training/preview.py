@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from svp.diffusion.guidance import guided
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling import sample_chunk
+from svp.diffusion.tiny_decoder import TinyDecoder
 from svp.diffusion.windows import Window
 from svp.media.video import FPS
 from svp.training.objectives import DiffusionObjective
@@ -76,17 +77,19 @@ class ClipPreview:
 
 
 class PicturePreview:
-    """Pictures and what the VAE makes of them, a row per picture."""
+    """Pictures and what a decoder makes of the VAE's latents of them, a row per picture."""
 
-    def __init__(self, vae: AutoencoderKL, samples: Dataset[dict[str, Tensor]]) -> None:
-        self.vae, self.samples = vae, samples
+    def __init__(
+        self, vae: AutoencoderKL, decoder: AutoencoderKL | TinyDecoder, samples: Dataset[dict[str, Tensor]]
+    ) -> None:
+        self.vae, self.decoder, self.samples = vae, decoder, samples
 
     @torch.no_grad()
     def __call__(self) -> np.ndarray:
         """One picture of all, (1, H, W, 3) uint8 RGB."""
         pixels_B3SS = torch.stack([self.samples[n]["pixels"] for n in _spread(self.samples, PICTURES)])
         pixels_B3SS = pixels_B3SS.to(next(self.vae.parameters()))
-        restored_B3SS = self.vae.decode(self.vae.encode(pixels_B3SS).latent_dist.mode()).sample
+        restored_B3SS = self.decoder.decode(self.vae.encode(pixels_B3SS).latent_dist.mode()).sample
         rows_3SW = torch.cat([pixels_B3SS, restored_B3SS.to(pixels_B3SS)], dim=3).unbind()
         picture_3HW = (torch.cat(rows_3SW, dim=1).clamp(-1, 1) + 1.0) * 127.5
         return picture_3HW.round().to(torch.uint8).permute(1, 2, 0)[None].cpu().numpy()

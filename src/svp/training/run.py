@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from rich.console import Console
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -19,6 +20,7 @@ from svp.datasets.prepared import PreparedDataset
 from svp.diffusion.adapters import merge_adapters, save_adapters
 from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.tiny_decoder import TinyDecoder
 from svp.diffusion.vae import PatchAutoencoderKL, latent_stride
 from svp.errors import InputError
 from svp.face.key_points import KEY_POINTS
@@ -32,8 +34,8 @@ from svp.training.loop import Task, check_run, latest_checkpoint, run_stage
 from svp.training.lora import require_peft, take_adapters
 from svp.training.model_folder import began_at_random, load_init, save_model, stages_done
 from svp.training.networks import build_objective, style_encoder_of, trainable
-from svp.training.objectives import DiffusionObjective
-from svp.training.options import ONLY_FOR, RECIPES, TrainOptions
+from svp.training.objectives import DiffusionObjective, TinyVaeObjective
+from svp.training.options import ONLY_FOR, PICTURES, RECIPES, TrainOptions
 from svp.training.preview import ClipPreview, PicturePreview
 from svp.training.samples import DiffusionSamples, GroupBatches, PictureSamples, visited_timesteps
 from svp.training.stages import STAGES, STYLED, Stage
@@ -157,20 +159,8 @@ def _build_task(
     first: bool,
     measured: MeasuredExpressions | None = None,
 ) -> Task:
-    if stage.name == "vae":
-        if fresh and isinstance(pipeline.vae, PatchAutoencoderKL):
-            pipeline.vae.start_from_pca(_pictures(dataset))
-        side = dataset.size // latent_stride(pipeline.vae)
-        shape = (pipeline.vae.config["latent_channels"], side, side)
-        pictures = _validation(lambda: PictureSamples(dataset, options, "val", shape))
-        objective = build_objective(pipeline, stage, options)
-        return Task(
-            objective,
-            trainable(objective),
-            PictureSamples(dataset, options, "train", shape),
-            pictures,
-            preview=None if pictures is None else PicturePreview(pipeline.vae, pictures),
-        )
+    if stage.name in PICTURES:
+        return _picture_task(pipeline, dataset, stage, options, fresh)
     if stage.name == "prior":
         encoder = style_encoder_of(pipeline)
         if encoder.config["standardize"] and fresh:
@@ -187,6 +177,31 @@ def _build_task(
     if stage.name == "motion" and fresh and first:
         start_motion(pipeline.denoiser, dataset)
     return _diffusion_task(pipeline, dataset, stage, options)
+
+
+def _picture_task(
+    pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions, fresh: bool
+) -> Task:
+    objective, vae = build_objective(pipeline, stage, options), pipeline.vae
+    decoder: AutoencoderKL | TinyDecoder = vae
+    if isinstance(objective, TinyVaeObjective):
+        decoder = objective.decoder
+        if fresh and isinstance(vae, PatchAutoencoderKL):
+            decoder.start_from(vae.patch_out)
+    else:
+        pipeline.register_modules(tiny_vae=None)  # it decodes latents that are about to change
+        if fresh and isinstance(vae, PatchAutoencoderKL):
+            vae.start_from_pca(_pictures(dataset))
+    side = dataset.size // latent_stride(vae)
+    shape = (vae.config["latent_channels"], side, side)
+    pictures = _validation(lambda: PictureSamples(dataset, options, "val", shape))
+    return Task(
+        objective,
+        trainable(objective),
+        PictureSamples(dataset, options, "train", shape),
+        pictures,
+        preview=None if pictures is None else PicturePreview(vae, decoder, pictures),
+    )
 
 
 def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:

@@ -84,6 +84,7 @@ STAGES: dict[str, Stage] = {
             audio=True,
             needs=("vae", "appearance", "motion", "prior", "style"),
         ),
+        Stage("tiny-vae", trains=("",), frozen=(), spatial=(), whole=(), audio=False, needs=("vae",)),
     )
 }
 
