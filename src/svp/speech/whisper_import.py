@@ -117,8 +117,11 @@ def _encoder_only(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _read_openai(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     values = read_pickle(path)
     dims = values.get("dims") if isinstance(values, Mapping) else None
-    known = isinstance(dims, Mapping) and all(isinstance(dims.get(name), int) for name in CONFIG_NAMES)
-    if not known or not isinstance(values.get("model_state_dict"), Mapping):
+    if (
+        not isinstance(dims, Mapping)
+        or not isinstance(values.get("model_state_dict"), Mapping)
+        or any(not isinstance(dims.get(name), int) for name in CONFIG_NAMES)
+    ):
         raise InputError(f"{path}: not OpenAI's Whisper; give tiny.pt, a hub folder or a CTranslate2 model.bin")
     config = {ours: dims[theirs] for theirs, ours in CONFIG_NAMES.items()}
     tensors = {}
