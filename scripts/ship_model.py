@@ -70,6 +70,10 @@ def main() -> None:
         values = json.loads(path.read_text())
         values.pop("_name_or_path", None)  # the folder it was trained in says nothing elsewhere
         path.write_text(json.dumps(values, indent=2) + "\n")
+    if options.tiny_vae is not None:  # how it was trained belongs to the model's record
+        record = json.loads((partial / TRAINING_RECORD).read_text())
+        record.append(json.loads((model_folder(options.tiny_vae) / TRAINING_RECORD).read_text())[-1])
+        (partial / TRAINING_RECORD).write_text(json.dumps(record, indent=2) + "\n")
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file()) / 1e6
     if size > LIMIT_MB:
         sys.exit(f"{partial}: {size:.1f} MB, more than the {LIMIT_MB} MB the package may carry")
