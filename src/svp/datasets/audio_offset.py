@@ -62,7 +62,7 @@ def estimate_audio_offset(lip_gap: np.ndarray, audio: np.ndarray, fps: float) ->
         return AudioOffset(0.0, 0.0, 0.0, certain=False)
     gap_N = lip_movement(lip_gap, fps)
     predicted_N = standard_bands(audio, n_frames, fps) @ np.array(LIP_WEIGHTS)
-    lags = np.arange(-MAX_LAG, MAX_LAG + 1)
+    lags = range(-MAX_LAG, MAX_LAG + 1)
     score_L = np.array([_correlation(predicted_N, gap_N, lag) for lag in lags])
     best = int(score_L.argmax())
     prominence = float(score_L[best] - score_L[np.abs(np.arange(len(lags)) - best) > 3].max())
