@@ -33,6 +33,21 @@ def test_discs_and_limbs():
         draw_three_points(np.zeros((1, 8, 2)), 64)
 
 
+def test_limbs_are_ellipses_as_thick_as_the_points_in_the_shaded_colour_of_the_eye():
+    """V-Express's numbers (half-width and radius 4, 0.6 of the colour) against the formula of an ellipse."""
+    points = np.array([[[10.0, 32.0], [54.0, 60.0], [54.0, 32.0]]])
+    image = draw_three_points(points, 64)[0]
+    y, x = np.mgrid[:64, :64]
+    first = ((x - 32) / 22) ** 2 + ((y - 32) / 4) ** 2
+    second = ((x - 54) / 4) ** 2 + ((y - 46) / 14) ** 2
+    from_points = np.min([np.hypot(x - px, y - py) for px, py in points[0]], axis=0)
+    for limb, other, color in ((first, second, (0.6, 0, 0)), (second, first, (0, 0.6, 0))):
+        inside = (limb < 0.8) & (other > 1.5) & (from_points > 5)
+        assert inside.sum() > 50
+        np.testing.assert_allclose(image[:, inside], np.repeat(np.float32(color)[:, None], inside.sum(), axis=1))
+    assert not image[:, (first > 1.6) & (second > 1.6) & (from_points > 5)].any()
+
+
 def test_points_are_eyes_and_nose(landmarks):
     left, right, nose = KEY_POINTS["v-express"].seen(landmarks[None])[0]
     assert np.allclose(left, landmarks[[33, 133], :2].mean(0), atol=1e-4)
