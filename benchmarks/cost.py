@@ -7,7 +7,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import nn
 
-from svp.diffusion.build import build_pipeline, build_tiny_decoder
+from svp.diffusion.build import build_pipeline, build_settings, build_tiny_decoder
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.pipeline import SVPPipeline
@@ -100,9 +100,8 @@ class FrameCost:
 
     def per_frame(self, plan: SamplingPlan) -> float:
         """FLOP per new frame of a long video with a style, sampled so."""
-        preset = self.preset
-        new = preset.chunk - preset.overlap
-        windows = plan_windows(preset.chunk, preset.window, preset.overlap)
+        window, overlap, chunk = plan.sizes(build_settings(self.preset)).values()
+        new, windows = chunk - overlap, plan_windows(chunk, window, overlap)
         steps = 0
         for step in range(plan.num_inference_steps):
             kept = "" if plan.runs_deep(step) else KEPT
@@ -110,5 +109,5 @@ class FrameCost:
             conditional = (audio != style) + (style != 0)
             steps += conditional * self.flop[CONDITIONAL + kept] + (audio != 1) * self.flop[UNCONDITIONAL + kept]
         decoding = TINY_DECODING if plan.tiny_decoder and self.tiny else DECODING
-        once = self.flop[CONDITIONS] * preset.chunk / preset.window / new + self.flop[decoding] / preset.window
+        once = self.flop[CONDITIONS] * chunk / window / new + self.flop[decoding] / window
         return once + steps * len(windows) / new

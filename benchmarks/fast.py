@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.cost import FrameCost
 from benchmarks.timing import seconds
+from svp.diffusion.build import build_settings
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import MODES, SamplingPlan, plan_sampling
 from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
@@ -24,7 +25,7 @@ from svp.face.landmarks import track_landmarks
 from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio, write_wav
 from svp.media.video import FPS
-from svp.presets import BASE, MINI, Preset
+from svp.presets import BASE, MINI
 from svp.style.gallery import gallery_path
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -41,14 +42,6 @@ def plans(settings: PipelineSettings) -> Iterator[tuple[str, SamplingPlan]]:
             yield name, plan_sampling(name, settings, torch.device("cpu"))
         except InputError as error:
             print(f"  {name}: {error}")
-
-
-def own_settings(preset: Preset) -> PipelineSettings:
-    return PipelineSettings(
-        image_size=preset.image_size, window=preset.window, overlap=preset.overlap, chunk=preset.chunk,
-        audio_encoder=preset.audio_encoder, expression_encoder=preset.expression_encoder,
-        turbo_steps=ASSUMED_TURBO_STEPS,
-    )  # fmt: skip
 
 
 def print_flop(what: str, cost: FrameCost, settings: PipelineSettings) -> None:
@@ -112,7 +105,7 @@ def run() -> None:
     print_flop(
         f"base (turbo: were it distilled to {ASSUMED_TURBO_STEPS} steps, with TAESD)",
         FrameCost.of(BASE, tiny=True),
-        own_settings(BASE),
+        build_settings(BASE).model_copy(update={"turbo_steps": ASSUMED_TURBO_STEPS}),
     )
     with TemporaryDirectory() as folder:
         speed(pipeline, Path(folder))

@@ -24,6 +24,7 @@ from svp.diffusion.model_folder import model_folder
 from svp.diffusion.tiny_decoder import TinyVAE
 from svp.diffusion.turbo import Turbo
 from svp.weights.config import TRAINING_RECORD
+from svp.weights.training_record import training_records
 
 LIMIT_MB = 40  # what the package may carry
 
@@ -71,8 +72,7 @@ def main() -> None:
         values.pop("_name_or_path", None)  # the folder it was trained in says nothing elsewhere
         path.write_text(json.dumps(values, indent=2) + "\n")
     if options.tiny_vae is not None:  # how it was trained belongs to the model's record
-        record = json.loads((partial / TRAINING_RECORD).read_text())
-        record.append(json.loads((model_folder(options.tiny_vae) / TRAINING_RECORD).read_text())[-1])
+        record = [*training_records(source), *training_records(model_folder(options.tiny_vae))[-1:]]
         (partial / TRAINING_RECORD).write_text(json.dumps(record, indent=2) + "\n")
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file()) / 1e6
     if size > LIMIT_MB:

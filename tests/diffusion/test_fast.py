@@ -97,6 +97,9 @@ def test_balanced_keeps_the_steps_of_a_model_that_takes_few() -> None:
         for folded, scale in ((False, 1.5), (True, 1.0)):
             plan = plan_sampling("turbo", turbo, CPU, folded=folded)
             assert plan.guided_steps == 0 and plan.style_scale(0) == scale
+    assert plan.sizes(turbo.model_copy(update={"window": 8, "overlap": 2, "chunk": 32})) == {
+        "window": 8, "overlap": 1, "chunk": 29,
+    }  # fmt: skip
     asked = plan_sampling("turbo", turbo, CPU, guidance_style=3.0)
     assert asked.guidance(1) == {"guidance_audio": 1.0, "guidance_style": 3.0}
     plan = plan_sampling("exact", SETTINGS, CPU)

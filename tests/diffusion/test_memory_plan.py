@@ -47,7 +47,7 @@ def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():
     short, long = (plan_generation(mini, frames, steps=4) for frames in (250, 15000))
     assert 55 < long.flop / short.flop < 65
     assert long.peak < 1.1 * short.peak
-    parameters = [p for part in (mini.denoiser, mini.vae, mini.style_encoder) for p in part.parameters()]
+    parameters = [p for part in (mini.denoiser, mini.vae, mini.tiny_vae, mini.style_encoder) for p in part.parameters()]
     assert short.weights == pytest.approx(sum(p.nbytes for p in parameters), rel=0.01) and short.peak > PROCESS
 
 

@@ -112,7 +112,7 @@ def generate_frames(
     settings, plan = pipeline.settings, job.plan
     device, _ = place_of(pipeline.unet)
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)  # two streams may run side by side
-    sizes = {"window": settings.window, "overlap": settings.overlap, "chunk": settings.chunk}
+    sizes = plan.sizes(settings)
     draw = KEY_POINTS[settings.head_kps].draw
     decoder = decoder_of(pipeline, plan.tiny_decoder)
     total = count_evaluations(len(job.points), num_inference_steps=plan.num_inference_steps, **sizes)

@@ -130,14 +130,15 @@ def plan_generation(
     """
     settings = settings or pipeline.settings
     tiny = sampling is not None and sampling.tiny_decoder
-    parts = _measure(pipeline, settings, min(frames, settings.chunk), guided, styled, tiled, tiny)
-    chunks = plan_chunks(frames, settings.chunk, settings.window, settings.overlap)
+    sized = settings if sampling is None else settings.model_copy(update=sampling.sizes(settings))
+    parts = _measure(pipeline, sized, min(frames, sized.chunk), guided, styled, tiled, tiny)
+    chunks = plan_chunks(frames, sized.chunk, sized.window, sized.overlap)
     evaluations = count_evaluations(
-        frames, num_inference_steps=steps, window=settings.window, overlap=settings.overlap, chunk=settings.chunk
+        frames, num_inference_steps=steps, window=sized.window, overlap=sized.overlap, chunk=sized.chunk
     )
     times = {
         "portrait": 1.0,
-        "conditions": sum(map(len, chunks)) / min(frames, settings.chunk),
+        "conditions": sum(map(len, chunks)) / min(frames, sized.chunk),
         "sampling": float(evaluations),
         "decoding": frames / decoded_at_once(settings.image_size),
     }

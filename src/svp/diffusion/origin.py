@@ -13,6 +13,7 @@ from PIL import Image
 
 from svp.diffusion.model_folder import fetched_encoder, weights_sha256
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
+from svp.diffusion.style_source import style_path
 from svp.media.hashing import sha256_file
 from svp.style.timeline import StyleTimeline
 from svp.weights.provenance import imported_files
@@ -69,7 +70,7 @@ class Origin:
             settings=facts
             | {"frames": len(job.points), "pixels": pipeline.settings.image_size, "head_motion": named or "given"},
         )
-        return origin.read_from(styles=[Path(style)]) if isinstance(style, str | Path) else origin
+        return origin.read_from(styles=[style_path(style)]) if isinstance(style, str | Path) else origin
 
     def read_from(self, portrait: Path | None = None, styles: Sequence[Path] = ()) -> Origin:
         """The origin of the same video whose portrait and styles were read from these files before `stream` saw them.

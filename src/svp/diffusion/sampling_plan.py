@@ -30,6 +30,7 @@ class FastMode:
         bf16: bfloat16 arithmetic, where the device is fast at it.
         tiny_decoder: pictures by the small decoder, if the model has one (`svp train tiny-vae`, `svp import taesd`).
         distilled: the weights that were distilled for few steps, and these steps.
+        overlap: share of the model's own overlap of windows, rounded up.
     """
 
     steps: float = 1.0
@@ -38,12 +39,13 @@ class FastMode:
     bf16: bool = False
     tiny_decoder: bool = False
     distilled: bool = False
+    overlap: float = 1.0
 
 
 MODES = {
     "exact": FastMode(),
     "balanced": FastMode(steps=0.4, guided=0.5, deep_every=2, bf16=True),
-    "turbo": FastMode(guided=0.0, bf16=True, tiny_decoder=True, distilled=True),
+    "turbo": FastMode(guided=0.0, bf16=True, tiny_decoder=True, distilled=True, overlap=0.5),
 }
 
 
@@ -59,6 +61,7 @@ class SamplingPlan:
         bf16: whether the networks run in bfloat16.
         tiny_decoder: whether the small decoder is used, if there is one.
         distilled: the weights are those distilled for few steps, see `SVPPipeline.distilled`.
+        overlap: share of the model's own overlap of windows, see `sizes`.
     """
 
     num_inference_steps: int
@@ -69,6 +72,14 @@ class SamplingPlan:
     bf16: bool = False
     tiny_decoder: bool = False
     distilled: bool = False
+    overlap: float = 1.0
+
+    def sizes(self, settings: PipelineSettings) -> dict[str, int]:
+        """`window`, `overlap` and `chunk` in frames; with less overlap than the model's, whole windows fill a chunk."""
+        window, overlap, chunk = settings.window, math.ceil(self.overlap * settings.overlap), settings.chunk
+        if overlap < settings.overlap:
+            chunk -= (chunk - window) % (window - overlap)
+        return {"window": window, "overlap": overlap, "chunk": chunk}
 
     def guidance(self, step: int) -> dict[str, float]:
         """The scales of a step, as `SVPPipeline.predict_noise` takes them."""
@@ -141,6 +152,7 @@ def plan_sampling(
         bf16=mode.bf16 and has_fast_bf16(device),
         tiny_decoder=mode.tiny_decoder,
         distilled=mode.distilled,
+        overlap=mode.overlap,
     )
 
 

@@ -25,7 +25,7 @@ def check_style_source(source: StyleSource | StyleTimeline) -> None:
     """
     if isinstance(source, StylePrior | StyleTimeline):
         return
-    path = _path(source)
+    path = style_path(source)
     if not path.is_file():
         raise InputError(f"{path}: no such style; give a clip or a saved style ({SAVED_STYLE})")
     if _is_clip(path):
@@ -48,7 +48,7 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
     if isinstance(source, StylePrior):
         prior, named = source, source.name
     else:
-        path = _path(source)
+        path = style_path(source)
         if _is_clip(path):
             return
         prior, named = StylePrior.load(path), str(source)
@@ -78,13 +78,13 @@ def load_style(
     check_style(source, style_encoder)
     if isinstance(source, StylePrior):
         return source
-    path = _path(source)
+    path = style_path(source)
     if style_encoder is not None and _is_clip(path):
         return extract_style(path, style_encoder, watch=watch)
     return StylePrior.load(path)
 
 
-def _path(source: str | Path) -> Path:
+def style_path(source: str | Path) -> Path:
     """The file that is meant; words may name one of the gallery."""
     return find_style(source) if isinstance(source, str) else source
 
