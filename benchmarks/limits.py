@@ -13,7 +13,7 @@ from svp.diffusion.sampling_plan import has_fast_bf16
 from svp.presets import BASE, MINI, PRESETS
 from svp.training.plan import product_rate
 
-SIZES = {MINI.name: (MINI.window, MINI.image_size), BASE.name: (2, 256)}  # frames, pixels
+SIZES = {MINI.name: (MINI.window, MINI.image_size), BASE.name: (8, 256)}  # frames, pixels
 ROUNDS = {MINI.name: 5, BASE.name: 1}
 CPU = torch.device("cpu")
 
