@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from svp.cli.model import show_metric_terms
 from svp.cli.paths import need_file, need_folder, need_output
 from svp.errors import InputError
 
@@ -67,8 +68,10 @@ def check_metrics(weights: Path | None, example: Path | None, cifar: Path | None
     from rich.console import Console
     from rich.table import Table
 
+    from svp.evaluation.networks import NEEDED
     from svp.evaluation.reference_values import reference_checks
 
+    show_metric_terms(weights, NEEDED)
     table = Table("figure", "published", "here", "verdict", box=None)
     differs = False
     for check in reference_checks(weights, example, cifar):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from svp.cli.model import Preset, model_name, show_terms
+from svp.cli.model import Preset, model_name, show_metric_terms, show_terms
 from svp.cli.paths import named_folders, need_folder, need_output
 from svp.cores import CORES
 from svp.errors import InputError
@@ -50,7 +50,6 @@ def evaluate(
     from svp.diffusion.model_folder import find_model
     from svp.evaluation.evaluate import evaluate as run
     from svp.evaluation.markdown import write_markdown
-    from svp.evaluation.networks import ImportedNetworks
     from svp.evaluation.page import write_html
     from svp.evaluation.registry import choose
     from svp.speech.package import cache_dir
@@ -59,8 +58,7 @@ def evaluate(
     chosen = choose([name.strip() for name in metrics.split(",") if name.strip()], networks)
     styles = find_model(model_name(model, preset))
     show_terms(styles)
-    for line in ImportedNetworks(networks).notices({metric.about.uses for metric in chosen}):
-        typer.echo(line, err=True)
+    show_metric_terms(networks, {metric.about.uses for metric in chosen})
     report = run(
         systems,
         reference,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ from svp.errors import InputError
 
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
+    from svp.evaluation.metric import Uses
 
 Preset = Literal["mini"]
 
@@ -43,4 +45,12 @@ def show_terms(*folders: Path) -> None:
     from svp.diffusion.model_folder import terms
 
     for line in dict.fromkeys(line for folder in folders for line in terms(folder)):
+        typer.echo(line, err=True)
+
+
+def show_metric_terms(folder: Path, uses: Iterable[Uses]) -> None:
+    """Print the terms of the imported weights that kinds of measurement need; before they are used."""
+    from svp.evaluation.networks import ImportedNetworks
+
+    for line in ImportedNetworks(folder).notices(uses):
         typer.echo(line, err=True)

@@ -98,7 +98,8 @@ def prepare(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, show_default="all processors", help="Processes, here or on the cluster.")
+        int | None,
+        typer.Option(min=1, show_default="all processors, two at least", help="Processes, here or on the cluster."),
     ] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that does the work, such as auto.")] = None,
     latents: Annotated[
@@ -113,7 +114,7 @@ def prepare(
 ) -> None:
     """Prepare clips for training and evaluation: crops, landmarks, expressions, sound features.
 
-    Example: svp prepare MEAD data/mead --layout mead --size 512
+    Example: svp prepare MEAD data/mead --layout mead --size 512 --audio-features whisper-tiny/normed
     """
     bars = dict(zip(BARS, (max_missing, max_others, min_face, min_sharpness, max_offset, cut_change), strict=True))
     of_videos = {"size": size, "correct_offset": correct_offset or None, "latents": latents, **bars}
@@ -131,7 +132,7 @@ def prepare(
 
     common: dict[str, Any] = {
         "audio_encoder": audio_features,
-        "workers": (0 if ray else CORES) if workers is None else workers,
+        "workers": (0 if ray else max(2, CORES)) if workers is None else workers,  # one could not outlive itself
         "ray": ray,
         "resume": resume,
         "rehash": rehash,

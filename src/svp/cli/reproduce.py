@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from svp.cli.model import show_terms
+from svp.cli.model import show_metric_terms, show_terms
 from svp.cli.paths import named_folders, need_folder, need_output_folder
 
 if TYPE_CHECKING:
@@ -246,16 +246,20 @@ def _experiment(context: typer.Context) -> Experiment:
         need_folder(given["weights"])
     from svp.datasets.prepared import PreparedDataset
     from svp.diffusion.model_folder import find_trained
+    from svp.evaluation.networks import NEEDED
     from svp.reproduce.experiment import Experiment
     from svp.speech.package import cache_dir
 
     models = [given["model"]] if given.get("against") is None else [given["model"], given["against"]]
     show_terms(*map(find_trained, models))
+    networks = given.get("weights") or cache_dir() / "weights"
+    if "weights" in given:
+        show_metric_terms(networks, NEEDED)
     return Experiment(
         dataset=PreparedDataset(given["data"]),
         folder=given["output"],
         selection=given["split"],
-        weights=given.get("weights") or cache_dir() / "weights",
+        weights=networks,
         cache=cache_dir() / "evaluation",
         command=_command(context),
         **{name: given[name] for name in ("model", "limit", "seed", "fast", "steps", "workers", "ray")},

@@ -29,7 +29,7 @@ from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
-from svp.diffusion.windows import plan_chunks
+from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
 from svp.presets import PRESETS
 
@@ -129,9 +129,9 @@ def plan_generation(
         sampling: with weights beside the model's own, see `further_bytes`, or the tiny decoder; else None.
     """
     settings = settings or pipeline.settings
-    tiny = sampling is not None and sampling.tiny_decoder
+    tiny, reuse = (False, False) if sampling is None else (sampling.tiny_decoder, sampling.deep_every > 1)
     sized = settings if sampling is None else settings.model_copy(update=sampling.sizes(settings))
-    parts = _measure(pipeline, sized, min(frames, sized.chunk), guided, styled, tiled, tiny)
+    parts = _measure(pipeline, sized, min(frames, sized.chunk), guided, styled, tiled, tiny, reuse)
     chunks = plan_chunks(frames, sized.chunk, sized.window, sized.overlap)
     evaluations = count_evaluations(
         frames, num_inference_steps=steps, window=sized.window, overlap=sized.overlap, chunk=sized.chunk
@@ -227,8 +227,12 @@ def _measure(
     styled: bool,
     tiled: bool,
     tiny: bool,
+    reuse: bool,
 ) -> dict[str, Part]:
-    """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures."""
+    """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures.
+
+    Where deep levels are used again, those of all windows of a chunk are kept until the next.
+    """
     require_vae(pipeline.vae)
     size, window = settings.image_size, min(frames, settings.window)
     parts: dict[str, Part] = {}
@@ -257,12 +261,17 @@ def _measure(
                 own = denoiser.encode(None, audio, points, None)
             given = own.frames(0, window)
             given = type(given)(shared.reference, given.audio, shared.style, given.head_kps)
+            noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
+            deep: dict[tuple[int, ...], torch.Tensor] | None = {} if reuse else None
             with part("sampling", latents):
-                noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
-                pipeline.predict_noise(noisy, torch.tensor(500.0), given, guidance_scale=2.0 if guided else 1.0)
+                scale = 2.0 if guided else 1.0
+                pipeline.predict_noise(noisy, torch.tensor(500.0), given, guidance_scale=scale, deep=deep)
+            others = (len(plan_windows(frames, window, settings.overlap)) - 1) if deep and frames > window else 0
+            kept = others * sum(tensor.nbytes for tensor in (deep or {}).values())
+            parts["sampling"] = replace(parts["sampling"], live=parts["sampling"].live + kept)
             count, decoder = decoded_at_once(settings.image_size), decoder_of(pipeline, tiny)
             tiled = tiled and decoder is pipeline.vae
-            with part("decoding", latents):
+            with part("decoding", latents + kept):
                 side = min(size, TILE) // latent_stride(pipeline.vae) if tiled else reference.shape[-1]
                 decoder.decode(torch.zeros(count, reference.shape[1], side, side))
             if tiled:  # neighbours overlap by a quarter

@@ -98,11 +98,16 @@ def _imported(folder: Path | None) -> Iterator[Finding]:
         purpose = f"{_metrics_of(kind)} of `svp evaluate`"
         if folder is None or kind not in records:
             remedy = f"svp import {kind} {weight.files[0]} -o DIR, published at {weight.source}"
-            yield Finding(IMPORTED, weight.title, "missing", f"not there; {weight.licence}", purpose, remedy)
+            yield Finding(
+                IMPORTED, weight.title, "missing", f"not there; {weight.licence}; {weight.use}", purpose, remedy
+            )
             continue
         record = records[kind]
         problem = _unreadable(folder / kind)
-        found = problem or f"{record.file} sha256 {record.sha256[:16]} (no hash is published); {record.licence}"
+        found = (
+            problem
+            or f"{record.file} sha256 {record.sha256[:16]} (no hash is published); {record.licence}; {record.use}"
+        )
         remedy = f"svp import {kind} {record.file} -o {folder}" if problem else ""
         yield Finding(IMPORTED, weight.title, "missing" if problem else "ok", found, purpose, remedy)
 

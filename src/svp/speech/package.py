@@ -189,7 +189,7 @@ def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray
     tensors: dict[str, np.ndarray] = {}
     parts = {"gamma": "weight", "beta": "bias"}
     for name, array in variables.items():
-        if not name.startswith("encoder/"):
+        if name.startswith("decoder/"):  # it writes words, which nothing here asks for
             continue
         if match := re.fullmatch(r"encoder/(conv[12])/(weight|bias)", name):
             tensors[f"{PREFIX}{match[1]}.{match[2]}"] = array
