@@ -257,7 +257,7 @@ def _keep_facts(cache: MeasurementCache, facts: VideoFacts, with_face: bool) -> 
     else:
         arrays["loudness"] = facts.loudness
     if facts.sound_offset is not None:
-        arrays["sound_offset"] = np.array(facts.sound_offset)
+        arrays["sound_offset"] = np.array([facts.sound_offset])
     if isinstance(facts.face, str):
         texts["face"] = facts.face
     else:
@@ -288,7 +288,7 @@ def _known_facts(cache: MeasurementCache, digest: str, name: str, with_face: boo
         colour=arrays["colour"],
         stir=arrays["stir"],
         loudness=texts["sound"] if "sound" in texts else arrays["loudness"],
-        sound_offset=float(arrays["sound_offset"]) if "sound_offset" in arrays else None,
+        sound_offset=float(arrays["sound_offset"][0]) if "sound_offset" in arrays else None,
         face=face,
         embedding=arrays.get("embedding"),
     )
