@@ -26,7 +26,6 @@ from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio, write_wav
 from svp.media.video import FPS
 from svp.presets import BASE, MINI
-from svp.style.gallery import gallery_path
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 CASES = (("ada", "road", "happy"), ("edgar", "face", "angry"), ("celeste", "measure", "sad"))
@@ -64,7 +63,7 @@ def quality(pipeline: SVPPipeline, folder: Path) -> None:
     for face, speech, style in CASES:
         portrait = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png")
         audio = read_audio(SAMPLES / "speech" / f"{speech}.wav")[: int(SECONDS * SAMPLE_RATE)]
-        prior = pipeline.style(gallery_path(style, 3))
+        prior = pipeline.style(f"{style}:3")
         exact = exact_gap = np.zeros(0)
         for name in modes:
             video, path = pipeline(portrait, audio, prior, fast=name), folder / f"{name}.mp4"
@@ -87,15 +86,15 @@ def speed(pipeline: SVPPipeline, folder: Path) -> None:
     sound = folder / "sound.wav"
     write_wav(sound, np.resize(read_audio(SAMPLES / "speech" / f"{speech}.wav"), int(LONG_SECONDS * SAMPLE_RATE)))
 
-    def generate(mode: str, style: Path | None) -> None:
+    def generate(mode: str, style: str | None) -> None:
         portrait = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png")
         prior = None if style is None else pipeline.style(style)
         pipeline.stream(portrait, sound, prior, fast=mode).save(folder / "video.mp4")
 
     for name, _ in plans(pipeline.settings):
         pipeline(SAMPLES / "portraits" / f"{face}.png", read_audio(sound)[:SAMPLE_RATE], fast=name)  # slow at first
-        for what, path in (("with a style", gallery_path(style, 3)), ("without", None)):
-            taken = min(seconds(partial(generate, name, path)) for _ in range(ROUNDS))
+        for what, asked in (("with a style", f"{style}:3"), ("without", None)):
+            taken = min(seconds(partial(generate, name, asked)) for _ in range(ROUNDS))
             print(f"  {name}, {LONG_SECONDS:g} s {what}: {LONG_SECONDS * FPS / taken:.1f} frames per second")
 
 

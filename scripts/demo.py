@@ -32,7 +32,6 @@ def main() -> None:
     from svp.media.image import contact_sheet, write_png
     from svp.media.marking import MARKED
     from svp.media.video import FPS, VideoWriter
-    from svp.style.gallery import find_style
 
     started = time.monotonic()
     pipeline = SVPPipeline.from_pretrained("mini")
@@ -46,7 +45,7 @@ def main() -> None:
             def progress(done: int, total: int, task=task) -> None:
                 bar.update(task, completed=done, total=total)
 
-            videos.append(pipeline(portrait, SPEECH, find_style(name), callback=progress))
+            videos.append(pipeline(portrait, SPEECH, name, callback=progress))
     out = ROOT / "outputs"
     out.mkdir(exist_ok=True)
     enlarged = [

@@ -66,6 +66,19 @@ def test_mini_is_planned_as_it_is_shipped_and_other_weights_beside_its_own_count
     assert plans[1].weights - plans[0].weights == sizes["unet"]
 
 
+def test_deep_levels_that_are_kept_for_all_windows_of_a_chunk_count():
+    own = tiny_pipeline().settings
+    plans = [
+        plan_generation(
+            tiny_pipeline(), own.chunk, steps=8, sampling=SamplingPlan(8, 1.0, 1.0, guided_steps=8, deep_every=every)
+        )
+        for every in (1, 2)
+    ]
+    assert own.chunk > own.window
+    assert all(plans[1].parts[part].live > plans[0].parts[part].live for part in ("sampling", "decoding"))
+    assert plans[1].flop == plans[0].flop
+
+
 def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
     turbo = SamplingPlan(2, 1.0, 1.0, guided_steps=2, tiny_decoder=True)
     exact, tiny = plan_generation(tiny_pipeline(), 8, steps=1, sampling=turbo), with_tiny_decoder(tiny_pipeline())

@@ -56,9 +56,7 @@ def estimate_audio_offset(lip_gap: np.ndarray, audio: np.ndarray, fps: float) ->
         fps: frames per second.
     """
     n_frames = len(lip_gap)
-    if n_frames < max(MIN_SECONDS * fps, 4 * MAX_LAG):
-        return AudioOffset(0.0, 0.0, 0.0, certain=False)
-    if not np.isfinite(lip_gap).any():
+    if n_frames < max(MIN_SECONDS * fps, 4 * MAX_LAG) or not np.isfinite(lip_gap).any():
         return AudioOffset(0.0, 0.0, 0.0, certain=False)
     gap_N = lip_movement(lip_gap, fps)
     predicted_N = standard_bands(audio, n_frames, fps) @ np.array(LIP_WEIGHTS)

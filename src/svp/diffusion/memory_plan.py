@@ -262,12 +262,13 @@ def _measure(
             given = own.frames(0, window)
             given = type(given)(shared.reference, given.audio, shared.style, given.head_kps)
             noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
-            deep: dict[tuple[int, ...], torch.Tensor] | None = {} if reuse else None
+            scale, deep = 2.0 if guided else 1.0, dict[tuple[int, ...], torch.Tensor]()
             with part("sampling", latents):
-                scale = 2.0 if guided else 1.0
-                pipeline.predict_noise(noisy, torch.tensor(500.0), given, guidance_scale=scale, deep=deep)
-            others = (len(plan_windows(frames, window, settings.overlap)) - 1) if deep and frames > window else 0
-            kept = others * sum(tensor.nbytes for tensor in (deep or {}).values())
+                pipeline.predict_noise(
+                    noisy, torch.tensor(500.0), given, guidance_scale=scale, deep=deep if reuse else None
+                )
+            others = len(plan_windows(frames, settings.window, settings.overlap)) - 1
+            kept = others * sum(tensor.nbytes for tensor in deep.values())
             parts["sampling"] = replace(parts["sampling"], live=parts["sampling"].live + kept)
             count, decoder = decoded_at_once(settings.image_size), decoder_of(pipeline, tiny)
             tiled = tiled and decoder is pipeline.vae

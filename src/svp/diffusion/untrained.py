@@ -76,13 +76,17 @@ def check_trained(folder: Path | None, *, styled: bool) -> None:
     if without:
         _warn(f"{folder}: untrained are {_listing(without)}; until then the mouth does not follow the sound")
     if styled:
-        check_styles_trained(folder)
+        _warn_of_styles(folder, parts)
 
 
 def check_styles_trained(folder: Path | None) -> None:
     """Warn if a model has learned nothing of styles yet."""
-    if parts := [part for part in untrained_parts(folder) if part.stage in OF_STYLE]:
-        _warn(f"{folder}: untrained are {_listing(parts)}; until then styles mean nothing to this model")
+    _warn_of_styles(folder, untrained_parts(folder))
+
+
+def _warn_of_styles(folder: Path | None, parts: list[Part]) -> None:
+    if without := [part for part in parts if part.stage in OF_STYLE]:
+        _warn(f"{folder}: untrained are {_listing(without)}; until then styles mean nothing to this model")
 
 
 def _listing(parts: list[Part]) -> str:

@@ -98,16 +98,13 @@ def _imported(folder: Path | None) -> Iterator[Finding]:
         purpose = f"{_metrics_of(kind)} of `svp evaluate`"
         if folder is None or kind not in records:
             remedy = f"svp import {kind} {weight.files[0]} -o DIR, published at {weight.source}"
-            yield Finding(
-                IMPORTED, weight.title, "missing", f"not there; {weight.licence}; {weight.use}", purpose, remedy
-            )
+            found = f"not there; {weight.licence}; {weight.use}"
+            yield Finding(IMPORTED, weight.title, "missing", found, purpose, remedy)
             continue
         record = records[kind]
         problem = _unreadable(folder / kind)
-        found = (
-            problem
-            or f"{record.file} sha256 {record.sha256[:16]} (no hash is published); {record.licence}; {record.use}"
-        )
+        terms = f"{record.licence}; {record.use}"
+        found = problem or f"{record.file} sha256 {record.sha256[:16]} (no hash is published); {terms}"
         remedy = f"svp import {kind} {record.file} -o {folder}" if problem else ""
         yield Finding(IMPORTED, weight.title, "missing" if problem else "ok", found, purpose, remedy)
 

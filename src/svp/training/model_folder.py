@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from svp.diffusion.build import build_pipeline
 from svp.diffusion.model_folder import find_trained
@@ -17,12 +18,12 @@ from svp.weights.training_record import training_records
 
 def stages_done(init: Path | None) -> list[str]:
     """Names of the stages a model went through; none for random or foreign weights."""
-    return [] if init is None else [entry["stage"] for entry in training_records(find_trained(init))]
+    return [entry["stage"] for entry in _records(init)]
 
 
 def began_at_random(init: Path | None) -> bool:
     """Whether the first stage of a model began with random weights, or there is no model yet."""
-    records = [] if init is None else training_records(find_trained(init))
+    records = _records(init)
     return init is None or (bool(records) and records[0].get("random_start", False))
 
 
@@ -61,7 +62,10 @@ def save_model(pipeline: SVPPipeline, model: Path, init: Path | None, record: di
     partial = model.with_name(model.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.save_pretrained(partial)
-    records = [*(training_records(find_trained(init)) if init is not None else []), record]
-    (partial / TRAINING_RECORD).write_text(json.dumps(records, indent=2) + "\n")
+    (partial / TRAINING_RECORD).write_text(json.dumps([*_records(init), record], indent=2) + "\n")
     shutil.rmtree(model, ignore_errors=True)
     partial.rename(model)
+
+
+def _records(init: Path | None) -> list[dict[str, Any]]:
+    return [] if init is None else training_records(find_trained(init))

@@ -248,6 +248,7 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         self.dataset, self.options, self.batches, self.style_size = dataset, options, batches, style_size
         self.measured = measured
         self.training = split == "train"
+        self._errors: dict[str, np.ndarray] = {}  # of the fit, by clip
 
     def __len__(self) -> int:
         return self.batches
@@ -295,11 +296,13 @@ class GroupBatches(Dataset[dict[str, Tensor]]):
         It tells people apart and says nothing of their style: added to clips of others it is of no use to know them by.
         """
         group = self.groups[int(rng.integers(len(self.groups)))]
-        clip = self.dataset.clip(group[int(rng.integers(len(group)))].clip_id)
-        assert self.measured is not None  # `recipe` refuses one without the other
-        seen = self.measured.expression(clip.row.clip_id, 0, clip.row.frames)
-        true = clip.features("expression")
-        return np.zeros_like(true[0]) if seen is None else (seen - true).mean(axis=0)
+        row = group[int(rng.integers(len(group)))]
+        if row.clip_id not in self._errors:
+            assert self.measured is not None  # `recipe` refuses one without the other
+            seen = self.measured.expression(row.clip_id, 0, row.frames)
+            true = self.dataset.clip(row.clip_id).features("expression")
+            self._errors[row.clip_id] = np.zeros_like(true[0]) if seen is None else (seen - true).mean(axis=0)
+        return self._errors[row.clip_id]
 
 
 def _spread_choice(rows: list[ClipRow], size: int, rng: np.random.Generator) -> list[ClipRow]:

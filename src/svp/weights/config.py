@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from svp.errors import InputError
 
 INDEX = "model_index.json"
 TRAINING_RECORD = "training.json"  # of the stages that a model went through
+
+Entry = TypeVar("Entry")
 
 
 def read_config(path: Path, remedy: str = "download it again") -> dict[str, Any]:
@@ -27,3 +30,17 @@ def read_config(path: Path, remedy: str = "download it again") -> dict[str, Any]
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds no JSON object; {remedy}")
     return values
+
+
+def read_record(path: Path, parse: Callable[[Any], Entry], of: str, remedy: str) -> list[Entry]:
+    """The entries of a record, a JSON list; none where there is no such file.
+
+    Raises:
+        InputError: it is damaged; the message says of what it is a record and ends with the remedy.
+    """
+    if not path.exists():
+        return []
+    try:
+        return [parse(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not readable as a record of {of}; {remedy}") from error

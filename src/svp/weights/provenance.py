@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from svp.errors import InputError
 from svp.media.hashing import sha256_file
 from svp.media.whole_file import whole_file
+from svp.weights.config import read_record
 from svp.weights.registry import Weight, find_weight
 
 RECORD_NAME = "weights.json"
@@ -76,13 +76,7 @@ def imported_files(folder: Path) -> list[ImportedFile]:
     Raises:
         InputError: if the record is damaged.
     """
-    path = folder / RECORD_NAME
-    if not path.exists():
-        return []
-    try:
-        return [ImportedFile.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        raise InputError(f"{path}: not readable as a record of imports; import the weights again") from error
+    return read_record(folder / RECORD_NAME, ImportedFile.model_validate, "imports", "import the weights again")
 
 
 def record_imports(folder: Path, files: Iterable[ImportedFile], *, replace: bool = True) -> None:

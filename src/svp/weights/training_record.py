@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from svp.errors import InputError
-from svp.weights.config import TRAINING_RECORD
+from svp.weights.config import TRAINING_RECORD, read_record
 
 
 def training_records(folder: Path) -> list[dict[str, Any]]:
@@ -16,11 +14,8 @@ def training_records(folder: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: if the record is damaged.
     """
-    path = folder / TRAINING_RECORD
-    if not path.exists():
-        return []
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return [dict(entry, stage=str(entry["stage"])) for entry in entries]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not readable as a record of stages; copy or save the model again") from error
+
+    def staged(entry: dict[str, Any]) -> dict[str, Any]:
+        return dict(entry, stage=str(entry["stage"]))
+
+    return read_record(folder / TRAINING_RECORD, staged, "stages", "copy or save the model again")
