@@ -1,5 +1,6 @@
 """The plan of a generation: FLOP agree with torch's own counter, and memory is found to fit a limit."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -26,6 +27,7 @@ from svp.presets import BASE
 from svp.weights.config import INDEX, read_config
 
 pytestmark = pytest.mark.long
+GUIDED = SamplingPlan(1, 2.0, 2.0, guided_steps=1)
 
 
 def test_the_flop_of_a_window_are_those_of_a_real_one():
@@ -36,15 +38,15 @@ def test_the_flop_of_a_window_are_those_of_a_real_one():
     with FlopCounterMode(display=False) as counter:
         pipeline.predict_noise(torch.randn(1, 4, 4, 4, 4), 500, c, guidance_scale=2.0)
     shapes = tiny_pipeline()
-    plan = plan_generation(shapes, 4, steps=1)
+    plan = plan_generation(shapes, 4, GUIDED)
     # torch's counter knows no fused attention of a CPU, which at this size is little beside convolutions
     assert counter.get_total_flops() <= plan.parts["sampling"].flop <= 1.3 * counter.get_total_flops()
-    assert plan_generation(tiny_pipeline(), 4, steps=3).parts["sampling"].flop == 3 * plan.parts["sampling"].flop
+    assert plan_generation(tiny_pipeline(), 4, replace(GUIDED, num_inference_steps=3)).parts["sampling"].flop == 3 * plan.parts["sampling"].flop
 
 
 def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():
     mini = network_shapes("mini")
-    short, long = (plan_generation(mini, frames, steps=4) for frames in (250, 15000))
+    short, long = (plan_generation(mini, frames, GUIDED) for frames in (250, 15000))
     assert 55 < long.flop / short.flop < 65
     assert long.peak < 1.1 * short.peak
     parameters = [p for part in (mini.denoiser, mini.vae, mini.tiny_vae, mini.style_encoder) for p in part.parameters()]
@@ -62,16 +64,14 @@ def test_mini_is_planned_as_it_is_shipped_and_other_weights_beside_its_own_count
     assert further_bytes(mini, distilled) == 0
     mini.turbo = Turbo({})
     assert further_bytes(mini, distilled) == sizes["unet"]
-    plans = [plan_generation(mini, 2, steps=1, sampling=sampling) for sampling in (None, distilled)]
+    plans = [plan_generation(mini, 2, sampling) for sampling in (GUIDED, distilled)]
     assert plans[1].weights - plans[0].weights == sizes["unet"]
 
 
 def test_deep_levels_that_are_kept_for_all_windows_of_a_chunk_count():
     own = tiny_pipeline().settings
     plans = [
-        plan_generation(
-            tiny_pipeline(), own.chunk, steps=8, sampling=SamplingPlan(8, 1.0, 1.0, guided_steps=8, deep_every=every)
-        )
+        plan_generation(tiny_pipeline(), own.chunk, SamplingPlan(8, 1.0, 1.0, guided_steps=8, deep_every=every))
         for every in (1, 2)
     ]
     assert own.chunk > own.window
@@ -79,37 +79,46 @@ def test_deep_levels_that_are_kept_for_all_windows_of_a_chunk_count():
     assert plans[1].flop == plans[0].flop
 
 
+def test_a_gpu_holds_what_all_evaluations_of_guidance_take_at_once():
+    one, two = (plan_generation(tiny_pipeline(), 8, GUIDED, device=device) for device in ("cpu", "cuda"))
+    three = plan_generation(tiny_pipeline(), 8, replace(GUIDED, guidance_style=3.0), device="cuda")
+    alone = one.parts["sampling"].live
+    assert alone < two.parts["sampling"].live < three.parts["sampling"].live
+    assert one.parts["sampling"].flop < two.parts["sampling"].flop < three.parts["sampling"].flop
+    assert two.parts["decoding"] == one.parts["decoding"]
+
+
 def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
     turbo = SamplingPlan(2, 1.0, 1.0, guided_steps=2, tiny_decoder=True)
-    exact, tiny = plan_generation(tiny_pipeline(), 8, steps=1, sampling=turbo), with_tiny_decoder(tiny_pipeline())
+    exact, tiny = plan_generation(tiny_pipeline(), 8, turbo), with_tiny_decoder(tiny_pipeline())
     channels, width, pixels = 4, 8, 3 * 8**2
     layers = 9 * (channels * width + 2 * width**2 + width * pixels) + channels * pixels
     cells = 8 * (SIZE // 8) ** 2
-    planned = plan_generation(tiny, 8, steps=1, sampling=turbo)
+    planned = plan_generation(tiny, 8, turbo)
     assert planned.parts["decoding"].flop == 2 * cells * layers < exact.parts["decoding"].flop
     assert planned.weights == exact.weights + network_bytes(tiny)["tiny_vae"]
 
 
 def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
     pipeline = tiny_pipeline()
-    own = plan_generation(tiny_pipeline(), 250, steps=4)
+    own = plan_generation(tiny_pipeline(), 250, GUIDED)
     monkeypatch.setattr(memory_plan, "_measure", cache(memory_plan._measure))  # of several plans with the same sizes
     for part in (pipeline.denoiser, pipeline.vae, pipeline.style_encoder):
         part.to("meta")
     settings = pipeline.settings
-    same = fit_memory(pipeline, 250, own.peak, steps=4)
+    same = fit_memory(pipeline, 250, GUIDED, own.peak)
     assert same.settings == settings and not same.tiled
-    less = fit_memory(pipeline, 250, own.peak - 1, steps=4)
+    less = fit_memory(pipeline, 250, GUIDED, own.peak - 1)
     assert less.settings.window == settings.window and less.settings.chunk < settings.chunk and less.peak < own.peak
     with pytest.raises(InputError, match=r"--max-memory 0\.1: this model needs 0\.\d+ GB"):
-        fit_memory(pipeline, 250, 1e8, steps=4)
-    resident = fit_memory(pipeline, 250, 1e12, steps=4, device="cuda")
+        fit_memory(pipeline, 250, GUIDED, 1e8)
+    resident = fit_memory(pipeline, 250, GUIDED, 1e12, device="cuda")
     assert not resident.offload
-    assert fit_memory(pipeline, 250, resident.peak - 1, steps=4, device="cuda").offload
+    assert fit_memory(pipeline, 250, GUIDED, resident.peak - 1, device="cuda").offload
 
 
 def test_base_has_a_plan_without_weights():
     base = network_shapes("base")
-    plan = plan_generation(base, 24, steps=25, tiled=True)
+    plan = plan_generation(base, 24, GUIDED, tiled=True)
     assert plan.weights > 9e9 and plan.settings.image_size == BASE.image_size
     assert plan.parts["decoding"].live < 0.8e9  # whole pictures take 1.5

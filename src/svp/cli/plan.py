@@ -46,15 +46,12 @@ def print_generation_plan(
         if size % multiple:
             raise InputError(f"--size {size}: the networks halve it several times; give a multiple of {multiple}")
         pipeline.settings = pipeline.settings.model_copy(update={"image_size": size})
-    sampling = plan_sampling(fast, pipeline.settings, torch.device("cpu"), num_inference_steps=steps)
-    count = sampling.num_inference_steps
-    guided = sampling.guidance_audio != 1.0 or (styled and sampling.guidance_style != 1.0)
-    options: dict[str, Any] = {"steps": count, "guided": guided, "styled": styled, "device": device}
-    options["sampling"] = sampling
+    sampling = plan_sampling(fast, pipeline.settings, torch.device(device), num_inference_steps=steps)
+    options: dict[str, Any] = {"styled": styled, "device": device}
     if max_memory is None:
-        plan = plan_generation(pipeline, frames, **options)
+        plan = plan_generation(pipeline, frames, sampling, **options)
     else:
-        plan = fit_memory(pipeline, frames, max_memory * 1e9, **options)
+        plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, **options)
     print_plan(plan, name, Console())
 
 
@@ -67,7 +64,7 @@ def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: floa
     device: Device = "cuda" if pipeline.device.type == "cuda" else "cpu"
     sampling = plan_sampling(fast, pipeline.settings, place_of(pipeline.unet)[0])
     shapes = network_shapes(name)
-    plan = fit_memory(shapes, _frames(audio), max_memory * 1e9, steps=1, device=device, sampling=sampling)
+    plan = fit_memory(shapes, _frames(audio), sampling, max_memory * 1e9, device=device)
     apply_plan(pipeline, plan)
     settings = plan.settings
     typer.echo(f"--max-memory {max_memory:g}: windows of {settings.window}, chunks of {settings.chunk}", err=True)

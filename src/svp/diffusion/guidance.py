@@ -10,6 +10,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from svp.diffusion.conditions import Conditions, stack_conditions
+from svp.diffusion.unet import DenoisingUNet
 
 
 def guided(
@@ -52,3 +53,23 @@ def guided(
         for (weight, _), prediction in zip(needed, predictions, strict=True)
     ]
     return sum(terms[1:], terms[0])
+
+
+def predict_guided(
+    unet: DenoisingUNet,
+    latents: Tensor,
+    timestep: Tensor | float,
+    conditions: Conditions,
+    guidance_audio: float,
+    guidance_style: float,
+    *,
+    together: bool,
+    deep: dict[tuple[int, ...], Tensor] | None = None,
+) -> Tensor:
+    """The guided prediction of the UNet, (1, C, F, h, w), for latents of that shape; see `guided`."""
+
+    def predict(given: Conditions) -> Tensor:
+        parts = (given.batch_size or len(latents)) // len(latents)
+        return unet(latents.repeat(parts, 1, 1, 1, 1), timestep, given, deep=deep)
+
+    return guided(predict, conditions, guidance_audio, guidance_style, together=together)

@@ -23,6 +23,7 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.denoiser import PARTS
 from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.generation import decoder_of
+from svp.diffusion.guidance import predict_guided
 from svp.diffusion.model_folder import SHIPPED
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling import count_evaluations
@@ -107,34 +108,34 @@ def network_shapes(name: str) -> SVPPipeline:
 def plan_generation(
     pipeline: SVPPipeline,
     frames: int,
+    sampling: SamplingPlan,
     *,
-    steps: int,
-    guided: bool = True,
     styled: bool = True,
     device: Device = "cpu",
     settings: PipelineSettings | None = None,
     tiled: bool = False,
-    sampling: SamplingPlan | None = None,
 ) -> GenerationPlan:
     """The plan of one video.
 
     Args:
         pipeline: see `network_shapes`.
         frames: of the video.
-        steps: of sampling.
-        guided: guidance scales are not 1.
+        sampling: steps, guidance (every step counts as the first one, which is guided if any is), weights beside the
+            model's own, see `further_bytes`.
         styled: a style is given.
         settings: other sizes than the pipeline's own.
         tiled: see `GenerationPlan`.
-        sampling: with weights beside the model's own, see `further_bytes`, or the tiny decoder; else None.
     """
     settings = settings or pipeline.settings
-    tiny, reuse = (False, False) if sampling is None else (sampling.tiny_decoder, sampling.deep_every > 1)
-    sized = settings if sampling is None else settings.model_copy(update=sampling.sizes(settings))
-    parts = _measure(pipeline, sized, min(frames, sized.chunk), guided, styled, tiled, tiny, reuse)
+    sized = settings.model_copy(update=sampling.sizes(settings))
+    parts = _measure(pipeline, sized, min(frames, sized.chunk), sampling, styled, tiled, together=device == "cuda")
     chunks = plan_chunks(frames, sized.chunk, sized.window, sized.overlap)
     evaluations = count_evaluations(
-        frames, num_inference_steps=steps, window=sized.window, overlap=sized.overlap, chunk=sized.chunk
+        frames,
+        num_inference_steps=sampling.num_inference_steps,
+        window=sized.window,
+        overlap=sized.overlap,
+        chunk=sized.chunk,
     )
     times = {
         "portrait": 1.0,
@@ -143,10 +144,8 @@ def plan_generation(
         "decoding": frames / decoded_at_once(settings.image_size),
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
-    weights = sum(network_bytes(pipeline).values())
-    if sampling is not None:
-        weights += further_bytes(pipeline, sampling)
-    return GenerationPlan(settings, frames, steps, device, tiled, False, weights, parts)
+    weights = sum(network_bytes(pipeline).values()) + further_bytes(pipeline, sampling)
+    return GenerationPlan(settings, frames, sampling.num_inference_steps, device, tiled, False, weights, parts)
 
 
 def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
@@ -164,7 +163,9 @@ def further_bytes(pipeline: SVPPipeline, sampling: SamplingPlan) -> int:
     return distilled + (sum(sizes[name] for name in PARTS) // 2 if sampling.bf16 else 0)
 
 
-def fit_memory(pipeline: SVPPipeline, frames: int, limit: float, **options: Any) -> GenerationPlan:
+def fit_memory(
+    pipeline: SVPPipeline, frames: int, sampling: SamplingPlan, limit: float, **options: Any
+) -> GenerationPlan:
     """The first plan that stays within `limit` bytes, the least change first: offloading of networks (on a
     GPU), shorter chunks, decoding in tiles, shorter windows.
 
@@ -181,7 +182,7 @@ def fit_memory(pipeline: SVPPipeline, frames: int, limit: float, **options: Any)
         for tiled in tiles:
             for chunk in dict.fromkeys((own.chunk, 2 * window, window) if window == own.window else (window,)):
                 settings = own.model_copy(update={"window": window, "chunk": min(chunk, own.chunk)})
-                plan = plan_generation(pipeline, frames, settings=settings, tiled=tiled, **options)
+                plan = plan_generation(pipeline, frames, sampling, settings=settings, tiled=tiled, **options)
                 choices = [plan]
                 if plan.device == "cuda":
                     choices.append(replace(plan, offload=True, weights=max(network_bytes(pipeline).values())))
@@ -223,15 +224,15 @@ def _measure(
     pipeline: SVPPipeline,
     settings: PipelineSettings,
     frames: int,
-    guided: bool,
+    sampling: SamplingPlan,
     styled: bool,
     tiled: bool,
-    tiny: bool,
-    reuse: bool,
+    *,
+    together: bool,
 ) -> dict[str, Part]:
     """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures.
 
-    Where deep levels are used again, those of all windows of a chunk are kept until the next.
+    Where deep levels are used again, those of all windows of a chunk are kept until the next. `together`: see `guided`.
     """
     require_vae(pipeline.vae)
     size, window = settings.image_size, min(frames, settings.window)
@@ -262,15 +263,21 @@ def _measure(
             given = own.frames(0, window)
             given = type(given)(shared.reference, given.audio, shared.style, given.head_kps)
             noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
-            scale, deep = 2.0 if guided else 1.0, dict[tuple[int, ...], torch.Tensor]()
+            deep: dict[tuple[int, ...], torch.Tensor] = {}
             with part("sampling", latents):
-                pipeline.predict_noise(
-                    noisy, torch.tensor(500.0), given, guidance_scale=scale, deep=deep if reuse else None
+                predict_guided(
+                    pipeline.unet,
+                    noisy,
+                    torch.tensor(500.0),
+                    given,
+                    **sampling.guidance(0),
+                    together=together,
+                    deep=deep if sampling.deep_every > 1 else None,
                 )
             others = len(plan_windows(frames, settings.window, settings.overlap)) - 1
             kept = others * sum(tensor.nbytes for tensor in deep.values())
             parts["sampling"] = replace(parts["sampling"], live=parts["sampling"].live + kept)
-            count, decoder = decoded_at_once(settings.image_size), decoder_of(pipeline, tiny)
+            count, decoder = decoded_at_once(settings.image_size), decoder_of(pipeline, sampling.tiny_decoder)
             tiled = tiled and decoder is pipeline.vae
             with part("decoding", latents + kept):
                 side = min(size, TILE) // latent_stride(pipeline.vae) if tiled else reference.shape[-1]

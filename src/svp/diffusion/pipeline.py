@@ -25,7 +25,7 @@ from svp.diffusion.audio_track import AudioTrack, recording_alpha
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import PARTS, Denoiser
 from svp.diffusion.generation import Job, generate_frames, job_fingerprint
-from svp.diffusion.guidance import guided
+from svp.diffusion.guidance import predict_guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, check_inputs, load_audio
 from svp.diffusion.kept import KeptLatents
@@ -262,13 +262,11 @@ class SVPPipeline(DiffusionPipeline):
         if guidance_scale is not None:
             guidance_audio = guidance_style = guidance_scale
         inputs = self._to_unet(latents)
-
-        def predict(given: Conditions) -> Tensor:
-            parts = (given.batch_size or len(inputs)) // len(inputs)
-            return self.unet(inputs.repeat(parts, 1, 1, 1, 1), timestep, given, deep=deep)
-
         together = inputs.device.type != "cpu"
-        return guided(predict, c, guidance_audio, guidance_style, together=together).to(latents.device, latents.dtype)
+        prediction = predict_guided(
+            self.unet, inputs, timestep, c, guidance_audio, guidance_style, together=together, deep=deep
+        )
+        return prediction.to(latents.device, latents.dtype)
 
     def encode_image(self, image: np.ndarray) -> Tensor:
         """Reference latents (1, C, h, w) of a crop (S, S, 3) uint8, see `vae.py`."""

@@ -159,7 +159,8 @@ def plan_sampling(
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 matrices in hardware: elsewhere they are slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        # a GPU that is planned for and not here is taken for one of these years
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
         return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
