@@ -7,7 +7,7 @@ S context tokens, C0 channels of the first level.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -28,6 +28,8 @@ from svp.diffusion.conditions import Conditions
 from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
 from svp.strict_model import StrictModel
+
+VARIANTS = 4  # of one block: with and without each kind of condition
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,14 @@ class DenoisingUNet(StrictModel):
         self.conv_out = nn.Conv2d(width, out_channels, kernel_size=3, padding=1)
         self.blocks = cast(dict[str, DenoisingBlock], name_blocks(self))
         self.start_reference_from_self()
+
+    def compile_repeated_blocks(self, *args: Any, **kwargs: Any) -> None:
+        """As in diffusers; all blocks are compiled, where torch by itself gives up after eight different sizes."""
+        blocks = sum(type(module).__name__ in self._repeated_blocks for module in self.modules())
+        limits = torch._dynamo.config
+        limits.recompile_limit = max(limits.recompile_limit, VARIANTS * blocks)
+        limits.accumulated_recompile_limit = max(limits.accumulated_recompile_limit, limits.recompile_limit)
+        super().compile_repeated_blocks(*args, **kwargs)
 
     def forward(
         self,
