@@ -1,21 +1,31 @@
 """How near the networks come to what the processor can do: FLOP of a step, their rate as a share of a large matrix
-product's in the same run, time per part, peak memory. `base` has random weights and few, small frames.
+product's in the same run, time per part and per kind of layer, peak memory. `base` has random weights and few, small
+frames.
 """
 
 import multiprocessing
+import statistics
+from collections.abc import Callable
 
 import torch
 
 from benchmarks.cost import CONDITIONAL, UNCONDITIONAL, count_flop, filled, parts
+from benchmarks.layers import print_layers
 from benchmarks.memory import peak_memory
 from benchmarks.timing import seconds
 from svp.diffusion.sampling_plan import has_fast_bf16
 from svp.presets import BASE, MINI, PRESETS
-from svp.training.plan import product_rate
 
 SIZES = {MINI.name: (MINI.window, MINI.image_size), BASE.name: (8, 256)}  # frames, pixels
-ROUNDS = {MINI.name: 5, BASE.name: 1}
+ROUNDS = {MINI.name: 7, BASE.name: 1}
+SIDE = 2048  # of the matrices: 17 GFLOP
 CPU = torch.device("cpu")
+
+
+def product(dtype: torch.dtype) -> Callable[[], object]:
+    """A large matrix product."""
+    matrix = torch.ones(SIDE, SIDE, dtype=dtype)
+    return lambda: matrix @ matrix
 
 
 @torch.no_grad()
@@ -28,16 +38,19 @@ def measure(name: str) -> None:
     pipeline = filled(preset)
     runs = parts(pipeline, preset, frames, size)
     for dtype in (torch.float32, torch.bfloat16) if has_fast_bf16(CPU) else (torch.float32,):
-        limit = product_rate(CPU, dtype)
-        print(f"    {str(dtype).removeprefix('torch.')}: a matrix product runs at {limit / 1e9:.0f} GFLOP/s")
+        print(f"    {str(dtype).removeprefix('torch.')}:")
+        multiply = product(dtype)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             for part, run in runs.items():
-                run()
-                taken = min(seconds(run) for _ in range(ROUNDS[name]))
+                run(), multiply()
+                pairs = [(seconds(multiply), seconds(run), seconds(multiply)) for _ in range(ROUNDS[name])]
+                taken = statistics.median(middle for _, middle, _ in pairs)
+                limit = 2 * SIDE**3 / statistics.median(time for first, _, last in pairs for time in (first, last))
                 rate = counted[part] / taken
-                print(f"      {part}: {1000 * taken:.0f} ms, {counted[part] / 1e9:.3g} GFLOP, "
-                      f"{rate / 1e9:.0f} GFLOP/s, {rate / limit:.2f} of the product's")  # fmt: skip
-    print(f"    peak memory {peak_memory() / 1e9:.2f} GB")
+                print(f"      {part}: {1000 * taken:.0f} ms, {counted[part] / 1e9:.3g} GFLOP, {rate / 1e9:.0f} GFLOP/s,"
+                      f" {rate / limit:.2f} of {limit / 1e9:.0f} of a matrix product beside it")  # fmt: skip
+            print_layers(pipeline.unet, runs[CONDITIONAL])
+    print(f"    peak memory {peak_memory() / 1e9:.2f} GB", flush=True)
 
 
 def run() -> None:

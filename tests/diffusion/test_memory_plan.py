@@ -41,7 +41,10 @@ def test_the_flop_of_a_window_are_those_of_a_real_one():
     plan = plan_generation(shapes, 4, GUIDED)
     # torch's counter knows no fused attention of a CPU, which at this size is little beside convolutions
     assert counter.get_total_flops() <= plan.parts["sampling"].flop <= 1.3 * counter.get_total_flops()
-    assert plan_generation(tiny_pipeline(), 4, replace(GUIDED, num_inference_steps=3)).parts["sampling"].flop == 3 * plan.parts["sampling"].flop
+    assert (
+        plan_generation(tiny_pipeline(), 4, replace(GUIDED, num_inference_steps=3)).parts["sampling"].flop
+        == 3 * plan.parts["sampling"].flop
+    )
 
 
 def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():

@@ -64,6 +64,7 @@ def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: floa
     device: Device = "cuda" if pipeline.device.type == "cuda" else "cpu"
     sampling = plan_sampling(fast, pipeline.settings, place_of(pipeline.unet)[0])
     shapes = network_shapes(name)
+    shapes.settings = pipeline.settings
     plan = fit_memory(shapes, _frames(audio), sampling, max_memory * 1e9, device=device)
     apply_plan(pipeline, plan)
     settings = plan.settings
