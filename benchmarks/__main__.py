@@ -7,6 +7,7 @@ import sys
 import torch
 
 from benchmarks import (
+    approximations,
     conditions,
     evaluation,
     faces,
@@ -23,6 +24,7 @@ from benchmarks import (
 )
 
 ALL = {
+    "approximations": approximations.run,
     "conditions": conditions.run,
     "evaluation": evaluation.run,
     "faces": faces.run,

@@ -56,13 +56,13 @@ def psnr(frames: np.ndarray, exact: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / max(np.square(frames.astype(float) - exact).mean(), 1e-9)))
 
 
-def quality(pipeline: SVPPipeline, folder: Path) -> None:
-    """Each mode against exact, mean over some portraits with a recording and a style each."""
+def quality(pipeline: SVPPipeline, folder: Path, length: float = SECONDS) -> None:
+    """Each mode against exact, mean over some portraits with a recording of `length` seconds and a style each."""
     modes = dict(plans(pipeline.settings))
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in modes}
     for face, speech, style in CASES:
         portrait = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png")
-        audio = read_audio(SAMPLES / "speech" / f"{speech}.wav")[: int(SECONDS * SAMPLE_RATE)]
+        audio = read_audio(SAMPLES / "speech" / f"{speech}.wav")[: int(length * SAMPLE_RATE)]
         prior = pipeline.style(f"{style}:3")
         exact = exact_gap = np.zeros(0)
         for name in modes:

@@ -85,8 +85,9 @@ def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> No
     sampling = plan_sampling(settings=settings, device=torch.device("cpu"), **({"fast": "exact"} | WAYS[way]))
     plan = plan_generation(pipeline, frames, sampling, styled=way != PLAIN, settings=settings)
     peak = measured(name, size, frames, window, way)
-    print(f"  {name}, {size} x {size}, {frames} frames in windows of {window}, {way}: planned {plan.peak / 1e9:.2f} GB,"
-          f" measured {peak / 1e9:.2f} GB, ratio {plan.peak / peak:.2f} (1.0 to 1.3 is wanted)", flush=True)  # fmt: skip
+    case = f"{name}, {size} x {size}, {frames} frames in windows of {window}, {way}"
+    print(f"  {case}: planned {plan.peak / 1e9:.2f} GB, measured {peak / 1e9:.2f} GB, "
+          f"ratio {plan.peak / peak:.2f} (1.0 to 1.3 is wanted)", flush=True)  # fmt: skip
 
 
 def run() -> None:
