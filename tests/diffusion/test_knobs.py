@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_pipeline import drawn_portrait, tiny_pipeline, tone
+from tiny_pipeline import tone
 
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.knobs import Knobs, parse_gaze
@@ -15,16 +15,6 @@ from svp.face.key_points import KEY_POINTS
 
 VOICE = np.abs(np.sin(np.arange(3000) / 7))
 OTHERS = [0, 1, 2, 3, 6, 7]  # places of the eight points that are no pupils
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> SVPPipeline:
-    return tiny_pipeline()
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Portrait:
-    return drawn_portrait()
 
 
 def points(portrait: Portrait, frames: int = 1500, motion: str = "natural", seed: int = 0, **knobs: object):

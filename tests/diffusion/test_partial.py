@@ -21,11 +21,6 @@ pytestmark = pytest.mark.long
 OPTIONS = {"head_motion": "natural", "num_inference_steps": 2}
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> SVPPipeline:
-    return tiny_pipeline()
-
-
 def evaluations(pipeline: SVPPipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that grows with every window that the networks are asked for."""
     calls: list[int] = []

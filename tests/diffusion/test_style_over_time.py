@@ -3,18 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone, watch_styles
+from tiny_pipeline import drawn_portrait, random_style, tone, watch_styles
 
 from svp.diffusion.noise import style_noise
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> SVPPipeline:
-    return tiny_pipeline()
 
 
 def generate(pipeline: SVPPipeline, style: StylePrior | StyleTimeline, seconds: float) -> np.ndarray:
