@@ -1,10 +1,10 @@
 """Put a trained model into the package: weights rounded to half precision, training record kept.
 
 usage: ship_model.py RUN_OR_MODEL OUT_DIR [--guidance-audio G] [--guidance-style G] [--steps N]
-                     [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]] [--tiny-vae RUN_OR_MODEL]
+                     [--stillness S] [--turbo-steps N | --turbo RUN_OR_MODEL [--turbo-kb N]] [--tiny-vae RUN_OR_MODEL]
 
-Steps and guidance scales become the model's own, used when a call names none; without the options they stay as they
-are. `--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. `--turbo`
+Steps, guidance scales and stillness become the model's own; without the options they stay as they are.
+`--turbo-steps` lets `--fast turbo` take so many steps of the model itself, if it was trained for few. `--turbo`
 names what `svp train turbo` made of the model: its UNet goes along for `--fast turbo`, as low-rank changes of the
 model's that take so many kB. `--tiny-vae` names what `svp train tiny-vae` made of it: its tiny decoder goes along. The
 style encoder's fingerprint is taken after the rounding, so that gallery styles made with the shipped model fit it.
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--guidance-audio", type=float)
     parser.add_argument("--guidance-style", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--stillness", type=float)
     parser.add_argument("--turbo-steps", type=int)
     parser.add_argument("--turbo", type=Path)
     parser.add_argument("--turbo-kb", type=int, default=450)
@@ -45,6 +46,7 @@ def main() -> None:
     pipeline = SVPPipeline.from_pretrained(source)
     own = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
     own |= {"num_inference_steps": options.steps, "turbo_steps": options.turbo_steps}
+    own["stillness"] = options.stillness
     distilled = None if options.turbo is None else SVPPipeline.from_pretrained(model_folder(options.turbo))
     if distilled is not None:
         own["turbo_steps"] = distilled.settings.turbo_steps

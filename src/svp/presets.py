@@ -96,6 +96,7 @@ class Preset(Sizes):
         prediction_type: what the UNet predicts; Eq. 1 is "epsilon".
         zero_terminal_snr: the last diffusion step is pure noise and sampling starts there (Lin et al. 2024); needs v.
         shared_noise: part of the noise's variance that all frames of a video have in common; 0 is the paper's.
+        stillness: change of the latents between frames that is taken for noise, see `stillness.py`; 0 is the paper's.
         window, overlap: frames per window and how many of them two windows share.
         chunk: frames whose noise is stepped together before they are decoded and written.
         audio_encoder, expression_encoder: ids of the features alpha and beta.
@@ -106,6 +107,7 @@ class Preset(Sizes):
     prediction_type: Literal["epsilon", "v_prediction"]
     zero_terminal_snr: bool
     shared_noise: float
+    stillness: float
     window: int
     overlap: int
     chunk: int
@@ -137,6 +139,7 @@ MINI = Preset(
     prediction_type="v_prediction",  # learned faster than epsilon at this size
     zero_terminal_snr=True,
     shared_noise=1.0,  # frames of their own noise shimmer
+    stillness=0.1,
     window=8,
     overlap=2,
     chunk=32,
@@ -177,6 +180,7 @@ BASE = Preset(
     prediction_type="epsilon",
     zero_terminal_snr=False,
     shared_noise=0.0,
+    stillness=0.0,
     window=24,
     overlap=4,
     chunk=64,

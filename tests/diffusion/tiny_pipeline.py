@@ -37,6 +37,7 @@ def tiny_preset() -> Preset:
     changes = {
         "image_size": SIZE,
         "shared_noise": 0.0,  # so that frames differ
+        "stillness": 0.2,
         "window": 4,
         "overlap": 1,
         "chunk": 8,

@@ -134,6 +134,7 @@ def build_settings(preset: Preset) -> PipelineSettings:
         audio_encoder=preset.audio_encoder,
         expression_encoder=preset.expression_encoder,
         shared_noise=preset.shared_noise,
+        stillness=preset.stillness,
     )
 
 

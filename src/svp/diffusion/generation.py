@@ -171,6 +171,7 @@ def generate_frames(
         seed=job.seed,
         num_inference_steps=plan.num_inference_steps,
         shared_noise=settings.shared_noise,
+        stillness=settings.stillness,
         device=device,
         progress=progress,
         kept=job.kept,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from svp.diffusion.kept import KeptLatents
 from svp.diffusion.noise import frame_noise
+from svp.diffusion.stillness import hold_still
 from svp.diffusion.windows import Chunk, Window, average_windows, plan_chunks, plan_windows
 
 # (noisy latents (1, C, F, h, w), timestep, window inside the chunk) -> guided prediction (1, C, F, h, w)
@@ -82,6 +83,7 @@ def sample_video(
     overlap: int,
     chunk: int,
     shared_noise: float = 0.0,
+    stillness: float = 0.0,
     device: torch.device | str = "cpu",
     progress: Callable[[], None] | None = None,
     kept: KeptLatents | None = None,
@@ -95,6 +97,7 @@ def sample_video(
         latent_shape: (C, h, w) of one frame.
         seed: the noise of frame i follows from (seed, i).
         shared_noise: part of its variance that all frames have in common.
+        stillness: see `hold_still`.
         num_inference_steps, window, overlap, chunk, progress: see `sample_chunk` and `plan_chunks`.
         kept: chunks that an interrupted run has finished are taken from here, those sampled now are added.
 
@@ -122,7 +125,7 @@ def sample_video(
                 overlap=overlap,
                 progress=progress,
             )
-            new = latents[:, :, part.known :]
+            new = hold_still(latents, part.known, stillness)[:, :, part.known :]
             if kept is not None:
                 kept.write(number, new)
         # a last chunk that starts earlier may know up to window - 1 frames

@@ -26,6 +26,7 @@ class PipelineSettings(BaseModel):
         head_kps: which points are drawn for the guider, see `svp.face.key_points`.
         reference_scale, audio_scale: factors on the outputs of these attentions in generation.
         shared_noise: part of the noise's variance that all frames of a video have in common.
+        stillness: change of the latents from frame to frame that counts as noise, see `stillness.py`; 0 for none.
         num_inference_steps: Euler steps when a call names none; the paper's are 25.
         guidance_audio, guidance_style: scales used when a call names none.
         turbo_steps: steps that `turbo` takes, without guidance; None if no weights were trained for few steps.
@@ -43,6 +44,7 @@ class PipelineSettings(BaseModel):
     reference_scale: float = 1.0
     audio_scale: float = 1.0
     shared_noise: float = Field(default=0.0, ge=0, le=1)
+    stillness: float = Field(default=0.0, ge=0)
     num_inference_steps: int = Field(default=STANDARD_STEPS, gt=0)
     guidance_audio: float = STANDARD_GUIDANCE
     guidance_style: float = STANDARD_GUIDANCE
