@@ -30,7 +30,7 @@ from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, check_inputs, load_audio
 from svp.diffusion.kept import KeptLatents
 from svp.diffusion.knobs import Knobs
-from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
+from svp.diffusion.model_folder import check_model_folder, find_model, foreign_weights, keep_imports, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
 from svp.diffusion.origin import Origin
@@ -58,6 +58,7 @@ from svp.speech.loudness import loudness
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
 from svp.style.timeline import StyleTimeline
+from svp.weights.terms import tell_terms
 
 
 class SVPPipeline(DiffusionPipeline):
@@ -136,7 +137,7 @@ class SVPPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
-        """Load a shipped model by name, or a folder written by `save_pretrained`.
+        """Load a shipped model by name, or a folder written by `save_pretrained`; terms of foreign weights are logged.
 
         Args:
             pretrained_model_name_or_path: "mini", or a folder.
@@ -146,6 +147,7 @@ class SVPPipeline(DiffusionPipeline):
             InputError: if there is no such model, or a part of it is missing, damaged or does not fit.
         """
         folder = find_model(pretrained_model_name_or_path)
+        tell_terms(foreign_weights(folder))
         check_model_folder(folder, replaced=kwargs)
         try:
             pipeline = super().from_pretrained(str(folder), **kwargs)
