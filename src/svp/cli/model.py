@@ -36,9 +36,9 @@ def load_pipeline(name: str) -> SVPPipeline:
 
 def show_terms(*folders: Path) -> None:
     """Tell the terms of the foreign weights in model folders; before they are used."""
-    from svp.diffusion.model_folder import foreign_weights
+    from svp.diffusion.model_folder import tell_terms_of
 
-    tell_terms(weight for folder in folders for weight in foreign_weights(folder))
+    tell_terms_of(*folders)
 
 
 def show_metric_terms(folder: Path, uses: Iterable[Uses]) -> None:

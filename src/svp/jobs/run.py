@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from svp.cores import CORES
-from svp.diffusion.model_folder import find_model, foreign_weights
+from svp.diffusion.model_folder import find_model, tell_terms_of
 from svp.jobs.features import features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
@@ -19,7 +19,6 @@ from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, vid
 from svp.media.marking import MARKED, Marking
 from svp.media.only_writer import only_writer
 from svp.media.video import FPS
-from svp.weights.terms import tell_terms
 from svp.workers import Workers
 
 FEATURES = ".features"
@@ -110,8 +109,7 @@ def _make_all(
             todo.append(job)
     kept = sum(row.status == "ok" for row in settled.values())
     todo.sort(key=lambda job: (job.model[0], job.model[1] or "", job.line))  # so that a worker seldom changes its model
-    for name in dict.fromkeys(job.model[0] for job in todo):
-        tell_terms(foreign_weights(find_model(name)))
+    tell_terms_of(*(find_model(name) for name in dict.fromkeys(job.model[0] for job in todo)))
     count = (workers or 0) if ray is not None else min(workers or _most_workers(), max(1, len(todo)))
     pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray, cards=True)
     columns = (
