@@ -41,7 +41,8 @@ def whole_modules(names: Iterable[str]) -> dict[str, str]:
     """
     names = list(names)
     there = {(match[1], int(match[2]), int(match[3])) for name in names if (match := PLACE.match(name))}
-    deepest, most = (max((place[axis] for place in there), default=0) for axis in (1, 2))
+    deepest = max((at for _, at, _ in there), default=0)
+    most = max((number for _, _, number in there), default=0)
     depths = range(deepest + 1, 2 * deepest + 2)  # more than are seen if the last level and the first lack modules
     layouts = (_layout(there, levels, layers) for levels in depths for layers in range(1, most + 2))
     best = min(layouts, key=lambda modules: len(there ^ modules.keys()))
