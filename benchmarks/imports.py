@@ -1,9 +1,12 @@
 """Peak resident memory of importing large files, against the largest of them, and whether what was made is a model.
 
-V-Express, and Stable Diffusion 1.5 with AnimateDiff: random half-precision weights under the published names and at the
-published sizes, imported in a process of its own; the model is opened and saved again in another, and every tensor
-compared. 25 GB of disk; opening and saving takes 11 GB of memory.
+V-Express, and Stable Diffusion 1.5 with AnimateDiff: random weights in half precision (Stable Diffusion's one file in
+float32) under the published names and at the published sizes, imported in a process of its own; models are opened and
+saved again in another, and every tensor compared. 25 GB of disk; opening and saving takes 11 GB of memory.
+`python -c "from benchmarks.imports import run_first_sd15 as run; run()"` measures the one file alone.
 """
+
+from __future__ import annotations
 
 import os
 import shutil
@@ -13,23 +16,27 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from benchmarks.memory import peak_memory
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
 MOTION = "motion_modules."
 
 
-def random_weights(shapes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of such shapes in half precision; counters and tables of positions as they are."""
+def random_weights(shapes: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
+    """Tensors of such shapes; tables of positions as they are."""
     from svp.diffusion.motion_module import sinusoid_table
 
     return {
-        name: sinusoid_table(t.shape[-1], t.shape[-2]).half()
+        name: sinusoid_table(t.shape[-1], t.shape[-2]).to(dtype)
         if name.endswith(".pe")
-        else torch.empty(t.shape, dtype=torch.float16).normal_(std=0.02)
+        else torch.empty(t.shape, dtype=dtype).normal_(std=0.02)
         for name, t in shapes.items()
     }
 
@@ -57,19 +64,40 @@ def write_v_express(folder: Path) -> None:
             torch.save(motion, folder / "motion_module.bin")
 
 
-def write_sd15(folder: Path) -> None:
-    """diffusers' folder with UNet and VAE."""
+def sd15_networks() -> tuple[UNet2DConditionModel, AutoencoderKL]:
+    """Stable Diffusion's UNet and VAE without memory."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from safetensors.torch import save_file
 
     four = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2}
     down, up = ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4
     with torch.device("meta"):
         unet = UNet2DConditionModel(cross_attention_dim=768)
-        vae = AutoencoderKL(down_block_types=down, up_block_types=up, sample_size=512, **four)
-    for name, network in (("unet", unet), ("vae", vae)):
+        return unet, AutoencoderKL(down_block_types=down, up_block_types=up, sample_size=512, **four)
+
+
+def write_sd15(folder: Path) -> None:
+    """diffusers' folder with UNet and VAE."""
+    from safetensors.torch import save_file
+
+    for name, network in zip(("unet", "vae"), sd15_networks(), strict=True):
         network.save_config(folder / name)
         save_file(random_weights(network.state_dict()), folder / name / "diffusion_pytorch_model.safetensors")
+
+
+def write_first_sd15(path: Path) -> None:
+    """One file in the layout of the first publication, float32, with the text encoder and the schedule of noise."""
+    from safetensors.torch import save_file
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "diffusion"))
+    from first_layout import first_names
+
+    with torch.device("meta"):
+        text = CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12))
+    unet, vae = sd15_networks()
+    shapes = first_names(unet.state_dict(), vae.state_dict()) | {"betas": torch.empty(1000, device="meta")}
+    shapes |= {f"cond_stage_model.transformer.{name}": tensor for name, tensor in text.state_dict().items()}
+    save_file(random_weights(shapes, torch.float32), path)
 
 
 def write_animatediff(path: Path) -> None:
@@ -123,6 +151,14 @@ def saved_again(model: Path, again: Path) -> tuple[int, int]:
     return equal, len(names)
 
 
+def run_first_sd15() -> None:
+    """Stable Diffusion's one file alone."""
+    with TemporaryDirectory() as place:
+        source = Path(place) / "v1-5-pruned-emaonly.safetensors"
+        write_first_sd15(source)
+        compare("sd15", source, Path(place) / "model")
+
+
 def run() -> None:
     with TemporaryDirectory() as place:
         source, model = Path(place) / "V-Express", Path(place) / "model"
@@ -130,6 +166,7 @@ def run() -> None:
         write_v_express(source)
         compare("v-express", source, model)
         reopen(model, Path(place) / "again")
+    run_first_sd15()
     with TemporaryDirectory() as place:
         source, motion, model = Path(place) / "sd15", Path(place) / "mm_sd_v15_v2.ckpt", Path(place) / "model"
         write_sd15(source)

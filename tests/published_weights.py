@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from golden_rule import read_keys, rule_weights
+from svp.weights.provenance import imported_weights
 
 RELU = math.sqrt(2.0)
 # of the golden numbers: seed, gain, factors by name
@@ -36,6 +37,11 @@ def publish(kind: str, folder: Path, tensors: dict[str, Tensor] | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(content, folder / path)
     return folder / path
+
+
+def licences(folder: Path) -> list[str]:
+    """What is told of the weights in a folder before they are used."""
+    return [weight.notice() for weight in imported_weights(folder)]
 
 
 class FakeInception(torch.nn.Module):

@@ -1,5 +1,6 @@
 """Jobs on several processes."""
 
+import logging
 import os
 import signal
 import threading
@@ -40,6 +41,14 @@ def test_one_worker_works_in_this_process_and_in_order() -> None:
 def test_what_a_job_raises_is_raised(workers: int) -> None:
     with pytest.raises(ValueError, match="wrong"):
         list(run_jobs(["first", "wrong"], work, workers, died))
+
+
+def warns(job: object) -> bool:
+    return logging.getLogger("svp.weights.terms").isEnabledFor(logging.WARNING)
+
+
+def test_the_terms_of_weights_are_told_by_who_starts_the_workers() -> None:
+    assert warns(None) and list(run_jobs([None], warns, 2, lambda _: True)) == [False]
 
 
 def threads(job: object) -> set[int]:

@@ -248,12 +248,14 @@ def _one_thread() -> Iterator[None]:
 
 
 def _begin(parent: int, threads: int) -> None:
-    """What a worker does first: it has `threads` cores and no more, and goes when who started it is gone."""
+    """What a worker does first: it has `threads` cores and no more, leaves it to who started it to tell the terms of
+    weights, and goes when that one is gone."""
     import cv2
     import torch
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    logging.getLogger("svp").setLevel(logging.ERROR)
 
     def watch() -> None:
         while os.getppid() == parent:

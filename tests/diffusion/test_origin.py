@@ -12,7 +12,7 @@ from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
 
 from svp import Marking, SVPPipeline
 from svp.cli.verify import _rows
-from svp.diffusion.model_folder import terms
+from svp.diffusion.model_folder import foreign_weights
 from svp.diffusion.origin import Origin
 from svp.media.audio import write_wav
 from svp.media.hashing import sha256_file
@@ -69,9 +69,9 @@ def test_the_weights_that_a_model_was_imported_from_are_named(tmp_path):
         {"title": "V-Express", "licence": research.licence, "sha256": record.sha256},
         {"title": "wav2vec2-base-960h", "licence": "Apache-2.0"},
     ]
-    assert terms(tmp_path) == [research.notice(), free.notice()]
+    assert [weight.title for weight in foreign_weights(tmp_path)] == [research.title, free.title]
     (tmp_path / "audio_encoder").mkdir()  # its own
-    assert terms(tmp_path) == [research.notice()]
+    assert [weight.title for weight in foreign_weights(tmp_path)] == [research.title]
     rows = _rows(Verification(state="valid", facts=facts))
     assert [text for name, text in rows if name == "  made of"] == [f"{w.title}: {w.licence}" for w in (research, free)]
 

@@ -9,10 +9,10 @@ from published import diffusers_folder, first_layout, motion_modules, record, ti
 from safetensors.torch import load_file, save_file
 from tiny_denoiser import audio_conditions
 
+from published_weights import licences
 from svp.diffusion.model_import import import_animatediff, import_sd15, import_taesd
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
-from svp.weights.provenance import licences
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -164,6 +164,14 @@ def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):
     with pytest.raises(InputError, match="of another shape"):
         import_sd15(source, tmp_path / "out")
     assert not (tmp_path / "out" / "model_index.json").exists()
+    for module in ("down_blocks.1.motion_modules.1.", "up_blocks.2.motion_modules.2.", "up_blocks.0."):
+        torch.save({n: t for n, t in motion_modules().items() if not n.startswith(module)}, tmp_path / "cut.ckpt")
+        with pytest.raises(InputError, match=rf"not the published network: \d+ missing: {module}"):
+            import_animatediff(tmp_path / "cut.ckpt", tmp_path / "out2")  # before there is a UNet
+    more = {n.replace("modules.1", "modules.2"): t for n, t in motion_modules().items() if "down_blocks.0" in n}
+    torch.save(motion_modules() | more, tmp_path / "more.ckpt")
+    with pytest.raises(InputError, match=r"network: \d+ unexpected: down_blocks.0.motion_modules.2."):
+        import_animatediff(tmp_path / "more.ckpt", tmp_path / "out2")
     torch.save({"a": torch.ones(1)}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="no motion modules"):
         import_animatediff(tmp_path / "other.ckpt", tmp_path / "out2")

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from published_weights import licences
 from svp.diffusion.audio_track import AudioTrack
 from svp.errors import InputError
 from svp.speech import wav2vec2
 from svp.speech.alpha import find_audio_encoder, load_audio_encoder
 from svp.speech.wav2vec2 import Wav2Vec2AudioEncoder
 from svp.speech.wav2vec2_import import add_wav2vec2
-from svp.weights.provenance import licences
 from svp.weights.staging import staged_import
 from tiny_wav2vec2 import tiny_wav2vec2
 
@@ -127,7 +127,7 @@ def test_what_is_not_wav2vec2_is_refused(hub_folder, tmp_path):
         "misshapen": (
             tensors | {name: torch.ones(3, 4)},
             config,
-            f"1 of another shape: {name[9:]} 3x4 instead of 12x12",
+            rf"1 of another shape: {name[9:]} \(3x4 instead of 12x12\)",
         ),
         "bert": (tensors, json.dumps({"model_type": "bert"}), "wav2vec2"),
     }

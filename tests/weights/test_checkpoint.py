@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 import sys
 import types
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from published_weights import licences
 from svp.errors import InputError
 from svp.weights.checkpoint import check_shapes, read_checkpoint
-from svp.weights.provenance import ImportedFile, imported_files, licences, owners, record_imports
+from svp.weights.provenance import ImportedFile, imported_files, owners, record_imports
 from svp.weights.registry import WEIGHTS, find_weight
 from svp.weights.storage import write_weights
 
@@ -83,11 +85,17 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_differences_are_listed(tmp_path):
     wanted = {"a": (2, 3), "b": (4,), "c": (1,)}
     check_shapes(tmp_path, dict(wanted), wanted)
-    listed = r"1 missing: c \(1\); 1 unexpected: d \(scalar\); 1 of another shape: a 3x2 instead of 2x3"
+    listed = r"1 missing: c \(1\); 1 unexpected: d \(scalar\); 1 of another shape: a \(3x2 instead of 2x3\)"
     with pytest.raises(InputError, match=listed):
         check_shapes(tmp_path / "x.bin", {"a": (3, 2), "b": (4,), "d": ()}, wanted)
-    with pytest.raises(InputError, match=r"9 missing: n0 \(scalar\), .*n5 \(scalar\) and 3 more; give"):
-        check_shapes(tmp_path, {}, {f"n{k}": () for k in range(9)})
+    listed = r"9 missing: n0 \(scalar\), .*n5 \(scalar\) and 3 more; .*--differences"
+    with pytest.raises(InputError, match=listed) as caught:
+        check_shapes(tmp_path, {"strange": (2, 7)}, {f"n{k}": () for k in range(9)})
+    again = pickle.loads(pickle.dumps(caught.value))  # as out of another process
+    assert again.differences == {
+        "missing": [(f"n{k}", "scalar") for k in range(9)], "unexpected": [("strange", "2x7")]
+    }  # fmt: skip
+    assert str(again) == str(caught.value) and again.source == tmp_path
 
 
 def test_weights_are_written_as_float32(tmp_path):

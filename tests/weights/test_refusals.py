@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderTiny
@@ -19,7 +20,8 @@ sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 from published import diffusers_folder, first_layout, motion_modules, tiny_unet, tiny_vae, v_express_hub
 from published import v_express_weights as v_express
-from test_whisper_import import hub_folder, openai_file
+from test_whisper_import import ctranslate2_file, hub_folder, openai_file
+from test_whisper_package import ct2_file
 from tiny_whisper import tiny_config
 
 from command import svp
@@ -27,6 +29,7 @@ from golden_rule import read_keys
 from published_weights import publish
 from svp.cli.weights import IMPORTERS
 from svp.errors import InputError
+from svp.speech.package import read_ctranslate2
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 STRANGE = {"strange": torch.zeros(2, 7)}
@@ -76,7 +79,8 @@ def saved(tensors: Callable[[], dict[str, Tensor]], name: str) -> Callable[[Path
 def sad_talker(folder: Path) -> Path:
     keys = read_keys("deep3d/keys.json")
     tensors = {f"face_3drecon.{name}": torch.zeros(tuple(shape)) for name, (_, shape) in keys.items()}
-    save_file(tensors | {"generator.first.weight": torch.zeros(1)}, folder / "sadtalker.safetensors")
+    others = ("generator", "kp_extractor", "audio2exp", "audio2pose")
+    save_file(tensors | {f"{name}.first.weight": torch.zeros(1) for name in others}, folder / "sadtalker.safetensors")
     return folder / "sadtalker.safetensors"
 
 
@@ -197,10 +201,52 @@ def test_every_difference_is_named_with_its_shapes(case: Case, tmp_path: Path) -
     for part in (
         f"1 missing: {missing} ({shown(before['missing'])})",
         "1 unexpected: more.strange (2x7)",
-        f"1 of another shape: {misshapen} 5 instead of {shown(before['misshapen'])}",
+        f"1 of another shape: {misshapen} (5 instead of {shown(before['misshapen'])})",
     ):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value) and not (tmp_path / "models").exists()
+
+
+def test_all_differences_are_written_where_the_user_wants_them(tmp_path: Path) -> None:
+    module = "down_blocks.0.motion_modules.1."
+    names = [name for name in motion_modules() if name.startswith(module) and not name.endswith(".pe")]
+    source = tmp_path / "mm.ckpt"
+    torch.save({n: t for n, t in motion_modules().items() if not n.startswith(module)} | STRANGE, source)
+    command = ("import", "animatediff", source, "-o", tmp_path / "out")
+    done = svp(*command)
+    assert done.returncode == 2 and f"and {len(names) - 6} more; 1 unexpected: strange (2x7); give" in done.stderr
+    assert "(`svp import` with --differences FILE lists all)" in done.stderr.splitlines()[-1]
+    file = tmp_path / "lists" / "differences.txt"
+    done = svp(*command, "--differences", file)
+    assert done.returncode == 2 and done.stderr.endswith(f"give its own file ({file} lists all)\n")
+    rows = [line.split("\t") for line in file.read_text().splitlines()]
+    missing = {name: shown(motion_modules()[name].shape) for name in names}
+    assert {name: shapes for kind, name, shapes in rows if kind == "missing"} == missing
+    assert rows[len(names) :] == [["unexpected", "strange", "2x7"]] and not (tmp_path / "out").exists()
+    torch.save(motion_modules() | {names[0]: torch.zeros(5)}, source)
+    assert svp(*command, "--differences", file).returncode == 2
+    assert file.read_text() == f"of another shape\t{names[0]}\t5 instead of {missing[names[0]]}\n"
+    assert svp(*command, "--differences", source).returncode == 2 and torch.load(source)  # it would be lost
+
+
+def test_every_difference_of_a_ctranslate2_file_is_named_with_its_shapes(tmp_path: Path) -> None:
+    config = tiny_config(max_source_positions=1500)
+    config.encoder_ffn_dim = 4 * config.d_model  # as in every published Whisper
+    path = ctranslate2_file(WhisperModel(config), tmp_path / "model.bin")
+    variables = read_ctranslate2(path.read_bytes())
+    del variables["encoder/conv1/bias"]
+    variables["encoder/layer_0/ffn/linear_0/weight"] = np.zeros(5, np.float32)
+    variables["encoder/strange"] = np.zeros((2, 7), np.float32)
+    path.write_bytes(ct2_file(variables))
+    with pytest.raises(InputError) as caught:
+        do_import("whisper", path, tmp_path / "models" / "out")
+    assert f"{path}: not the published network: 1 missing: conv1.bias (8); 1 unexpected: encoder/strange (2x7); " \
+        "1 of another shape: layers.0.fc1.weight (5 instead of 32x8)" in str(caught.value)  # fmt: skip
+    assert not (tmp_path / "models").exists()
+    variables["encoder/layer_1/self_attention/linear_0/weight"] = np.zeros((5, 8), np.float32)
+    path.write_bytes(ct2_file(variables))
+    with pytest.raises(InputError, match=r"layer_1/self_attention/linear_0/weight: \(5, 8\) are not query, key and"):
+        do_import("whisper", path, tmp_path / "models" / "out")
 
 
 def beside(path: Path, wrapper: str) -> Path:
@@ -226,11 +272,12 @@ def test_a_tensor_beside_the_others_is_not_lost_in_silence(
         do_import(kind, make(tmp_path), tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["strange", "more.strange"])
 @pytest.mark.parametrize("kind", ["styletalk", "deep3d"])
-def test_a_name_of_no_network_is_not_left_out_with_the_other_networks(kind: str, tmp_path: Path) -> None:
+def test_a_name_of_no_network_is_not_left_out_with_the_other_networks(kind: str, name: str, tmp_path: Path) -> None:
     source = {"styletalk": of_keys("styletalk"), "deep3d": sad_talker}[kind](tmp_path)
-    change(source, lambda tensors: tensors.update(STRANGE))
-    with pytest.raises(InputError, match=r"1 unexpected: strange \(2x7\);"):
+    change(source, lambda tensors: tensors.update({name: torch.zeros(2, 7)}))
+    with pytest.raises(InputError, match=rf"1 unexpected: {name} \(2x7\);"):
         do_import(kind, source, tmp_path / "out")
 
 
@@ -245,8 +292,8 @@ FIRST, VAE = "model.diffusion_model.", "first_stage_model."
         ([f"{VAE}loss.logvar", "control_model.x"], f"2 unexpected: control_model.x (2x7), {VAE}loss.logvar (2x7)"),
         ([f"cond{n}" for n in range(9)], "9 unexpected: cond0 (2x7), "),
         ([f"{FIRST}middle_block.0.more"], "1 unexpected: mid_block.resnets.0.more (2x7)"),
-        ([f"{FIRST}out.0.bias"], "1 of another shape: conv_norm_out.bias 2x7 instead of 32"),
-        ([f"{FIRST}input_blocks.1.0.in_layers.2.weight"], f"1 of another shape: {RESNET} 2x7 instead of 32x32x3x3"),
+        ([f"{FIRST}out.0.bias"], "1 of another shape: conv_norm_out.bias (2x7 instead of 32)"),
+        ([f"{FIRST}input_blocks.1.0.in_layers.2.weight"], f"1 of another shape: {RESNET} (2x7 instead of 32x32x3x3)"),
         ([f"-{FIRST}out.0.bias"], "1 missing: conv_norm_out.bias (32)"),
         ([f"-{FIRST}input_blocks.3.0.op.bias"], "1 missing: down_blocks.0.downsamplers.0.conv.bias (32)"),
         ([f"-{VAE}quant_conv.bias"], "1 missing: quant_conv.bias (8)"),

@@ -1,11 +1,16 @@
 """What foreign weights may be used for is shown before they are used."""
 
 import json
+import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+from tiny_pipeline import tiny_pipeline
 
 from svp.cli import app
 from svp.cli.app import serve
@@ -14,9 +19,13 @@ from svp.cli.model import load_pipeline
 from svp.cli.prepare import prepare
 from svp.cli.style import draw
 from svp.cli.train import train
+from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.weights import terms
 from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.registry import find_weight
+
+Told = Callable[[], dict[str, str]]
 
 
 class BegunError(Exception):
@@ -38,38 +47,68 @@ def imported(folder: Path, *kinds: str) -> Path:
     return folder
 
 
-def shown(capsys: pytest.CaptureFixture[str]) -> set[str]:
-    return set(capsys.readouterr().err.splitlines())
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """What was told since it was asked for last and how urgently, by a process that had told nothing before."""
+    monkeypatch.setattr(logging.getLogger("svp"), "propagate", True)  # another test may have used the command line
+    caplog.set_level(logging.INFO, "svp")
+    terms._tell.cache_clear()
+
+    def lines() -> dict[str, str]:
+        records = [record for record in caplog.records if record.name == terms.__name__]
+        found = {record.getMessage(): record.levelname for record in records}
+        assert len(found) == len(records)  # nothing twice
+        caplog.clear()
+        terms._tell.cache_clear()
+        return found
+
+    return lines
 
 
-def test_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def notices(*kinds: str) -> dict[str, str]:
+    """The lines of these weights; free ones are no warnings."""
+    free = [kind for kind in kinds if find_weight(kind).use == "any use"]
+    return {find_weight(kind).notice(): "INFO" if kind in free else "WARNING" for kind in kinds}
+
+
+def test_before_python_opens_a_model(tmp_path: Path, told: Told) -> None:
+    tiny_pipeline().save_pretrained(tmp_path)
+    for kind in ("v-express", "sd-vae-ft-mse"):
+        record_imports(tmp_path, [ImportedFile.of(kind, tmp_path / "model_index.json", kind, (kind,))])
+    for _ in range(2):  # told once
+        SVPPipeline.from_pretrained(tmp_path)
+    lines = told()
+    assert lines == notices("v-express", "sd-vae-ft-mse") and set(lines.values()) == {"WARNING", "INFO"}
+    SVPPipeline.from_pretrained("mini")
+    assert not told()
+
+
+def test_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     imported(tmp_path / "run" / "model", "v-express", "sd15")
     monkeypatch.setattr("svp.training.options.recipe", lambda *given, **more: None)
     monkeypatch.setattr("svp.training.run.train", begin)
     with pytest.raises(BegunError):
         train("style", tmp_path, tmp_path / "out", init=tmp_path / "run")
-    assert shown(capsys) == {find_weight("v-express").notice(), find_weight("sd15").notice()}
+    assert told() == notices("v-express", "sd15")
 
 
-def test_before_reproducing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_before_reproducing(tmp_path: Path, told: Told) -> None:
     models = [word for name in "ab" for word in ("--model", str(imported(tmp_path / name, "v-express")))]
     options = ["--data", str(tmp_path), *models, "-o", str(tmp_path / "out")]
     with pytest.raises(InputError, match="has no style encoder"):
         app(args=["reproduce", "table3", *options], standalone_mode=False)
-    assert shown(capsys) == {find_weight("v-express").notice()}
+    assert told() == notices("v-express")
 
 
-def test_before_evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_before_evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     model, weights = imported(tmp_path / "model", "v-express"), imported(tmp_path / "weights", "inception", "i3d")
     monkeypatch.setattr("svp.evaluation.evaluate.evaluate", begin)
     with pytest.raises(BegunError):
         evaluate(model, model, tmp_path / "report.json", metrics="fid", model=model, weights=weights)
-    assert shown(capsys) == {find_weight("v-express").notice(), find_weight("inception").notice()}
+    assert told() == notices("v-express", "inception")
 
 
-def test_before_a_model_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_before_a_model_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setitem(sys.modules, "svp.app.server", SimpleNamespace(ServerOptions=None, serving=begin))  # Gradio
     model = imported(tmp_path / "model", "v-express")
     for use in (
@@ -79,21 +118,17 @@ def test_before_a_model_is_opened(
     ):
         with pytest.raises(InputError):  # nothing but records lies there
             use()
-        assert shown(capsys) == {find_weight("v-express").notice()}
+        assert told() == notices("v-express")
 
 
-def test_before_latents_are_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_before_latents_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setattr("svp.datasets.prepare.prepare_folder", begin)
     with pytest.raises(BegunError):
         prepare(tmp_path, tmp_path / "data", latents=imported(tmp_path / "model", "sd-vae-ft-mse"))
-    assert shown(capsys) == {find_weight("sd-vae-ft-mse").notice()}
+    assert told() == notices("sd-vae-ft-mse")
 
 
-def test_once_before_many_videos(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_once_before_many_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     for name in ("a.png", "a.wav"):
         (tmp_path / name).write_text(name)
     for name in "ab":
@@ -104,5 +139,4 @@ def test_once_before_many_videos(
     monkeypatch.setattr("svp.jobs.run.features_of", begin)
     with pytest.raises(BegunError):
         app(args=["generate", "--jobs", str(tmp_path / "jobs.jsonl"), "-o", str(tmp_path)], standalone_mode=False)
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("V-Express")]
-    assert told == [find_weight("v-express").notice()]
+    assert told() == notices("v-express")

@@ -6,6 +6,7 @@ A file per room. Rooms are imported inside the commands, so that `svp --help` an
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 import warnings
 from typing import Final, NoReturn, TextIO
@@ -53,6 +54,7 @@ REFUSALS: Final = {  # of the system, wherever they come, and what helps
 def main() -> NoReturn:
     """Entry point: what the user can put right becomes one line on stderr and exit code 2; an interrupt is 130."""
     warnings.showwarning = _show_warning
+    _show_log()
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="svp", standalone_mode=False))
     except InputError as error:
@@ -70,6 +72,20 @@ def main() -> NoReturn:
         sys.exit(130)
     typer.echo(f"svp: {message.replace(chr(10), ' ')}", err=True)
     sys.exit(2)
+
+
+class _Line(logging.Handler):
+    """A line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(record.getMessage(), err=True)
+
+
+def _show_log() -> None:
+    """Let what the rooms log be shown as it is, whatever other libraries do with theirs."""
+    logger = logging.getLogger("svp")
+    logger.handlers, logger.propagate = [_Line()], False
+    logger.setLevel(logging.INFO)
 
 
 def _show_warning(

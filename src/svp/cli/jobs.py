@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from svp.cli.model import show_terms
 from svp.cli.paths import need_file, need_output_folder
 from svp.errors import InputError
 
@@ -31,7 +30,7 @@ def generate_jobs(
     need_output_folder(output)
     from svp.jobs.run import generate_all
 
-    report = generate_all(jobs, output, workers=workers, ray=ray, marking=marking, announce=show_terms)
+    report = generate_all(jobs, output, workers=workers, ray=ray, marking=marking)
     typer.echo(f"{output}: {report}")
     if not report.complete:
         raise typer.Exit(1)

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import typer
-
 from svp.errors import InputError
+from svp.weights.terms import tell_terms
 
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
@@ -25,32 +24,25 @@ def model_name(model: Path | None, preset: str | None) -> str:
 
 
 def load_pipeline(name: str) -> SVPPipeline:
-    """The model to use, on a graphics card where there is one, without diffusers' own bar: loading is short.
-
-    The terms of foreign weights in it are shown.
-    """
+    """The model to use, on a graphics card where there is one, without diffusers' own bar: loading is short."""
     from diffusers.utils import logging
 
     from svp.device import computing_device
-    from svp.diffusion.model_folder import find_model
     from svp.diffusion.pipeline import SVPPipeline
 
     logging.disable_progress_bar()
-    show_terms(find_model(name))
     return SVPPipeline.from_pretrained(name).to(computing_device())
 
 
 def show_terms(*folders: Path) -> None:
-    """Print the terms of the foreign weights in model folders, each once; before they are used."""
-    from svp.diffusion.model_folder import terms
+    """Tell the terms of the foreign weights in model folders; before they are used."""
+    from svp.diffusion.model_folder import tell_terms_of
 
-    for line in dict.fromkeys(line for folder in folders for line in terms(folder)):
-        typer.echo(line, err=True)
+    tell_terms_of(*folders)
 
 
 def show_metric_terms(folder: Path, uses: Iterable[Uses]) -> None:
-    """Print the terms of the imported weights that kinds of measurement need; before they are used."""
+    """Tell the terms of the imported weights that kinds of measurement need; before they are used."""
     from svp.evaluation.networks import ImportedNetworks
 
-    for line in ImportedNetworks(folder).notices(uses):
-        typer.echo(line, err=True)
+    tell_terms(ImportedNetworks(folder).weights(uses))

@@ -8,8 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from svp.cli.model import show_terms
+from svp.cli.paths import need_output
 from svp.errors import InputError
+from svp.media.whole_file import output_file
+from svp.weights.differences import DifferentTensorsError
 from svp.weights.registry import find_weight
+from svp.weights.terms import tell_terms
 
 Kind = Literal[
     "sd15", "sd-vae-ft-mse", "taesd", "animatediff", "v-express", "whisper", "inception", "i3d", "syncnet", "styletalk",
@@ -52,6 +57,13 @@ def import_(
             "motion_num_attention_heads."
         ),
     ] = None,
+    differences: Annotated[
+        Path | None,
+        typer.Option(
+            help="If the tensors of SOURCE are not the published ones, all that are missing, unexpected or of another "
+            "shape are written to this file, one a line."
+        ),
+    ] = None,
 ) -> None:
     """Turn published weights into a model folder, or one for `svp evaluate --weights`. Licences are kept with them.
 
@@ -67,14 +79,19 @@ def import_(
         raise InputError(f"{source}: no such file or folder; give {kind} as published ({published})")
     if config is not None and kind not in CONFIGURED:
         raise InputError(f"--config {config}: {kind} has one size; leave it out")
-    typer.echo(weight.notice(), err=True)
-    from svp.diffusion.model_folder import terms
-
+    if differences is not None:
+        need_output(differences, differences.suffix.lower(), source)
+    tell_terms([weight])
     module, function = IMPORTERS[kind].split(":")
     options = {"trust_script": trust_script or None, "config": config}
     given = {name: value for name, value in options.items() if value is not None}
-    parts = getattr(import_module(module), function)(source, output, **given)
-    for line in terms(output):
-        if line != weight.notice():  # of what came with it, was there, or will be fetched
-            typer.echo(line, err=True)
+    try:
+        parts = getattr(import_module(module), function)(source, output, **given)
+    except DifferentTensorsError as error:
+        if differences is None:
+            raise
+        with output_file(differences) as partial:
+            partial.write_text(error.lines(), encoding="utf-8")
+        raise InputError(error.told(f"{differences} lists all")) from error
+    show_terms(output)  # of what came with it, was there, or will be fetched
     typer.echo(f"{output}: {', '.join(parts)} from {weight.title}")

@@ -15,8 +15,9 @@ from svp.errors import InputError
 from svp.media.hashing import sha256_file, sha256_text
 from svp.speech.layout import AUDIO_ENCODER, published_as
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
-from svp.weights.provenance import RECORD_NAME, imported_files, licences
+from svp.weights.provenance import RECORD_NAME, imported_files, imported_weights
 from svp.weights.registry import Weight, find_weight
+from svp.weights.terms import tell_terms
 
 REMEDY = "copy or save the model again"
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -74,10 +75,15 @@ def fetched_encoder(folder: Path) -> Weight | None:
     return None if kind is None else find_weight(kind)
 
 
-def terms(folder: Path) -> list[str]:
-    """A line for each of the foreign weights that a model uses: title, licence, permitted use and source."""
+def foreign_weights(folder: Path) -> list[Weight]:
+    """The weights of others that a model uses: imported, or an encoder of sound that will be fetched."""
     fetched = fetched_encoder(folder)
-    return list(dict.fromkeys([*licences(folder), *([] if fetched is None else [fetched.notice()])]))
+    return [*imported_weights(folder), *([] if fetched is None else [fetched])]
+
+
+def tell_terms_of(*folders: Path) -> None:
+    """Tell the terms of the foreign weights in model folders, see `tell_terms`; before they are used."""
+    tell_terms(weight for folder in folders for weight in foreign_weights(folder))
 
 
 def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:

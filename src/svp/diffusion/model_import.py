@@ -8,7 +8,6 @@ Stable Diffusion, of which then only the VAE is taken, and its finetuned VAE goe
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +27,7 @@ from svp.presets import BASE, Preset, UNetSizes
 from svp.speech.layout import WAV2VEC2
 from svp.speech.wav2vec2_import import PARTS as WAV2VEC2_PARTS
 from svp.speech.wav2vec2_import import add_wav2vec2
-from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion
+from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion, whole_modules
 from svp.weights.checkpoint import Shapes, check_shapes, find_checkpoint, read_checkpoint, shapes
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import owners
@@ -344,11 +343,11 @@ def _stored_unet(output: Path) -> dict[str, Tensor]:
 
 
 def _checked_motion(source: Path, motion: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The motion modules, if each is complete and their tables are the sinusoids that are computed here."""
+    """The motion modules, if all are there and complete and their tables are the sinusoids that are computed here."""
     found = shapes(motion)
     wanted: dict[str, tuple[int, ...]] = {}
-    for module in dict.fromkeys(match[0] for name in motion if (match := re.match(r".*motion_modules\.\d+\.", name))):
-        width = motion_width(source, found, module)
+    for module, alike in whole_modules(motion).items():
+        width = motion_width(source, found, alike)
         wanted |= {module + own: shape for own, shape in _motion_shapes(width).items()}
     for name, tensor in motion.items():
         if name.endswith(TABLE):

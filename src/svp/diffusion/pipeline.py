@@ -30,7 +30,7 @@ from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, check_inputs, load_audio
 from svp.diffusion.kept import KeptLatents
 from svp.diffusion.knobs import Knobs
-from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, unusable_model
+from svp.diffusion.model_folder import check_model_folder, find_model, keep_imports, tell_terms_of, unusable_model
 from svp.diffusion.noise import seed_of
 from svp.diffusion.offload import place_of
 from svp.diffusion.origin import Origin
@@ -136,7 +136,7 @@ class SVPPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
-        """Load a shipped model by name, or a folder written by `save_pretrained`.
+        """Load a shipped model by name, or a folder written by `save_pretrained`; terms of foreign weights are logged.
 
         Args:
             pretrained_model_name_or_path: "mini", or a folder.
@@ -146,13 +146,13 @@ class SVPPipeline(DiffusionPipeline):
             InputError: if there is no such model, or a part of it is missing, damaged or does not fit.
         """
         folder = find_model(pretrained_model_name_or_path)
+        tell_terms_of(folder)
         check_model_folder(folder, replaced=kwargs)
         try:
             pipeline = super().from_pretrained(str(folder), **kwargs)
         except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
-        pipeline.folder = folder
-        pipeline.turbo = Turbo.load(folder)
+        pipeline.folder, pipeline.turbo = folder, Turbo.load(folder)
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:

@@ -22,7 +22,7 @@ from svp.media.video import FPS, read_frames
 from svp.weights import load_deep3d, load_i3d, load_inception, load_styletalk, load_syncnet
 from svp.weights.network import SAFETENSORS, TORCHSCRIPT
 from svp.weights.provenance import ImportedFile, imported_files
-from svp.weights.registry import find_weight
+from svp.weights.registry import Weight, find_weight
 from svp.weights.syncnet import SyncNet
 
 Networks = Mapping[str, nn.Module]
@@ -82,10 +82,10 @@ class ImportedNetworks:
         records = [self.records()[kind] for kind in NEEDED[uses]]
         return "; ".join(f"{r.title} ({r.file} sha256 {r.sha256[:16]}; {r.licence}; {r.use})" for r in records)
 
-    def notices(self, uses: Iterable[str]) -> list[str]:
-        """The terms of the weights that kinds of measurement need, one line each; what uses no weights has none."""
+    def weights(self, uses: Iterable[str]) -> list[Weight]:
+        """The weights that kinds of measurement need, as far as they are there; what uses no weights has none."""
         records, kinds = self.records(), {kind for use, needed in NEEDED.items() if use in uses for kind in needed}
-        return [record.notice() for kind, record in records.items() if kind in kinds]
+        return [record.weight for kind, record in records.items() if kind in kinds]
 
     def digests(self, uses: Uses) -> tuple[str, ...]:
         """Hashes of these weights."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from svp.cores import CORES
-from svp.diffusion.model_folder import find_model
+from svp.diffusion.model_folder import find_model, tell_terms_of
 from svp.jobs.features import features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
@@ -62,7 +61,6 @@ def generate_all(
     ray: str | None = None,
     marking: Marking = MARKED,
     progress: bool = True,
-    announce: Callable[..., None] | None = None,
 ) -> JobsReport:
     """Make the videos of a jobs file, all that can be made; the others are set aside with their reason.
 
@@ -77,14 +75,13 @@ def generate_all(
         marking: how each video says that it was generated; the machines of a cluster need its certificate under the
             same path, or each makes its own.
         progress: show a bar on stderr.
-        announce: called with the folders of the models that are going to be used.
 
     Raises:
         InputError: the file cannot be read, there is no such cluster, or another run makes videos in the folder.
     """
     lines = read_jobs(jobs_file)
     with only_writer(folder, "making videos in it"):
-        return _make_all(lines, folder, workers, ray, marking, progress, announce)
+        return _make_all(lines, folder, workers, ray, marking, progress)
 
 
 def _make_all(
@@ -94,7 +91,6 @@ def _make_all(
     ray: str | None,
     marking: Marking,
     progress: bool,
-    announce: Callable[..., None] | None,
 ) -> JobsReport:
     begin = time.perf_counter()
     store = (folder / FEATURES).resolve()
@@ -113,8 +109,7 @@ def _make_all(
             todo.append(job)
     kept = sum(row.status == "ok" for row in settled.values())
     todo.sort(key=lambda job: (job.model[0], job.model[1] or "", job.line))  # so that a worker seldom changes its model
-    if announce is not None:
-        announce(*(find_model(name) for name in dict.fromkeys(job.model[0] for job in todo)))
+    tell_terms_of(*(find_model(name) for name in dict.fromkeys(job.model[0] for job in todo)))
     count = (workers or 0) if ray is not None else min(workers or _most_workers(), max(1, len(todo)))
     pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray, cards=True)
     columns = (

@@ -184,7 +184,7 @@ def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray
     The stacked q, k, v projection is split; k has no bias in transformers.
 
     Raises:
-        ValueError: if the k part of a stacked bias is not zero (then it would be lost).
+        ValueError: if a stack is none of three, or the k part of a bias is not zero (then it would be lost).
     """
     tensors: dict[str, np.ndarray] = {}
     parts = {"gamma": "weight", "beta": "bias"}
@@ -201,6 +201,8 @@ def transformers_names(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray
             layer, block, module = f"{PREFIX}layers.{match[1]}.", match[2], match[3]
             part = parts.get(match[4], match[4])
             if block == "self_attention" and module == "linear_0":
+                if len(array) % 3:
+                    raise ValueError(f"{name}: {array.shape} are not query, key and value")
                 q, k, v = np.split(array, 3)
                 tensors[f"{layer}self_attn.q_proj.{part}"] = q
                 tensors[f"{layer}self_attn.v_proj.{part}"] = v

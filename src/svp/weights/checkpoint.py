@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from svp.errors import InputError
+from svp.weights.differences import DifferentTensorsError
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".model")
 WRAPPERS = ("state_dict", "model_state_dict", "net_recon")  # keys under which training programs keep the weights
-SHOWN = 6  # names per kind of difference in a message
 Shapes = Mapping[str, tuple[int, ...]]
 AGAIN = "download the file again"
 REFUSED = ("GLOBAL", "allowlisted", "Trying to call reduce")  # in torch's words for what would run
@@ -125,24 +125,24 @@ def check_shapes(source: Path, got: Shapes, wanted: Shapes) -> None:
         got, wanted: shapes by name.
 
     Raises:
-        InputError: listing the tensors that are missing, unexpected or of another shape, with these shapes.
+        DifferentTensorsError: with the tensors that are missing, unexpected or of another shape, and these shapes.
     """
     differences = {
-        "missing": [f"{name} ({size(shape)})" for name, shape in wanted.items() if name not in got],
-        "unexpected": [f"{name} ({size(shape)})" for name, shape in got.items() if name not in wanted],
+        "missing": [(name, size(shape)) for name, shape in wanted.items() if name not in got],
+        "unexpected": [(name, size(shape)) for name, shape in got.items() if name not in wanted],
         "of another shape": [
-            f"{name} {size(got[name])} instead of {size(shape)}"
+            (name, f"{size(got[name])} instead of {size(shape)}")
             for name, shape in wanted.items()
             if name in got and tuple(got[name]) != tuple(shape)
         ],
     }
-    found = [_listing(what, names) for what, names in differences.items() if names]
+    found = {kind: tensors for kind, tensors in differences.items() if tensors}
     if found:
-        raise InputError(f"{source}: not the published network: {'; '.join(found)}; give its own file")
+        raise DifferentTensorsError(source, found)
 
 
 def refuse_unexpected(source: Path, strange: Shapes) -> None:
-    """Raise InputError, as `check_shapes`, if there are tensors that belong to no network."""
+    """Raise DifferentTensorsError, as `check_shapes`, if there are tensors that belong to no network."""
     check_shapes(source, strange, {})
 
 
@@ -166,11 +166,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: damaged or cut short ({_first_line(error)}); {AGAIN}") from error
-
-
-def _listing(what: str, names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{rest}"
 
 
 def _first_line(error: Exception) -> str:

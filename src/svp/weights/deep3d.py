@@ -21,6 +21,8 @@ from svp.weights.network import load_network, weights_file
 SIZE: Final = 224  # pixels
 HEADS: Final = (80, 64, 80, 3, 27, 2, 1)  # the translation comes from two of them
 EXPANSION: Final = 4
+# The other networks in SadTalker's file, by the names under which its own programs write and look for them.
+SADTALKER: Final = r"(generator|kp_extractor|he_estimator|audio2exp|audio2pose)\."
 
 
 class Bottleneck(nn.Module):
@@ -88,5 +90,4 @@ def load_deep3d(path: str | PathLike[str]) -> Deep3DRegressor:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    # the other names are of SadTalker's other networks, which all have a prefix
-    return load_network(Deep3DRegressor, weights_file(Path(path)), prefix="face_3drecon.", others=r"\w+\.")
+    return load_network(Deep3DRegressor, weights_file(Path(path)), prefix="face_3drecon.", others=SADTALKER)

@@ -65,9 +65,10 @@ class ImportedFile(BaseModel):
         terms = {"licence": "unknown, not the published file", "use": "what its maker permits"}
         return self.model_copy(update=terms)
 
-    def notice(self) -> str:
-        """One line about the terms, as `Weight.notice`."""
-        return Weight(self.kind, self.title, self.source, self.licence, self.use, ()).notice()
+    @property
+    def weight(self) -> Weight:
+        """What the registry said of it; its files are not told."""
+        return Weight(self.kind, self.title, self.source, self.licence, self.use, ())
 
 
 def imported_files(folder: Path) -> list[ImportedFile]:
@@ -102,6 +103,6 @@ def owners(folder: Path) -> Mapping[str, str]:
     return {part: entry.kind for entry in imported_files(folder) for part in entry.parts}
 
 
-def licences(folder: Path) -> list[str]:
-    """One line per imported weight of a folder: its title, terms, permitted use and source."""
-    return list(dict.fromkeys(entry.notice() for entry in imported_files(folder)))
+def imported_weights(folder: Path) -> list[Weight]:
+    """The weights that a folder's files come from, each once."""
+    return list(dict.fromkeys(entry.weight for entry in imported_files(folder)))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from svp.errors import InputError
 
+ANY_USE = "any use"  # without restrictions
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -50,7 +52,7 @@ WEIGHTS: dict[str, Weight] = {
             title="AnimateDiff motion modules v2",
             source="https://huggingface.co/guoyww/animatediff",
             licence="Apache-2.0",
-            use="any use",
+            use=ANY_USE,
             files=("mm_sd_v15_v2.ckpt",),
         ),
         Weight(
@@ -66,7 +68,7 @@ WEIGHTS: dict[str, Weight] = {
             title="Stable Diffusion's VAE with a finetuned decoder",
             source="https://huggingface.co/stabilityai/sd-vae-ft-mse",
             licence="MIT",
-            use="any use",
+            use=ANY_USE,
             files=("config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
         ),
         Weight(
@@ -74,7 +76,7 @@ WEIGHTS: dict[str, Weight] = {
             title="TAESD, a tiny decoder of Stable Diffusion's latents",
             source="https://huggingface.co/madebyollin/taesd",
             licence="MIT",
-            use="any use",
+            use=ANY_USE,
             files=("config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
         ),
         Weight(
@@ -82,7 +84,7 @@ WEIGHTS: dict[str, Weight] = {
             title="wav2vec2-base-960h",
             source="https://huggingface.co/facebook/wav2vec2-base-960h",
             licence="Apache-2.0",
-            use="any use",
+            use=ANY_USE,
             files=("config.json", "model.safetensors", "pytorch_model.bin"),
         ),
         Weight(
@@ -90,7 +92,7 @@ WEIGHTS: dict[str, Weight] = {
             title="Whisper tiny",
             source="https://huggingface.co/openai/whisper-tiny",
             licence="MIT (OpenAI's repository; the hub's card says Apache-2.0)",
-            use="any use",
+            use=ANY_USE,
             files=("config.json", "model.safetensors", "tiny.pt", "tiny.en.pt", "model.bin"),
         ),
         Weight(
