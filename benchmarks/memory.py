@@ -1,7 +1,7 @@
 """Peak resident memory of generating a video: ten minutes against ten seconds, and measured against planned.
 
 Every figure is the peak of a process of its own, in one diffusion step (`balanced` in as many as it reuses deep levels
-in). `python -m benchmarks.memory mini 128 25 8 exact` measures one: model, pixels, frames, window, way of sampling.
+in). `python -m benchmarks.memory mini 128 25 8 plain` measures one: model, pixels, frames, window, way of sampling.
 """
 
 import subprocess

@@ -178,9 +178,9 @@ def is_silent(audio: np.ndarray | None) -> bool:
     if audio is None or len(audio) == 0:
         return True
     samples = as_samples(audio)
-    starts = np.arange(0, len(samples), _LOUDNESS_SAMPLES)
-    power = np.add.reduceat(np.square(samples, dtype=np.float64), starts) / _LOUDNESS_SAMPLES
-    return bool(power.max() < _SILENCE**2)
+    starts = range(0, len(samples), _LOUDNESS_SAMPLES)
+    loudest = max(float(np.square(samples[k : k + _LOUDNESS_SAMPLES], dtype=np.float64).sum()) for k in starts)
+    return loudest / _LOUDNESS_SAMPLES < _SILENCE**2
 
 
 def silence(n_frames: int, size: int = ALPHA_SIZE) -> Iterator[Tensor]:
