@@ -19,6 +19,7 @@ from svp.diffusion.build import build_settings
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import MODES, SamplingPlan, plan_sampling
 from svp.diffusion.settings import STANDARD_STEPS, PipelineSettings
+from svp.diffusion.video import partial_folder
 from svp.errors import InputError
 from svp.evaluation.lip_sync import correlation
 from svp.face.landmarks import track_landmarks
@@ -89,7 +90,8 @@ def speed(pipeline: SVPPipeline, folder: Path) -> None:
     def generate(mode: str, style: str | None) -> None:
         portrait = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png")
         prior = None if style is None else pipeline.style(style)
-        pipeline.stream(portrait, sound, prior, fast=mode).save(folder / "video.mp4")
+        with partial_folder(folder / "video.mp4") as partial:
+            pipeline.stream(portrait, sound, prior, fast=mode, partial=partial).save(folder / "video.mp4")
 
     for name, _ in plans(pipeline.settings):
         pipeline(SAMPLES / "portraits" / f"{face}.png", read_audio(sound)[:SAMPLE_RATE], fast=name)  # slow at first

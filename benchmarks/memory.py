@@ -43,6 +43,7 @@ PLANNED = (
 )
 LIMITS = (1.0, 0.9)  # GB for `mini` at 256 x 256
 STYLE = "happy:2"
+CPU = torch.device("cpu")
 
 
 def resized(settings: PipelineSettings, size: int, window: int) -> PipelineSettings:
@@ -60,7 +61,8 @@ def generate(name: str, size: int, frames: int, window: int, way: str, limit: fl
             pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
         pipeline.settings = resized(pipeline.settings, size, window)
         if limit:
-            fit_pipeline(pipeline, name, sound, limit, "exact")
+            sampling = plan_sampling(settings=pipeline.settings, device=CPU, **({"fast": "exact"} | WAYS[way]))
+            fit_pipeline(pipeline, sound, limit, sampling, styled=way != PLAIN)
         stream = pipeline.stream(
             SAMPLES / "portraits" / "ada.png", sound, None if way == PLAIN else STYLE, partial=partial, **WAYS[way]
         )
@@ -82,7 +84,7 @@ def measured(*case: object) -> float:
 def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> None:
     pipeline = network_shapes(name)
     settings = resized(pipeline.settings, size, window)
-    sampling = plan_sampling(settings=settings, device=torch.device("cpu"), **({"fast": "exact"} | WAYS[way]))
+    sampling = plan_sampling(settings=settings, device=CPU, **({"fast": "exact"} | WAYS[way]))
     plan = plan_generation(pipeline, frames, sampling, styled=way != PLAIN, settings=settings)
     peak = measured(name, size, frames, window, way)
     case = f"{name}, {size} x {size}, {frames} frames in windows of {window}, {way}"

@@ -5,9 +5,10 @@ from functools import cache
 
 import pytest
 import torch
-from tiny_pipeline import SIZE, tiny_pipeline, with_tiny_decoder
+from tiny_pipeline import SIZE, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
 
+from svp.cli.plan import fit_pipeline
 from svp.diffusion import memory_plan
 from svp.diffusion.denoiser import PARTS
 from svp.diffusion.memory_plan import (
@@ -17,12 +18,14 @@ from svp.diffusion.memory_plan import (
     network_bytes,
     network_shapes,
     plan_generation,
+    shapes_of,
 )
 from svp.diffusion.model_folder import ASSETS
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.turbo import Turbo
 from svp.errors import InputError
+from svp.media.audio import write_wav
 from svp.presets import BASE
 from svp.weights.config import INDEX, read_config
 
@@ -118,6 +121,32 @@ def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
     resident = fit_memory(pipeline, 250, GUIDED, 1e12, device="cuda")
     assert not resident.offload
     assert fit_memory(pipeline, 250, GUIDED, resident.peak - 1, device="cuda").offload
+
+
+def test_a_loaded_pipeline_is_made_to_fit_and_keeps_its_weights(tmp_path):
+    pipeline, sound = tiny_pipeline(), tmp_path / "sound.wav"
+    write_wav(sound, tone(3.0))
+    pipeline.turbo = Turbo({})
+    shapes = shapes_of(pipeline)
+    assert network_bytes(shapes) == network_bytes(pipeline) and shapes.turbo is pipeline.turbo
+    assert {parameter.device.type for parameter in shapes.unet.parameters()} == {"meta"}
+    own = plan_generation(shapes, 75, GUIDED)
+    assert own == plan_generation(tiny_pipeline(), 75, GUIDED)
+    fit_pipeline(pipeline, sound, own.peak / 1e9, GUIDED, styled=True)
+    assert pipeline.settings == shapes.settings
+    fit_pipeline(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True)
+    assert pipeline.settings.chunk < shapes.settings.chunk and pipeline.unet.device.type == "cpu"
+    with pytest.raises(InputError, match=r"--max-memory 0\.1"):
+        fit_pipeline(pipeline, sound, 0.1, GUIDED, styled=True)
+
+
+def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():
+    pipeline, distilled = tiny_pipeline(), replace(GUIDED, distilled=True)
+    pipeline.turbo = Turbo({})
+    whole = plan_generation(pipeline, 8, distilled, device="cuda")
+    offloaded = fit_memory(pipeline, 8, distilled, whole.peak - 1, device="cuda")
+    sizes = network_bytes(pipeline)
+    assert offloaded.offload and offloaded.weights == max(sizes.values()) + sizes["unet"]
 
 
 def test_base_has_a_plan_without_weights():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -145,9 +145,14 @@ def generate(
     for option, given in (("--workers", workers), ("--ray", ray)):
         if given is not None:
             raise InputError(f"{option} {given}: is for many videos; give --jobs too")
+    scales: dict[str, Any] = {
+        "num_inference_steps": steps,
+        "guidance_audio": guidance_audio,
+        "guidance_style": guidance_style,
+    }
     if plan:
         print_generation_plan(
-            model_name(model, preset), audio, seconds, size, max_memory, steps, fast, bool(style), device or "cpu"
+            model_name(model, preset), audio, seconds, size, max_memory, fast, scales, bool(style), device or "cpu"
         )
         return
     for option, planned in (("--size", size), ("--seconds", seconds), ("--device", device)):
@@ -195,6 +200,7 @@ def generate(
     check_model_folder(folder)
     check_trained(None if adapters else folder, styled=bool(styles))
     face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
+    from svp.diffusion.generation import sampling_of
     from svp.diffusion.style_source import check_style_source
     from svp.diffusion.video import partial_folder
     from svp.style.timeline import style_over_time
@@ -203,7 +209,8 @@ def generate(
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
     if max_memory is not None:
-        fit_pipeline(pipeline, chosen, audio, max_memory, fast)
+        sampling = sampling_of(pipeline, fast, **scales)
+        fit_pipeline(pipeline, audio, max_memory, sampling, styled=bool(styles))
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     prior = style_over_time(cues, pipeline.style, style_strength)
@@ -216,9 +223,7 @@ def generate(
             head_motion,
             seed=seed,
             fast=fast,
-            num_inference_steps=steps,
-            guidance_audio=guidance_audio,
-            guidance_style=guidance_style,
+            **scales,
             retarget=retarget,
             **asdict(knobs),
             **asdict(view),

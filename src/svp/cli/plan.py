@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from svp.errors import InputError
 
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
+    from svp.diffusion.sampling_plan import SamplingPlan
 
 
 def print_generation_plan(
@@ -20,12 +22,14 @@ def print_generation_plan(
     seconds: float | None,
     size: int | None,
     max_memory: float | None,
-    steps: int | None,
     fast: str,
+    scales: Mapping[str, Any],
     styled: bool,
     device: Literal["cpu", "cuda"],
 ) -> None:
     """Memory and FLOP of a video of a recording's length, or of a length given.
+
+    `scales`: steps and guidance, as `plan_sampling` takes them.
 
     What `--fast` spares inside the steps is not taken off: the figures are bounds.
     """
@@ -46,7 +50,7 @@ def print_generation_plan(
         if size % multiple:
             raise InputError(f"--size {size}: the networks halve it several times; give a multiple of {multiple}")
         pipeline.settings = pipeline.settings.model_copy(update={"image_size": size})
-    sampling = plan_sampling(fast, pipeline.settings, torch.device(device), num_inference_steps=steps)
+    sampling = plan_sampling(fast, pipeline.settings, torch.device(device), folded=pipeline.turbo is not None, **scales)
     options: dict[str, Any] = {"styled": styled, "device": device}
     if max_memory is None:
         plan = plan_generation(pipeline, frames, sampling, **options)
@@ -55,17 +59,19 @@ def print_generation_plan(
     print_plan(plan, name, Console())
 
 
-def fit_pipeline(pipeline: SVPPipeline, name: str, audio: Path, max_memory: float, fast: str) -> None:
-    """Let a pipeline stay within so many GB, by shorter windows where it must."""
-    from svp.diffusion.memory_plan import Device, apply_plan, fit_memory, network_shapes
-    from svp.diffusion.offload import place_of
-    from svp.diffusion.sampling_plan import plan_sampling
+def fit_pipeline(
+    pipeline: SVPPipeline, audio: Path, max_memory: float, sampling: SamplingPlan, *, styled: bool
+) -> None:
+    """Let a pipeline stay within so many GB, by shorter windows where it must.
+
+    Raises:
+        InputError: it cannot.
+    """
+    from svp.diffusion.memory_plan import Device, apply_plan, fit_memory, shapes_of
 
     device: Device = "cuda" if pipeline.device.type == "cuda" else "cpu"
-    sampling = plan_sampling(fast, pipeline.settings, place_of(pipeline.unet)[0])
-    shapes = network_shapes(name)
-    shapes.settings = pipeline.settings
-    plan = fit_memory(shapes, _frames(audio), sampling, max_memory * 1e9, device=device)
+    frames = _frames(audio)
+    plan = fit_memory(shapes_of(pipeline), frames, sampling, max_memory * 1e9, styled=styled, device=device)
     apply_plan(pipeline, plan)
     settings = plan.settings
     typer.echo(f"--max-memory {max_memory:g}: windows of {settings.window}, chunks of {settings.chunk}", err=True)

@@ -22,7 +22,7 @@ from svp.diffusion.kept import KeptLatents, fingerprint
 from svp.diffusion.noise import style_noise
 from svp.diffusion.offload import place_of
 from svp.diffusion.sampling import Predict, count_evaluations, sample_video
-from svp.diffusion.sampling_plan import SamplingPlan
+from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
 from svp.diffusion.tiny_decoder import TinyVAE
 from svp.diffusion.vae import decode_latents, require_vae
 from svp.diffusion.windows import Chunk, Window
@@ -89,6 +89,26 @@ def job_fingerprint(pipeline: SVPPipeline, job: Job, samples: np.ndarray) -> str
     }
     weights = [tensor for _, tensor in sorted(pipeline.denoiser.state_dict().items())]
     return fingerprint(facts, [*tensors, torch.from_numpy(samples), *weights])
+
+
+def sampling_of(
+    pipeline: SVPPipeline,
+    fast: str,
+    num_inference_steps: int | None = None,
+    guidance_audio: float | None = None,
+    guidance_style: float | None = None,
+) -> SamplingPlan:
+    """How a pipeline samples in a mode on its device, with steps and scales that are given; see `plan_sampling`."""
+    return plan_sampling(
+        fast,
+        pipeline.settings,
+        place_of(pipeline.unet)[0],
+        most_steps=pipeline.scheduler.config["num_train_timesteps"],
+        num_inference_steps=num_inference_steps,
+        guidance_audio=guidance_audio,
+        guidance_style=guidance_style,
+        folded=pipeline.turbo is not None,
+    )
 
 
 def decoder_of(pipeline: SVPPipeline, tiny: bool) -> AutoencoderKL | TinyVAE:

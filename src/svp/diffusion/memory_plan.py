@@ -105,6 +105,18 @@ def network_shapes(name: str) -> SVPPipeline:
     return pipeline
 
 
+def shapes_of(pipeline: SVPPipeline) -> SVPPipeline:
+    """The networks of a pipeline that is loaded without memory: to plan with while it waits."""
+    parts: dict[str, Any] = dict(pipeline.components)
+    with torch.device("meta"):
+        for name, part in _networks(pipeline).items():
+            network: Any = part
+            parts[name] = type(network).from_config(network.config).to(network.dtype)
+    shapes = SVPPipeline(**parts, settings=pipeline.settings)
+    shapes.turbo = pipeline.turbo
+    return shapes
+
+
 def plan_generation(
     pipeline: SVPPipeline,
     frames: int,
@@ -185,7 +197,8 @@ def fit_memory(
                 plan = plan_generation(pipeline, frames, sampling, settings=settings, tiled=tiled, **options)
                 choices = [plan]
                 if plan.device == "cuda":
-                    choices.append(replace(plan, offload=True, weights=max(network_bytes(pipeline).values())))
+                    kept = max(network_bytes(pipeline).values()) + further_bytes(pipeline, sampling)
+                    choices.append(replace(plan, offload=True, weights=kept))
                 for choice in choices:
                     if choice.peak <= limit:
                         return choice

@@ -24,7 +24,7 @@ from svp.diffusion.audio_projection import AudioProjection
 from svp.diffusion.audio_track import AudioTrack, recording_alpha
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.denoiser import PARTS, Denoiser
-from svp.diffusion.generation import Job, generate_frames, job_fingerprint
+from svp.diffusion.generation import Job, generate_frames, job_fingerprint, sampling_of
 from svp.diffusion.guidance import predict_guided
 from svp.diffusion.guider import HeadKpsGuider
 from svp.diffusion.inputs import AudioSource, check_inputs, load_audio
@@ -37,7 +37,6 @@ from svp.diffusion.origin import Origin
 from svp.diffusion.portrait import NATURAL, MotionSource, PictureSource, Portrait, head_points, prepare_portrait
 from svp.diffusion.reference_net import ReferenceNet
 from svp.diffusion.sampling import trailing
-from svp.diffusion.sampling_plan import plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.style_projection import StyleProjection
 from svp.diffusion.style_source import StyleSource, check_style, load_style
@@ -346,16 +345,9 @@ class SVPPipeline(DiffusionPipeline):
         Raises:
             InputError: if an input cannot be used.
         """
-        plan = plan_sampling(
-            fast,
-            self.settings,
-            place_of(self.unet)[0],
-            most_steps=self.scheduler.config["num_train_timesteps"],
-            num_inference_steps=num_inference_steps,
-            guidance_audio=guidance_scale if guidance_audio is None else guidance_audio,
-            guidance_style=guidance_scale if guidance_style is None else guidance_style,
-            folded=self.turbo is not None,
-        )
+        guidance_audio = guidance_scale if guidance_audio is None else guidance_audio
+        guidance_style = guidance_scale if guidance_style is None else guidance_style
+        plan = sampling_of(self, fast, num_inference_steps, guidance_audio, guidance_style)
         model = self.distilled() if plan.distilled else self
         require_vae(self.vae)
         check_trained(None if self.merged else self.folder, styled=style is not None)  # adapters may hold what it lacks
