@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from diffusers import AutoencoderTiny
-from published import diffusers_folder, first_layout, motion_modules, record, tiny_unet, tiny_vae
+from published import diffusers_folder, first_layout, motion_modules, record, same_files, tiny_unet, tiny_vae
 from safetensors.torch import load_file, save_file
 from tiny_denoiser import audio_conditions
 
@@ -133,6 +133,8 @@ def test_the_order_does_not_matter(source, motion_file, tmp_path):
     import_sd15(source, tmp_path / "b")  # again changes nothing
     same(load_file(tmp_path / "a" / UNET), load_file(tmp_path / "b" / UNET))
     assert SVPPipeline.from_pretrained(tmp_path / "b").unet.config["motion_max_frames"] == 24
+    SVPPipeline.from_pretrained(tmp_path / "b").save_pretrained(tmp_path / "again")
+    same_files(tmp_path / "b", tmp_path / "again")
     kinds = {entry["kind"] for entry in record(tmp_path / "a")}
     assert kinds == {"sd15", "animatediff"} == {entry["kind"] for entry in record(tmp_path / "b")}
 

@@ -228,6 +228,7 @@ def _add_sd15_unet(source: Path, stage: Staging, found: StableDiffusion) -> None
     _write_unet(source, stage, preset, spatial, motion, stage.output / "unet" / WEIGHTS_NAME)
     network = _shapes_of("reference_net", preset)  # it lacks what it does not use
     _write(stage, "reference_net", network, {name: found.unet[name] for name in network.state_dict()})
+    stage.needless.append(MOTION_CONFIG)
     _complete(stage, preset)
 
 
