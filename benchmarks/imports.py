@@ -1,10 +1,10 @@
 """Peak resident memory of importing large files, against the largest of them, and whether what was made is a model.
 
 V-Express, and Stable Diffusion 1.5 with AnimateDiff: random weights under the published names, at the published sizes
-and in the published precision, float32, or another, imported in a process of its own; models are opened and saved again
-in another, and every tensor compared. 25 GB of disk; opening and saving takes 11 GB of memory.
-`python -c "from benchmarks.imports import run_v_express as run; run()"` measures V-Express alone; so do `run_first_sd15`
-the one file and `run_sd15` the folder with AnimateDiff. `run(torch.float16)` is of halves.
+and in the published precision, float32, imported in a process of its own; models are opened and saved again in another,
+and every tensor compared. 25 GB of disk; opening and saving takes 11 GB of memory.
+`python -c "from benchmarks.imports import run_v_express as run; run()"` measures V-Express alone, `run_sd15` the folder
+of Stable Diffusion with AnimateDiff, both with `run(torch.float16)` in half precision; `run_first_sd15` the one file.
 """
 
 from __future__ import annotations
