@@ -1,9 +1,10 @@
 """Peak resident memory of importing large files, against the largest of them, and whether what was made is a model.
 
-V-Express, and Stable Diffusion 1.5 with AnimateDiff: random weights in half precision (Stable Diffusion's one file in
-float32) under the published names and at the published sizes, imported in a process of its own; models are opened and
-saved again in another, and every tensor compared. 25 GB of disk; opening and saving takes 11 GB of memory.
-`python -c "from benchmarks.imports import run_first_sd15 as run; run()"` measures the one file alone.
+V-Express, and Stable Diffusion 1.5 with AnimateDiff: random weights under the published names, at the published sizes
+and in the published precision, float32, imported in a process of its own; models are opened and saved again in another,
+and every tensor compared. 25 GB of disk; opening and saving takes 11 GB of memory.
+`python -c "from benchmarks.imports import run_v_express as run; run()"` measures V-Express alone, `run_sd15` the folder
+of Stable Diffusion with AnimateDiff, both with `run(torch.float16)` in half precision; `run_first_sd15` the one file.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 MOTION = "motion_modules."
 
 
-def random_weights(shapes: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
+PUBLISHED = torch.float32
+
+
+def random_weights(shapes: Mapping[str, Tensor], dtype: torch.dtype = PUBLISHED) -> dict[str, Tensor]:
     """Tensors of such shapes; tables of positions as they are."""
     from svp.diffusion.motion_module import sinusoid_table
 
@@ -41,7 +45,7 @@ def random_weights(shapes: Mapping[str, Tensor], dtype: torch.dtype = torch.floa
     }
 
 
-def write_v_express(folder: Path) -> None:
+def write_v_express(folder: Path, dtype: torch.dtype) -> None:
     """Its five files."""
     from svp.diffusion.build import build_audio_projection, build_guider, build_reference_net, build_unet
     from svp.presets import BASE
@@ -57,7 +61,7 @@ def write_v_express(folder: Path) -> None:
     for name, build in builders.items():
         with torch.device("meta"):
             shapes = build(preset).state_dict()
-        tensors = random_weights({key: tensor for key, tensor in shapes.items() if "_style." not in key})
+        tensors = random_weights({key: tensor for key, tensor in shapes.items() if "_style." not in key}, dtype)
         torch.save(tensors, folder / f"{name}.bin")
         if name == "denoising_unet":
             motion = {key: tensor for key, tensor in tensors.items() if MOTION in key}
@@ -75,17 +79,17 @@ def sd15_networks() -> tuple[UNet2DConditionModel, AutoencoderKL]:
         return unet, AutoencoderKL(down_block_types=down, up_block_types=up, sample_size=512, **four)
 
 
-def write_sd15(folder: Path) -> None:
+def write_sd15(folder: Path, dtype: torch.dtype) -> None:
     """diffusers' folder with UNet and VAE."""
     from safetensors.torch import save_file
 
     for name, network in zip(("unet", "vae"), sd15_networks(), strict=True):
         network.save_config(folder / name)
-        save_file(random_weights(network.state_dict()), folder / name / "diffusion_pytorch_model.safetensors")
+        save_file(random_weights(network.state_dict(), dtype), folder / name / "diffusion_pytorch_model.safetensors")
 
 
 def write_first_sd15(path: Path) -> None:
-    """One file in the layout of the first publication, float32, with the text encoder and the schedule of noise."""
+    """One file in the layout of the first publication, with the text encoder and the schedule of noise."""
     from safetensors.torch import save_file
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -97,17 +101,17 @@ def write_first_sd15(path: Path) -> None:
     unet, vae = sd15_networks()
     shapes = first_names(unet.state_dict(), vae.state_dict()) | {"betas": torch.empty(1000, device="meta")}
     shapes |= {f"cond_stage_model.transformer.{name}": tensor for name, tensor in text.state_dict().items()}
-    save_file(random_weights(shapes, torch.float32), path)
+    save_file(random_weights(shapes), path)
 
 
-def write_animatediff(path: Path) -> None:
+def write_animatediff(path: Path, dtype: torch.dtype) -> None:
     """Motion modules in one file."""
     from svp.diffusion.build import build_unet
     from svp.presets import BASE
 
     with torch.device("meta"):
         shapes = build_unet(BASE).state_dict()
-    torch.save(random_weights({name: tensor for name, tensor in shapes.items() if MOTION in name}), path)
+    torch.save(random_weights({name: tensor for name, tensor in shapes.items() if MOTION in name}, dtype), path)
 
 
 def measured(*what: object) -> list[int]:
@@ -159,18 +163,23 @@ def run_first_sd15() -> None:
         compare("sd15", source, Path(place) / "model")
 
 
-def run() -> None:
+def run_v_express(dtype: torch.dtype = PUBLISHED) -> None:
+    """V-Express alone."""
     with TemporaryDirectory() as place:
         source, model = Path(place) / "V-Express", Path(place) / "model"
         source.mkdir()
-        write_v_express(source)
+        write_v_express(source, dtype)
         compare("v-express", source, model)
+        shutil.rmtree(source)
         reopen(model, Path(place) / "again")
-    run_first_sd15()
+
+
+def run_sd15(dtype: torch.dtype = PUBLISHED) -> None:
+    """Stable Diffusion's folder and AnimateDiff, in both orders."""
     with TemporaryDirectory() as place:
         source, motion, model = Path(place) / "sd15", Path(place) / "mm_sd_v15_v2.ckpt", Path(place) / "model"
-        write_sd15(source)
-        write_animatediff(motion)
+        write_sd15(source, dtype)
+        write_animatediff(motion, dtype)
         compare("sd15", source, model)
         compare("animatediff", motion, model)
         reopen(model, Path(place) / "again")
@@ -178,6 +187,12 @@ def run() -> None:
         print("  the other way round:")
         compare("animatediff", motion, model)
         compare("sd15", source, model)
+
+
+def run() -> None:
+    run_v_express()
+    run_first_sd15()
+    run_sd15()
 
 
 if __name__ == "__main__":

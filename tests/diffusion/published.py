@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from first_layout import LAYERS, first_names, renamed
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from golden_rule import read_keys, rule_weights
@@ -135,6 +136,27 @@ def v_express_hub(folder: Path, weights: dict[str, dict[str, Tensor]]) -> Path:
     (others / "stable-diffusion-v1-5/unet/config.json").write_text('{"attention_head_dim": 4, "norm_num_groups": 16}')
     (others / "v-express").mkdir()
     return folder
+
+
+def same_files(model: Path, again: Path) -> None:
+    """Check that a model that was opened and saved has the same files as before: tensors, configurations, records.
+
+    diffusers' configurations say with what version and from where they were written, which is left out.
+    """
+    names = {path.relative_to(model) for path in model.rglob("*") if path.is_file()}
+    assert names == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
+    for name in sorted(names):
+        if name.suffix == ".safetensors":
+            before, after = load_file(model / name), load_file(again / name)
+            assert before.keys() == after.keys(), name
+            assert all(torch.equal(before[key], after[key]) for key in before), name
+        else:
+            before, after = (_said(json.loads((root / name).read_text())) for root in (model, again))
+            assert before == after, name
+
+
+def _said(config: Any) -> Any:
+    return {k: v for k, v in config.items() if k[0] != "_"} if isinstance(config, dict) else config
 
 
 def record(folder: Path) -> list[dict]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler
+from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from tiny_denoiser import adapter_to_svp, audio_conditions, sd_layout_unet
 
@@ -78,11 +78,16 @@ def trailing_timesteps():
     return scheduler.timesteps.long()
 
 
-def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden):
-    """Zero terminal SNR, trailing spacing and v-prediction, as V-Express samples."""
-    scheduler = EulerDiscreteScheduler(**META["scheduler_config"])
-    scheduler.alphas_cumprod = golden["ddim.alphas_cumprod"].clone()
-    scheduler.alphas_cumprod[-1] = 2**-24  # where Euler's method needs a number above zero
+@pytest.mark.parametrize("alphas", ["own", "stored"])
+def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden, alphas):
+    """Zero terminal SNR, trailing spacing and v-prediction, as V-Express samples, by our scheduler of that kind.
+
+    With its own alphas the smallest sigmas may be 2e-7 off on another processor: as much is the last bit of an alpha.
+    """
+    scheduler = build_scheduler("v_prediction", zero_terminal_snr=True)
+    if alphas == "stored":
+        scheduler.alphas_cumprod = golden["ddim.alphas_cumprod"].clone()
+        scheduler.alphas_cumprod[-1] = 2**-24  # where Euler's method needs a number above zero
     inputs = []
 
     def predict(scaled, timestep, part):
@@ -92,14 +97,22 @@ def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden):
     noise = golden["latents"]
     sample_chunk(predict, scheduler, noise, noise[:, :, :0], num_inference_steps=25, window=4, overlap=1)
     torch.testing.assert_close(scheduler.timesteps, golden["euler.timesteps"], atol=0, rtol=1e-6)
-    torch.testing.assert_close(scheduler.sigmas, golden["euler.sigmas"], atol=0, rtol=1e-6)
+    atol = 0 if alphas == "stored" else 2e-7
+    torch.testing.assert_close(scheduler.sigmas, golden["euler.sigmas"], atol=atol, rtol=1e-6)
     assert float(scheduler.init_noise_sigma) == pytest.approx(float(golden["euler.init_noise_sigma"]), rel=1e-6)
     for k, stored_FCHW in enumerate(golden["euler.trace3"], start=1):
         latents = inputs[k] * (scheduler.sigmas[k] ** 2 + 1).sqrt()
         torch.testing.assert_close(latents[0].transpose(0, 1), stored_FCHW, rtol=1e-5, atol=1e-3)
 
 
-def test_2d_unet(unet, golden):
+@pytest.mark.parametrize("onednn", [True, False])
+def test_2d_unet(unet, golden, onednn):
+    """The output and what comes before the middle with oneDNN's sums too, as everything runs with them; the middle and
+    what follows it with those of plain matrix products only.
+
+    Group norm of two numbers amplifies the rounding of the convolutions before it: what is stored is 4.3e-4 off from
+    float64 in the middle, diffusers with oneDNN's sums 8e-4 (as ours, and 2.4e-4 after it), both with plain ones 3e-5.
+    """
     modules = {
         "conv_in": "conv_in",
         "time_embedding": "time_embedding",
@@ -109,13 +122,12 @@ def test_2d_unet(unet, golden):
     }
     frames_FCF = golden["latents"][0].transpose(0, 1)[:, :, None]  # four pictures: B = 4, F = 1
     states = golden["encoder_hidden_states_2d"][:, None]
-    # Group norm of two numbers amplifies the rounding of the convolutions before it: what is stored is 4.3e-4 off from
-    # float64 in the middle, diffusers with oneDNN's sums 8e-4 (as ours), both with those of plain matrix products 3e-5.
-    with torch.backends.mkldnn.flags(enabled=False, allow_tf32=None):
+    amplified = {"mid", "up0"}
+    with torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None):
         sample, seen = run(unet, frames_FCF, golden["timestep"], states, False, modules)
     torch.testing.assert_close(sample[:, :, 0], golden["unet2d_sample"], atol=SAMPLE_ATOL, rtol=0)
-    for name, value in seen.items():
-        torch.testing.assert_close(value, golden[f"unet2d.{name}"], atol=MODULE_ATOL, rtol=0)
+    for name in modules.keys() - (amplified if onednn else set()):
+        torch.testing.assert_close(seen[name], golden[f"unet2d.{name}"], atol=MODULE_ATOL, rtol=0)
 
 
 def test_motion_model(unet, golden):

@@ -1,11 +1,12 @@
 """`svp import sd15` and `animatediff`: both layouts of the first, all of the second, in any order."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from diffusers import AutoencoderTiny
-from published import diffusers_folder, first_layout, motion_modules, record, tiny_unet, tiny_vae
+from published import diffusers_folder, first_layout, motion_modules, record, same_files, tiny_unet, tiny_vae
 from safetensors.torch import load_file, save_file
 from tiny_denoiser import audio_conditions
 
@@ -13,6 +14,7 @@ from published_weights import licences
 from svp.diffusion.model_import import import_animatediff, import_sd15, import_taesd
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.weights.differences import DifferentTensorsError
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -51,9 +53,10 @@ def test_the_unet_is_stable_diffusions(model):
     wanted = theirs(latents[0].transpose(0, 1), 481, states[0]).sample
     torch.testing.assert_close(got[0].transpose(0, 1), wanted, atol=1e-4, rtol=0)
     same(pipeline.vae.state_dict(), tiny_vae().state_dict())
-    assert pipeline.reference_net.state_dict().keys() == {
-        name for name in theirs.state_dict() if not name.startswith("conv_norm_out.")
-    }
+    same(
+        pipeline.reference_net.state_dict(),
+        {name: tensor for name, tensor in theirs.state_dict().items() if not name.startswith("conv_norm_out.")},
+    )
     for block in pipeline.unet.blocks.values():
         same(block.attn1_5.state_dict(), block.attn1.state_dict())
         same(block.norm1_5.state_dict(), block.norm1.state_dict())
@@ -130,6 +133,8 @@ def test_the_order_does_not_matter(source, motion_file, tmp_path):
     import_sd15(source, tmp_path / "b")  # again changes nothing
     same(load_file(tmp_path / "a" / UNET), load_file(tmp_path / "b" / UNET))
     assert SVPPipeline.from_pretrained(tmp_path / "b").unet.config["motion_max_frames"] == 24
+    SVPPipeline.from_pretrained(tmp_path / "b").save_pretrained(tmp_path / "again")
+    same_files(tmp_path / "b", tmp_path / "again")
     kinds = {entry["kind"] for entry in record(tmp_path / "a")}
     assert kinds == {"sd15", "animatediff"} == {entry["kind"] for entry in record(tmp_path / "b")}
 
@@ -164,10 +169,6 @@ def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):
     with pytest.raises(InputError, match="of another shape"):
         import_sd15(source, tmp_path / "out")
     assert not (tmp_path / "out" / "model_index.json").exists()
-    for module in ("down_blocks.1.motion_modules.1.", "up_blocks.2.motion_modules.2.", "up_blocks.0."):
-        torch.save({n: t for n, t in motion_modules().items() if not n.startswith(module)}, tmp_path / "cut.ckpt")
-        with pytest.raises(InputError, match=rf"not the published network: \d+ missing: {module}"):
-            import_animatediff(tmp_path / "cut.ckpt", tmp_path / "out2")  # before there is a UNet
     more = {n.replace("modules.1", "modules.2"): t for n, t in motion_modules().items() if "down_blocks.0" in n}
     torch.save(motion_modules() | more, tmp_path / "more.ckpt")
     with pytest.raises(InputError, match=r"network: \d+ unexpected: down_blocks.0.motion_modules.2."):
@@ -175,3 +176,42 @@ def test_motion_modules_that_do_not_fit_are_refused(source, tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="no motion modules"):
         import_animatediff(tmp_path / "other.ckpt", tmp_path / "out2")
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ("down_blocks.1.motion_modules.1.",),
+        ("up_blocks.2.motion_modules.2.",),
+        ("up_blocks.0.",),
+        ("mid_block.",),
+        ("down_blocks.0.", "up_blocks.2."),  # whole levels
+        ("down_blocks.1.", "up_blocks.1."),
+        ("down_blocks.2.", "up_blocks.0."),
+        ("down_blocks.",),
+        ("up_blocks.",),
+        ("down_blocks.2.", "up_blocks.0.", "mid_block."),
+    ],
+)
+def test_motion_modules_that_are_missing_are_named(model, motion_file, tmp_path, lost, there):
+    """Without a UNet, when only the file itself can tell, and with one."""
+    whole = motion_modules()
+    names = {name for name in whole if name.startswith(lost)}
+    torch.save({name: tensor for name, tensor in whole.items() if name not in names}, tmp_path / "cut.ckpt")
+    output = tmp_path / "out"
+    if there:
+        shutil.copytree(model, output)
+    with pytest.raises(DifferentTensorsError) as caught:
+        import_animatediff(tmp_path / "cut.ckpt", output)
+    assert caught.value.source == tmp_path / "cut.ckpt"
+    assert caught.value.differences.keys() == {"missing"}
+    assert {name for name, _ in caught.value.differences["missing"]} == {n for n in names if not n.endswith(".pe")}
+
+
+def test_motion_modules_of_a_smaller_unet_do_not_pass_for_all(model, tmp_path):
+    """What a UNet of two levels has, of three."""
+    torch.save(motion_modules(widths=(8, 16)), tmp_path / "two.ckpt")
+    shutil.copytree(model, tmp_path / "out")
+    with pytest.raises(InputError, match=r"two.ckpt: not the published network: \d+ missing: down_blocks.2.motion"):
+        import_animatediff(tmp_path / "two.ckpt", tmp_path / "out")

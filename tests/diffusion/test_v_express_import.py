@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from published import diffusers_folder, record, tiny_vae, v_express_folder, v_express_hub, v_express_weights
+from published import diffusers_folder, record, same_files, tiny_vae, v_express_folder, v_express_hub, v_express_weights
 from safetensors.torch import load_file
 from tiny_pipeline import SIZE, drawn_portrait, tone
 
@@ -26,6 +26,7 @@ from svp.presets import BASE
 from svp.training.model_folder import began_at_random, stages_done
 from svp.weights import animatediff, provenance, staging, v_express
 from svp.weights.checkpoint import shapes
+from svp.weights.differences import DifferentTensorsError
 from svp.weights.provenance import owners
 from svp.weights.sizes import audio_projection_sizes, guider_sizes, unet_sizes
 from svp.weights.v_express import find_v_express
@@ -105,14 +106,8 @@ def test_the_missing_vae_is_named_by_what_needs_it(pipeline):
 
 def test_saving_changes_nothing(pipeline, model, tmp_path):
     pipeline.save_pretrained(tmp_path / "again")
-    for path in sorted(model.rglob("*.safetensors")):
-        before, after = load_file(path), load_file(tmp_path / "again" / path.relative_to(model))
-        assert before.keys() == after.keys()
-        assert all(torch.equal(before[name], after[name]) for name in before)
     assert licences(tmp_path / "again") == licences(model)
-    for path in (model / "model_index.json", model / "unet/config.json"):
-        before, after = (json.loads(p.read_text()) for p in (path, tmp_path / "again" / path.relative_to(model)))
-        assert {k: v for k, v in after.items() if k[0] != "_"} == {k: v for k, v in before.items() if k[0] != "_"}
+    same_files(model, tmp_path / "again")
 
 
 @pytest.mark.parametrize("layout", ["safetensors, half", "pth without motion keys", "stale motion keys"])
@@ -169,6 +164,42 @@ def test_what_is_not_v_express_is_refused(weights, tmp_path, file, change, messa
         import_v_express(tmp_path / "in", tmp_path / "out")
     assert str(tmp_path / "in") in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()  # nothing is written before all is checked
+
+
+@pytest.mark.parametrize("shown", [True, False])  # by the denoising UNet
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ("mid_block.",),
+        ("down_blocks.0.", "up_blocks.3."),
+        ("down_blocks.3.", "up_blocks.0."),
+        ("down_blocks.3.", "up_blocks.0.", "mid_block."),
+        ("down_blocks.2.motion_modules.1.",),
+    ],
+)
+def test_motion_modules_that_are_missing_are_named(weights, tmp_path, lost, shown):
+    motion = weights["motion_module"]
+    names = {name for name in motion if name.startswith(lost)}
+    unet = {n: t for n, t in weights["denoising_unet"].items() if shown or "motion_modules." not in n}
+    given = weights | {"motion_module": {n: t for n, t in motion.items() if n not in names}, "denoising_unet": unet}
+    source = v_express_folder(tmp_path / "in", given)
+    with pytest.raises(DifferentTensorsError) as caught:
+        import_v_express(source, tmp_path / "out")
+    assert caught.value.source == source / "motion_module.bin" and caught.value.differences.keys() == {"missing"}
+    assert {name for name, _ in caught.value.differences["missing"]} == {n for n in names if not n.endswith(".pe")}
+
+
+def test_the_denoising_unets_own_motion_modules_are_whole_too_where_they_count(weights, tmp_path):
+    alone = {name: tensors for name, tensors in weights.items() if name != "motion_module"}
+    unet = alone["denoising_unet"]
+    cut = {name: t for name, t in unet.items() if not name.startswith("mid_block.motion_modules.")}
+    source = v_express_folder(tmp_path / "in", alone | {"denoising_unet": cut})
+    with pytest.raises(InputError, match=r"denoising_unet.bin: .* missing: mid_block.motion_modules.0."):
+        import_v_express(source, tmp_path / "out")
+    strange = unet | {"mid_block.motion_modules.1.norm": torch.ones(2, 7)}  # which the motion file lacks
+    source = v_express_folder(tmp_path / "in2", weights | {"denoising_unet": strange})
+    with pytest.raises(InputError, match=r"denoising_unet.bin: .* 1 unexpected: mid_block.motion_modules.1.norm \(2x7"):
+        import_v_express(source, tmp_path / "out")
 
 
 def test_the_repository_of_the_hub_is_all_that_is_needed(weights, tmp_path, monkeypatch):

@@ -233,7 +233,8 @@ def test_every_difference_of_a_ctranslate2_file_is_named_with_its_shapes(tmp_pat
     config = tiny_config(max_source_positions=1500)
     config.encoder_ffn_dim = 4 * config.d_model  # as in every published Whisper
     path = ctranslate2_file(WhisperModel(config), tmp_path / "model.bin")
-    variables = read_ctranslate2(path.read_bytes())
+    whole = read_ctranslate2(path.read_bytes())
+    variables = dict(whole)
     del variables["encoder/conv1/bias"]
     variables["encoder/layer_0/ffn/linear_0/weight"] = np.zeros(5, np.float32)
     variables["encoder/strange"] = np.zeros((2, 7), np.float32)
@@ -243,6 +244,14 @@ def test_every_difference_of_a_ctranslate2_file_is_named_with_its_shapes(tmp_pat
     assert f"{path}: not the published network: 1 missing: conv1.bias (8); 1 unexpected: encoder/strange (2x7); " \
         "1 of another shape: layers.0.fc1.weight (5 instead of 32x8)" in str(caught.value)  # fmt: skip
     assert not (tmp_path / "models").exists()
+    for key, missing in {
+        "encoder/conv1/weight": "conv1.weight (8x80x3)",
+        "encoder/position_encodings/encodings": "embed_positions.weight (1500x8)",
+        "encoder/layer_norm/gamma": "layer_norm.weight (8)",
+    }.items():
+        path.write_bytes(ct2_file({name: array for name, array in whole.items() if name != key}))
+        with pytest.raises(InputError, match=re.escape(f"{path}: not the published network: 1 missing: {missing};")):
+            do_import("whisper", path, tmp_path / "models" / "out")
     variables["encoder/layer_1/self_attention/linear_0/weight"] = np.zeros((5, 8), np.float32)
     path.write_bytes(ct2_file(variables))
     with pytest.raises(InputError, match=r"layer_1/self_attention/linear_0/weight: \(5, 8\) are not query, key and"):

@@ -12,6 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
 from tiny_pipeline import tiny_pipeline
 
+from svp import weights
 from svp.cli import app
 from svp.cli.app import serve
 from svp.cli.evaluate import evaluate
@@ -19,8 +20,10 @@ from svp.cli.model import load_pipeline
 from svp.cli.prepare import prepare
 from svp.cli.style import draw
 from svp.cli.train import train
+from svp.datasets import extract
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.speech.alpha import load_audio_encoder
 from svp.weights import terms
 from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.registry import find_weight
@@ -126,6 +129,85 @@ def test_before_latents_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BegunError):
         prepare(tmp_path, tmp_path / "data", latents=imported(tmp_path / "model", "sd-vae-ft-mse"))
     assert told() == notices("sd-vae-ft-mse")
+
+
+def test_before_features_are_made_for_a_dataset(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+    encoders = {name: SimpleNamespace(id=name) for name in ("wav2vec2-base-960h", "whisper-tiny/normed", "log-mel")}
+    monkeypatch.setattr(extract, "load_audio_encoder", encoders.__getitem__)
+    for name, kinds in zip(encoders, (["wav2vec2"], ["whisper"], []), strict=True):
+        for _ in range(2):  # told once
+            assert extract.shared_audio_encoder(name).id == name
+        assert told() == notices(*kinds)
+    extract.shared_audio_encoder.cache_clear()
+
+
+def test_before_a_dataset_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+    extract.shared_audio_encoder.cache_clear()
+    monkeypatch.setattr(extract, "load_audio_encoder", lambda name: SimpleNamespace(id=name))
+    monkeypatch.setattr("svp.datasets.prepare.DatasetWriter", begin)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").touch()
+    with pytest.raises(BegunError):
+        prepare(tmp_path / "clips", tmp_path / "data", audio_features="wav2vec2-base-960h")
+    assert told() == notices("wav2vec2")
+    extract.shared_audio_encoder.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("whisper-tiny.en/normed", "whisper"), ("wav2vec2-base-960h", "wav2vec2"), ("some/whisper", None)],
+)
+def test_before_a_fetched_encoder_of_sound_is_read(
+    name: str, kind: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    monkeypatch.setattr("svp.speech.whisper.local_folder", lambda repository: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **more: str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(InputError):  # nothing lies there
+            load_audio_encoder(name)
+    lines = told()
+    if kind is None:
+        [(line, level)] = lines.items()
+        assert line.startswith("some/whisper: unknown") and level == "WARNING"
+    else:
+        assert lines == notices(kind) and set(lines.values()) == {"INFO"}
+    monkeypatch.setattr("svp.speech.whisper.local_folder", lambda repository: tmp_path)
+    with pytest.raises(InputError):  # what lies on this machine was told of when it came there
+        load_audio_encoder(name)
+    assert not told()
+
+
+def test_when_whisper_comes_from_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+    def offline(*given: object, **more: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("svp.speech.whisper.local_folder", lambda repository: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    monkeypatch.setattr("svp.speech.whisper.whisper_from_package", lambda: tmp_path)
+    with pytest.raises(InputError):
+        load_audio_encoder("whisper-tiny.en/normed")
+    assert told() == notices("whisper")
+    with pytest.raises(InputError):
+        load_audio_encoder("whisper-tiny/normed")  # fetched from nowhere
+    assert not told()
+
+
+@pytest.mark.parametrize("kind", ["deep3d", "i3d", "inception", "styletalk", "syncnet"])
+def test_before_python_loads_a_network_that_measures(kind: str, tmp_path: Path, told: Told) -> None:
+    load = getattr(weights, f"load_{kind}")
+    file = tmp_path / "published.file"
+    file.write_text("x")
+    for _ in range(2):
+        with pytest.raises(InputError):  # it is no network
+            load(file)
+    assert told() == notices(kind)
+    record_imports(tmp_path, [ImportedFile.of(kind, file, file.name, (kind,)).of_unknown_origin()])
+    (tmp_path / kind).mkdir()
+    file.rename(tmp_path / kind / "model.safetensors")
+    with pytest.raises(InputError):
+        load(tmp_path / kind)
+    [(line, level)] = told().items()  # as its record says
+    assert "unknown, not the published file" in line and level == "WARNING"
 
 
 def test_once_before_many_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:

@@ -109,7 +109,7 @@ def make_corpus(
     Raises:
         InputError: neither speech nor motions, a folder holds nothing usable, or `out` was made with other options.
     """
-    from svp.speech.alpha import load_audio_encoder
+    from svp.datasets.extract import shared_audio_encoder
 
     if speech is None and motions is None:
         raise InputError("svp puppet: give --speech DIR, --motions DATASET or both")
@@ -117,7 +117,7 @@ def make_corpus(
     left_out: dict[str, str] = {}
     if speech is not None:
         sounds, left_out = speech_sounds(speech, options.min_frames)
-        load_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
+        shared_audio_encoder(options.audio_encoder)  # a wrong one is told before anything is written
     if motions is not None:
         sounds += motion_sounds(_motion_dataset(motions, options), options.min_frames)
     pictures = find_portraits(portraits)

@@ -27,7 +27,7 @@ from svp.presets import BASE, Preset, UNetSizes
 from svp.speech.layout import WAV2VEC2
 from svp.speech.wav2vec2_import import PARTS as WAV2VEC2_PARTS
 from svp.speech.wav2vec2_import import add_wav2vec2
-from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion, whole_modules
+from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion, whole_levels
 from svp.weights.checkpoint import Shapes, check_shapes, find_checkpoint, read_checkpoint, shapes
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import owners
@@ -141,7 +141,8 @@ def import_animatediff(source: Path, output: Path, config: Path | None = None) -
     """
     with staged_import(source, output) as stage:
         given = read_sizes_config(config)
-        motion = _checked_motion(source, read_motion_modules(source))
+        motion = read_motion_modules(source)
+        _check_motion(source, motion)
         if owners(output).get(MOTION) == V_EXPRESS:
             raise InputError(f"{output}: has V-Express's motion modules; import AnimateDiff into another folder")
         refuse_trained(output, [MOTION])
@@ -227,6 +228,7 @@ def _add_sd15_unet(source: Path, stage: Staging, found: StableDiffusion) -> None
     _write_unet(source, stage, preset, spatial, motion, stage.output / "unet" / WEIGHTS_NAME)
     network = _shapes_of("reference_net", preset)  # it lacks what it does not use
     _write(stage, "reference_net", network, {name: found.unet[name] for name in network.state_dict()})
+    stage.needless.append(MOTION_CONFIG)
     _complete(stage, preset)
 
 
@@ -254,10 +256,10 @@ def _add_finetuned_vae(source: Path, stage: Staging) -> None:
 
 
 def _v_express_preset(found: VExpress) -> Preset:
-    """Its sizes; the motion modules are checked on the way."""
+    """Its sizes; the tables of the motion modules are checked on the way."""
     source = found.files["denoising_unet"]
     spatial, motion = found.denoising_unet()
-    _checked_motion(found.files.get("motion_module", source), motion)
+    _check_tables(found.files.get("motion_module", source), motion)
     sizes = unet_sizes(source, shapes(spatial), shapes(motion), found.unet_config)
     guider, projection = (shapes(found.read(name)) for name in ("v_kps_guider", "audio_projection"))
     return _preset(sizes).model_copy(
@@ -286,9 +288,9 @@ def _write_unet(
     motion = {name: tensor for name, tensor in motion.items() if not name.endswith(TABLE)}
     listed = shapes(wanted)
     own = {name: shape for name, shape in listed.items() if STYLE_LAYERS not in name}
-    check_shapes(source, shapes(spatial), {n: s for n, s in own.items() if MOTION_LAYERS not in n})
     if motion:
         check_shapes(motion_source or source, shapes(motion), {n: s for n, s in own.items() if MOTION_LAYERS in n})
+    check_shapes(source, shapes(spatial), {n: s for n, s in own.items() if MOTION_LAYERS not in n})
     _write(stage, "unet", network, {**wanted, **spatial, **motion})
 
 
@@ -342,18 +344,15 @@ def _stored_unet(output: Path) -> dict[str, Tensor]:
     return read_checkpoint(path) if path.is_file() else {}
 
 
-def _checked_motion(source: Path, motion: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The motion modules, if all are there and complete and their tables are the sinusoids that are computed here."""
+def _check_motion(source: Path, motion: Mapping[str, Tensor]) -> None:
+    """Whether all motion modules are there and complete and their tables are the sinusoids that are computed here."""
+    _check_tables(source, motion)
     found = shapes(motion)
     wanted: dict[str, tuple[int, ...]] = {}
-    for module, alike in whole_modules(motion).items():
-        width = motion_width(source, found, alike)
-        wanted |= {module + own: shape for own, shape in _motion_shapes(width).items()}
-    for name, tensor in motion.items():
-        if name.endswith(TABLE):
-            _check_table(source, name, tensor)
+    for level, modules in enumerate(whole_levels(motion)):
+        own = _motion_shapes(motion_width(found, modules, level))
+        wanted |= {module + name: shape for module in modules for name, shape in own.items()}
     check_shapes(source, {n: s for n, s in found.items() if not n.endswith(TABLE)}, wanted)
-    return dict(motion)
 
 
 @lru_cache(maxsize=8)
@@ -363,8 +362,11 @@ def _motion_shapes(channels: int) -> Shapes:
     return shapes(module.state_dict())
 
 
-def _check_table(source: Path, name: str, table: Tensor) -> None:
-    own = sinusoid_table(table.shape[-1], table.shape[-2])
-    tolerance = 1e-4 if table.dtype == torch.float32 else 1e-3  # computed in float32, stored in half
-    if table.shape != own.shape or (table.float() - own).abs().max() > tolerance:
-        raise InputError(f"{source}: {name} is not AnimateDiff's table of sinusoids; give mm_sd_v15_v2.ckpt")
+def _check_tables(source: Path, motion: Mapping[str, Tensor]) -> None:
+    for name, table in motion.items():
+        if not name.endswith(TABLE):
+            continue
+        own = sinusoid_table(table.shape[-1], table.shape[-2])
+        tolerance = 1e-4 if table.dtype == torch.float32 else 1e-3  # computed in float32, stored in half
+        if table.shape != own.shape or (table.float() - own).abs().max() > tolerance:
+            raise InputError(f"{source}: {name} is not AnimateDiff's table of sinusoids; give mm_sd_v15_v2.ckpt")

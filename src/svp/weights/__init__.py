@@ -1,6 +1,7 @@
 """Weights that others published: where they come from, what they may be used for, how their files are read safely.
 
-The networks are imported when first used, so that reading the registry stays quick.
+The networks are imported when first used, so that reading the registry stays quick. `load_*` logs the terms of what it
+reads before it does (logger `svp.weights.terms`, once in a process).
 """
 
 from importlib import import_module

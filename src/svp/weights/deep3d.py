@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svp.weights.network import load_network, weights_file
+from svp.weights.network import load_network, published_file
 
 SIZE: Final = 224  # pixels
 HEADS: Final = (80, 64, 80, 3, 27, 2, 1)  # the translation comes from two of them
@@ -90,4 +90,4 @@ def load_deep3d(path: str | PathLike[str]) -> Deep3DRegressor:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    return load_network(Deep3DRegressor, weights_file(Path(path)), prefix="face_3drecon.", others=SADTALKER)
+    return load_network(Deep3DRegressor, published_file("deep3d", Path(path)), prefix="face_3drecon.", others=SADTALKER)

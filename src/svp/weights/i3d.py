@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svp.weights.network import load_network, weights_file
+from svp.weights.network import load_network, published_file
 from svp.weights.scripted import ScriptedFeatures, check_script, is_torchscript
 
 CLASSES: Final = 400
@@ -131,7 +131,7 @@ def load_i3d(
     Raises:
         InputError: the file is missing, unreadable, unknown or something else.
     """
-    file = weights_file(Path(path))
+    file = published_file("i3d", Path(path))
     if is_torchscript(file):
         check_script("i3d", Path(path), trust_script)
         return ScriptedFeatures(file, CLASSES, {"rescale": False, "resize": False, "return_features": True})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from svp.errors import InputError
-from svp.weights.network import weights_file
+from svp.weights.network import published_file
 from svp.weights.scripted import ScriptedFeatures, check_script, is_torchscript
 
 FEATURES: Final = 2048  # of the last pooling layer
@@ -27,7 +27,7 @@ def load_inception(path: str | PathLike[str], trust_script: bool = False) -> Scr
         InputError: the file is missing, unknown or no TorchScript. Other networks of that name resize and compute
             differently.
     """
-    file = weights_file(Path(path))
+    file = published_file("inception", Path(path))
     if not is_torchscript(file):
         raise InputError(f"{file}: is no TorchScript file; FID is defined by inception-2015-12-05.pt, give that")
     check_script("inception", Path(path), trust_script)

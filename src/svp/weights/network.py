@@ -13,6 +13,9 @@ from torch import nn
 
 from svp.errors import InputError
 from svp.weights.checkpoint import check_shapes, read_checkpoint, refuse_unexpected, shapes
+from svp.weights.provenance import imported_files
+from svp.weights.registry import find_weight
+from svp.weights.terms import tell_terms
 
 SAFETENSORS: Final = "model.safetensors"  # of an imported folder
 TORCHSCRIPT: Final = "model.pt"
@@ -31,6 +34,18 @@ def weights_file(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise InputError(f"{path}: no such weights; name the published file, or the folder that `svp import` made of it")
+
+
+def published_file(kind: str, path: Path) -> Path:
+    """As `weights_file`, for a kind of `svp import`, whose terms are told: of an imported folder those in its record.
+
+    Raises:
+        InputError: there is none, or the record is damaged.
+    """
+    file = weights_file(path)
+    records = imported_files(path.parent) if path.is_dir() else []
+    tell_terms([next((record.weight for record in records if record.kind == kind), find_weight(kind))])
+    return file
 
 
 def load_network(build: Callable[[], Network], path: Path, prefix: str = "", others: str = "") -> Network:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
     Args:
         source: named in errors.
         spatial: shapes of Stable Diffusion's or V-Express's UNet; others do no harm.
-        motion: shapes of the motion modules; empty for those that training will make, as `base` has them.
+        motion: shapes of the motion modules, whose tables tell the longest window; every level and the middle have
+            them, published ones or those that training will make.
         config: diffusers' configuration of Stable Diffusion's UNet; missing entries are SD1.5's.
 
     Raises:
@@ -67,7 +68,7 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
     blocks = ["mid_block", *(f"down_blocks.{n}" for n in range(levels) if attentions[n])]
     keys = [f"{block}.attentions.0.transformer_blocks.0.attn2.to_k.weight" for block in blocks]
     try:
-        token_dim = _told(spatial, *((key, 1) for key in keys))
+        token_dim = told(spatial, *((key, 1) for key in keys))
         widths = tuple(_resnet_width(spatial, f"down_blocks.{n}.resnets.0") for n in range(levels))
     except KeyError as error:
         raise InputError(f"{source}: not Stable Diffusion 1.5's UNet ({error.args[0]}); give its own file") from error
@@ -82,27 +83,22 @@ def unet_sizes(source: Path, spatial: Shapes, motion: Shapes, config: Mapping[st
         audio_token_dim=token_dim,
         style_token_dim=token_dim,
         reference_position=False,
-        motion_levels=tuple(
-            not motion or any(name.startswith(f"down_blocks.{n}.") for name in motion) for n in range(levels)
-        ),
-        motion_mid=not motion or any(name.startswith("mid_block.") for name in motion),
+        motion_levels=(True,) * levels,
+        motion_mid=True,
         motion_heads=config.get("motion_num_attention_heads") or base.motion_heads,
         motion_max_frames=_table_length(motion) or base.motion_max_frames,
         motion_norm_across_frames=False,
     )
 
 
-def motion_width(source: Path, motion: Shapes, module: str) -> int:
-    """Channels of one motion module.
-
-    Raises:
-        InputError: if no tensor tells them.
-    """
+def motion_width(motion: Shapes, modules: Iterable[str], level: int) -> int:
+    """Channels of the motion modules of a level, by the starts of their names; as published if no tensor tells."""
     names = ("norm.weight", "norm.bias", "proj_in.bias", "proj_out.bias")
     try:
-        return _told(motion, *((f"{module}temporal_transformer.{name}", 0) for name in names))
-    except KeyError as error:
-        raise InputError(f"{source}: no motion module ({error.args[0]}); give mm_sd_v15_v2.ckpt") from error
+        return told(motion, *((f"{module}temporal_transformer.{name}", 0) for module in modules for name in names))
+    except KeyError:
+        published = BASE.unet.block_out_channels
+        return published[min(level, len(published) - 1)]
 
 
 def audio_projection_sizes(source: Path, shapes: Shapes, config: Mapping[str, Any]) -> AudioProjectionSizes:
@@ -119,19 +115,19 @@ def audio_projection_sizes(source: Path, shapes: Shapes, config: Mapping[str, An
     layers = range(count(shapes, r"layers\.(\d+)\.0\."))
     head_dim = config.get("audio_head_dim") or BASE.audio_projection.head_dim
     try:
-        dim = _told(shapes, ("proj_in.bias", 0), ("latents", 2), ("norm_out.bias", 0), ("proj_in.weight", 0))
-        inner = _told(shapes, *((f"layers.{n}.0.to_q.weight", 0) for n in layers), ("layers.0.0.to_out.weight", 1))
+        dim = told(shapes, ("proj_in.bias", 0), ("latents", 2), ("norm_out.bias", 0), ("proj_in.weight", 0))
+        inner = told(shapes, *((f"layers.{n}.0.to_q.weight", 0) for n in layers), ("layers.0.0.to_out.weight", 1))
         if inner % head_dim:
             raise KeyError(f"{inner} rows of to_q are no heads of {head_dim}; --config can say audio_head_dim")
         return AudioProjectionSizes(
-            alpha_dim=_told(shapes, ("proj_in.weight", 1), ("pos_emb.weight", 1)),
-            window=_told(shapes, ("pos_emb.weight", 0)),
+            alpha_dim=told(shapes, ("proj_in.weight", 1), ("pos_emb.weight", 1)),
+            window=told(shapes, ("pos_emb.weight", 0)),
             dim=dim,
             depth=len(layers),
             heads=inner // head_dim,
             head_dim=head_dim,
-            tokens=_told(shapes, ("latents", 1)),
-            ff_mult=_told(shapes, *((f"layers.{n}.1.1.weight", 0) for n in layers)) // dim,
+            tokens=told(shapes, ("latents", 1)),
+            ff_mult=told(shapes, *((f"layers.{n}.1.1.weight", 0) for n in layers)) // dim,
             standardize=False,
         )
     except KeyError as error:
@@ -146,12 +142,12 @@ def guider_sizes(source: Path, shapes: Shapes) -> GuiderSizes:
     """
     halving = range(1, count(shapes, r"blocks\.(\d+)\."), 2)
     try:
-        width = _told(shapes, ("conv_in.bias", 0), ("conv_in.weight", 0), ("blocks.0.bias", 0))
+        width = told(shapes, ("conv_in.bias", 0), ("conv_in.weight", 0), ("blocks.0.bias", 0))
         widths = tuple(
-            _told(shapes, (f"blocks.{n}.bias", 0), (f"blocks.{n}.weight", 0), (f"blocks.{n + 1}.bias", 0))
+            told(shapes, (f"blocks.{n}.bias", 0), (f"blocks.{n}.weight", 0), (f"blocks.{n + 1}.bias", 0))
             for n in halving
         )
-        channels = _told(shapes, ("conv_in.weight", 1))
+        channels = told(shapes, ("conv_in.weight", 1))
     except KeyError as error:
         raise InputError(f"{source}: not V-Express's guider ({error.args[0]}); give its own file") from error
     return GuiderSizes(image_channels=channels, block_out_channels=(width, *widths))
@@ -172,7 +168,7 @@ def vae_config(source: Path, shapes: Shapes, config: Mapping[str, Any]) -> dict[
                 _resnet_width(shapes, f"encoder.down_blocks.{n}.resnets.0") for n in range(levels)
             ),
             "layers_per_block": count(shapes, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
-            "latent_channels": _told(
+            "latent_channels": told(
                 shapes, ("post_quant_conv.bias", 0), ("post_quant_conv.weight", 0), ("decoder.conv_in.weight", 1)
             ),
             "norm_num_groups": config.get("norm_num_groups") or 32,
@@ -188,7 +184,7 @@ def count(names: Mapping[str, Any], pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
-def _told(shapes: Shapes, *places: tuple[str, int]) -> int:
+def told(shapes: Shapes, *places: tuple[str, int]) -> int:
     """What most of these tensors tell, each along one of its axes; of two opinions the first.
 
     Raises:
@@ -202,12 +198,12 @@ def _told(shapes: Shapes, *places: tuple[str, int]) -> int:
 
 
 def _resnet_width(shapes: Shapes, resnet: str) -> int:
-    return _told(shapes, *((f"{resnet}.{name}", 0) for name in ("conv1.weight", "conv1.bias", "norm2.bias")))
+    return told(shapes, *((f"{resnet}.{name}", 0) for name in ("conv1.weight", "conv1.bias", "norm2.bias")))
 
 
 def _table_length(motion: Shapes) -> int | None:
     tables = [(name, 1) for name in motion if name.endswith("pos_encoder.pe")]
-    return _told(motion, *tables) if tables else None
+    return told(motion, *tables) if tables else None
 
 
 def _check_channels(source: Path, spatial: Shapes) -> None:

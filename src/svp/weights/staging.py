@@ -33,12 +33,14 @@ class Staging:
         output: the folder that is added to.
         folder: where to write, under the same relative paths.
         records: of the files that the import was made of.
+        needless: files of the folder, by their relative paths, that nothing asks for once the import is there.
     """
 
     def __init__(self, output: Path) -> None:
         self.output = output
         self.folder = output / STAGE.format(secrets.token_hex(4))
         self.records: list[ImportedFile] = []
+        self.needless: list[str] = []
 
     def place(self, name: str) -> Path:
         """A file or folder as it will be: of this import where it has one, else what was there."""
@@ -66,6 +68,8 @@ class Staging:
             for path in (self.output / folder).iterdir():
                 if path.suffix in (*SUFFIXES, ".partial") and folder / path.name not in files:
                     path.unlink()
+        for name in self.needless:
+            (self.output / name).unlink(missing_ok=True)
         record_imports(self.output, self.records)
 
 

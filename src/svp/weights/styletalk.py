@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from svp.weights.network import load_network, weights_file
+from svp.weights.network import load_network, published_file
 
 COEFFICIENTS: Final = 64
 WIDTH: Final = 256
@@ -85,4 +85,6 @@ def load_styletalk(path: str | PathLike[str]) -> StyleTalkEncoder:
         InputError: the file is missing, unreadable or something else.
     """
     others = r"(content_encoder|decoder)\."
-    return load_network(StyleTalkEncoder, weights_file(Path(path)), prefix="style_encoder.", others=others)
+    return load_network(
+        StyleTalkEncoder, published_file("styletalk", Path(path)), prefix="style_encoder.", others=others
+    )

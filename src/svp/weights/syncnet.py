@@ -11,7 +11,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from svp.weights.network import device_of, load_network, weights_file
+from svp.weights.network import device_of, load_network, published_file
 
 FEATURES: Final = 1024
 
@@ -61,7 +61,7 @@ def load_syncnet(path: str | PathLike[str]) -> SyncNet:
     Raises:
         InputError: the file is missing, unreadable or something else.
     """
-    return load_network(SyncNet, weights_file(Path(path)))
+    return load_network(SyncNet, published_file("syncnet", Path(path)))
 
 
 def _conv2d(given: int, out: int, kernel: int | tuple[int, int], padding: int) -> list[nn.Module]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from svp.errors import InputError
-from svp.weights.animatediff import read_motion_modules, split_motion
+from svp.weights.animatediff import TABLE, read_motion_modules, split_motion
 from svp.weights.checkpoint import find_checkpoint, read_checkpoint
 from svp.weights.config import read_config
 from svp.weights.registry import WEIGHTS
@@ -42,12 +42,15 @@ class VExpress:
     def denoising_unet(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Spatial tensors and motion modules; where there is a motion file, its modules alone count.
 
+        What the UNet has of motion modules that this file lacks stays with the spatial tensors, where none belongs.
+
         Raises:
             InputError: if a file cannot be read, or neither has motion modules.
         """
         spatial, motion = split_motion(read_checkpoint(self.files["denoising_unet"]))
         if "motion_module" in self.files:
-            motion = read_motion_modules(self.files["motion_module"])
+            superseded, motion = motion, read_motion_modules(self.files["motion_module"])
+            spatial |= {n: t for n, t in superseded.items() if n not in motion and not n.endswith(TABLE)}
         if not motion:
             raise InputError(f"{self.files['denoising_unet']}: has no motion modules; put motion_module.bin beside it")
         return spatial, motion
