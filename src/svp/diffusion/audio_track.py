@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from svp.media.video import FPS
+from svp.memory import release_memory
 from svp.speech.alpha import AudioEncoder, is_silent, silence
 
 
@@ -74,7 +75,9 @@ class AudioTrack:
             raise ValueError(f"audio of frames {start} to {stop} of {self.n_frames}, held from {self._first}")
         while self._first + len(self._held) < min(stop + self.radius, self.n_frames):
             self._drop(start)  # of a video that goes on in its middle nothing before it is held
+            release_memory()  # an encoder takes much for a moment: before it, of the networks, and after it, its own
             block_NA = next(self._blocks)
+            release_memory()
             self._held = torch.cat((self._held, block_NA)) if len(self._held) else block_NA
         windows_FWA = audio_windows(self._held, self._first, start, stop, self.n_frames, self.radius, self.zero_edges)
         self._drop(start)

@@ -81,7 +81,9 @@ class WhisperAudioEncoder:
         for index, states_TSD in enumerate(states):
             first = index * SEGMENT_POSITIONS
             inside = positions_N[(positions_N >= first) & (positions_N < first + SEGMENT_POSITIONS)]
-            yield states_TSD[inside - first].flatten(1)
+            block_NA = states_TSD[inside - first].flatten(1)
+            del states_TSD  # five times as large, and kept while the block is used
+            yield block_NA
 
     def encode(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Tensor:
         """alpha of frames 0..N-1, (N, A) float32 on the CPU, for sound (samples,) at 16 kHz."""

@@ -93,13 +93,15 @@ def encode_segments(features_BMF: Tensor, encoder: WhisperEncoder, last_state: L
     The blocks are called one by one because transformers returns the last state with its layer norm only.
     """
     hidden_BTD = conv_states(features_BMF, encoder)
-    states = [hidden_BTD]
-    for layer in encoder.layers:
+    batch, length, channels = hidden_BTD.shape
+    states_BTSD = torch.empty(batch, length, len(encoder.layers) + 1, channels)
+    states_BTSD[:, :, 0] = hidden_BTD
+    for number, layer in enumerate(encoder.layers, start=1):
         hidden_BTD = layer(hidden_BTD, None)
-        states.append(hidden_BTD)
+        states_BTSD[:, :, number] = hidden_BTD
     if last_state == "normed":
-        states[-1] = encoder.layer_norm(hidden_BTD)
-    return torch.stack(states, dim=2).float().cpu()
+        states_BTSD[:, :, -1] = encoder.layer_norm(hidden_BTD)
+    return states_BTSD
 
 
 @torch.inference_mode()
