@@ -1,5 +1,6 @@
 """The parts of generation for one window of frames: to be timed on real networks, or counted on shapes alone."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import nn
 
+from benchmarks.layers import watch_layers
 from svp.diffusion.build import build_pipeline, build_settings, build_tiny_decoder
 from svp.diffusion.conditions import Conditions
 from svp.diffusion.dry_run import StepMeter, without_memory
@@ -84,6 +86,17 @@ def count_flop(preset: Preset, frames: int, size: int) -> dict[str, int]:
                 run()
             counted[name] = meter.flop
     return counted
+
+
+@torch.no_grad()
+def count_layers(preset: Preset, frames: int, size: int) -> Counter[str]:
+    """FLOP of an evaluation by kind of layer; no memory is taken."""
+    pipeline = shaped(preset)
+    with without_memory(nn.ModuleList([pipeline.denoiser, pipeline.vae, pipeline.tiny_vae])):
+        evaluate = parts(pipeline, preset, frames, size)[CONDITIONAL]
+        with StepMeter([]) as meter, watch_layers(pipeline.unet, lambda: meter.flop) as flop:
+            evaluate()
+    return flop
 
 
 @dataclass(frozen=True)

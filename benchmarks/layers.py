@@ -1,4 +1,4 @@
-"""Where the time of an evaluation of the UNet goes, by kind of layer."""
+"""Where an evaluation of the UNet spends its time and its FLOP, by kind of layer."""
 
 import time
 from collections import Counter
@@ -14,8 +14,8 @@ from svp.diffusion.unet import DenoisingBlock, DenoisingUNet
 REST = "the rest"  # convolutions between levels, norms and projections of the transformers
 
 
-def timed_layers(unet: DenoisingUNet) -> Iterator[tuple[str, nn.Module, str]]:
-    """Kind, module and the method to time; none lies within another."""
+def kinds_of_layers(unet: DenoisingUNet) -> Iterator[tuple[str, nn.Module, str]]:
+    """Kind, module and the method to watch; none lies within another."""
     for module in unet.modules():
         if isinstance(module, ResnetBlock2D):
             yield "resnets", module, "forward"
@@ -30,33 +30,35 @@ def timed_layers(unet: DenoisingUNet) -> Iterator[tuple[str, nn.Module, str]]:
 
 
 @contextmanager
-def watch_layers(unet: DenoisingUNet) -> Iterator[Counter[str]]:
-    """Fills with the seconds that each kind of layer takes while it is open."""
+def watch_layers(unet: DenoisingUNet, reading: Callable[[], float] = time.perf_counter) -> Iterator[Counter[str]]:
+    """Fills with what each kind of layer and the rest add to a reading, seconds or FLOP, while it is open."""
     taken: Counter[str] = Counter()
-    layers = list(timed_layers(unet))
+    layers = list(kinds_of_layers(unet))
 
     def watched(kind: str, run: Callable[..., object]) -> Callable[..., object]:
         def call(*inputs: object) -> object:
-            begin = time.perf_counter()
+            begin = reading()
             result = run(*inputs)
-            taken[kind] += time.perf_counter() - begin
+            taken[kind] += reading() - begin
             return result
 
         return call
 
     for kind, module, method in layers:
         setattr(module, method, watched(kind, getattr(module, method)))
+    begin = reading()
     yield taken
+    taken[REST] = reading() - begin - taken.total()
     for _, module, method in layers:
         delattr(module, method)
 
 
-def print_layers(unet: DenoisingUNet, evaluate: Callable[[], object]) -> None:
-    """One evaluation, by kind of layer in per cent, the largest first."""
+def print_layers(unet: DenoisingUNet, evaluate: Callable[[], object], flop: Counter[str]) -> None:
+    """One evaluation, by kind of layer, the longest first; `flop`: of each kind."""
     with watch_layers(unet) as taken:
-        begin = time.perf_counter()
         evaluate()
-        whole = time.perf_counter() - begin
-    taken[REST] = whole - taken.total()
-    shares = ", ".join(f"{kind} {100 * seconds / whole:.0f} %" for kind, seconds in taken.most_common())
-    print(f"      of an evaluation: {shares}")
+    shares = (
+        f"{kind} {100 * seconds / taken.total():.0f} % ({flop[kind] / seconds / 1e9:.0f} GFLOP/s)"
+        for kind, seconds in taken.most_common()
+    )
+    print(f"      of an evaluation: {', '.join(shares)}", flush=True)

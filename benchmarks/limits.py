@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.cost import CONDITIONAL, UNCONDITIONAL, count_flop, filled, parts
+from benchmarks.cost import CONDITIONAL, UNCONDITIONAL, count_flop, count_layers, filled, parts
 from benchmarks.layers import print_layers
 from benchmarks.memory import peak_memory
 from benchmarks.timing import seconds
@@ -32,7 +32,7 @@ def product(dtype: torch.dtype) -> Callable[[], object]:
 def measure(name: str) -> None:
     """Print everything about a preset; in a process of its own, whose peak memory is its own."""
     preset, (frames, size) = PRESETS[name], SIZES[name]
-    counted = count_flop(preset, frames, size)
+    counted, layers = count_flop(preset, frames, size), count_layers(preset, frames, size)
     step = counted[CONDITIONAL] + counted[UNCONDITIONAL]
     print(f"  {name}, {frames} frames of {size} x {size}: {step / 1e12:.3g} TFLOP per guided step")
     pipeline = filled(preset)
@@ -49,7 +49,7 @@ def measure(name: str) -> None:
                 rate = counted[part] / taken
                 print(f"      {part}: {1000 * taken:.0f} ms, {counted[part] / 1e9:.3g} GFLOP, {rate / 1e9:.0f} GFLOP/s,"
                       f" {rate / limit:.2f} of {limit / 1e9:.0f} of a matrix product beside it")  # fmt: skip
-            print_layers(pipeline.unet, runs[CONDITIONAL])
+            print_layers(pipeline.unet, runs[CONDITIONAL], layers)
     print(f"    peak memory {peak_memory() / 1e9:.2f} GB", flush=True)
 
 
