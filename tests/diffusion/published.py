@@ -141,7 +141,7 @@ def v_express_hub(folder: Path, weights: dict[str, dict[str, Tensor]]) -> Path:
 def same_files(model: Path, again: Path) -> None:
     """Check that a model that was opened and saved has the same files as before: tensors, configurations, records.
 
-    diffusers' configurations say with what version and from where they were written, which is left out.
+    diffusers' configurations say with what version and from where they were written, which is left out; their class counts.
     """
     names = {path.relative_to(model) for path in model.rglob("*") if path.is_file()}
     assert names == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
@@ -156,7 +156,9 @@ def same_files(model: Path, again: Path) -> None:
 
 
 def _said(config: Any) -> Any:
-    return {k: v for k, v in config.items() if k[0] != "_"} if isinstance(config, dict) else config
+    return (
+        {k: v for k, v in config.items() if k[0] != "_" or k == "_class_name"} if isinstance(config, dict) else config
+    )
 
 
 def record(folder: Path) -> list[dict]:
