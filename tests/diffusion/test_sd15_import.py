@@ -6,12 +6,22 @@ import shutil
 import pytest
 import torch
 from diffusers import AutoencoderTiny
-from published import diffusers_folder, first_layout, motion_modules, record, same_files, tiny_unet, tiny_vae
+from published import (
+    diffusers_folder,
+    first_layout,
+    motion_modules,
+    record,
+    same_files,
+    tiny_unet,
+    tiny_vae,
+    v_express_folder,
+    v_express_weights,
+)
 from safetensors.torch import load_file, save_file
 from tiny_denoiser import audio_conditions
 
 from published_weights import licences
-from svp.diffusion.model_import import import_animatediff, import_sd15, import_taesd
+from svp.diffusion.model_import import MOTION_CONFIG, import_animatediff, import_sd15, import_taesd, import_v_express
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
 from svp.weights.differences import DifferentTensorsError
@@ -137,6 +147,35 @@ def test_the_order_does_not_matter(source, motion_file, tmp_path):
     same_files(tmp_path / "b", tmp_path / "again")
     kinds = {entry["kind"] for entry in record(tmp_path / "a")}
     assert kinds == {"sd15", "animatediff"} == {entry["kind"] for entry in record(tmp_path / "b")}
+
+
+def test_v_express_needs_nothing_of_motion_modules_that_wait(motion_file, tmp_path):
+    output = tmp_path / "out"
+    import_animatediff(motion_file, output)
+    assert (output / MOTION_CONFIG).is_file()
+    import_v_express(v_express_folder(tmp_path / "v_express", v_express_weights()), output)
+    assert not (output / MOTION_CONFIG).exists()
+    SVPPipeline.from_pretrained(output).save_pretrained(tmp_path / "again")
+    same_files(output, tmp_path / "again")
+
+
+def test_an_encoder_of_sound_that_came_first_is_the_one_the_model_hears(source, tmp_path):
+    """As the other way round, which test_whisper_import.py tests."""
+    v_express = v_express_folder(tmp_path / "v_express", v_express_weights())  # without wav2vec2
+    english, other = {"model_type": "whisper", "vocab_size": 51864}, {"model_type": "whisper", "vocab_size": 51865}
+    for config, do_import, path, message in (
+        (english, import_sd15, source, r"has whisper-tiny\.en, the model hears through whisper-tiny/normed"),
+        (other, import_v_express, v_express, "has whisper-tiny, the model hears through wav2vec2-base-960h"),
+        ({"model_type": "wav2vec2"}, import_sd15, source, "has wav2vec2-base-960h, the model hears through whisper"),
+    ):
+        output = tmp_path / "out"
+        (output / "audio_encoder").mkdir(parents=True, exist_ok=True)
+        (output / "audio_encoder/config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match=f"out: {message}.*; import into a new folder"):
+            do_import(path, output)
+        assert [file.name for file in output.iterdir()] == ["audio_encoder"]
+    (output / "audio_encoder/config.json").write_text(json.dumps(other))
+    assert "unet.spatial" in import_sd15(source, output)
 
 
 def test_the_tiny_decoder_comes_before_or_after_the_rest(source, tmp_path):

@@ -24,7 +24,7 @@ from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 from svp.presets import BASE, Preset, UNetSizes
-from svp.speech.layout import WAV2VEC2
+from svp.speech.layout import AUDIO_ENCODER, WAV2VEC2, encoder_name
 from svp.speech.wav2vec2_import import PARTS as WAV2VEC2_PARTS
 from svp.speech.wav2vec2_import import add_wav2vec2
 from svp.weights.animatediff import MOTION_LAYERS, TABLE, read_motion_modules, split_motion, whole_levels
@@ -85,6 +85,8 @@ def import_sd15(source: Path, output: Path, config: Path | None = None) -> tuple
         if not parts:
             raise InputError(f"{source}: has nothing that {output} lacks; use the model as it is")
         refuse_trained(output, [name for names in parts.values() for name in names])
+        if "unet" in parts:
+            _refuse_unheard(output, BASE.audio_encoder)
         if "vae" in parts:
             _add_vae(source, stage, found)
         if "unet" in parts:
@@ -182,6 +184,8 @@ def import_v_express(source: Path, output: Path, config: Path | None = None) -> 
         if "motion_module" in found.files:
             parts["denoising_unet"] = (SPATIAL,)
         refuse_trained(output, [name for names in parts.values() for name in names])
+        if found.wav2vec2 is None:
+            _refuse_unheard(output, WAV2VEC2)
         preset = _v_express_preset(found)
         others = {name: names[0] for name, names in parts.items() if names[0] in BUILDERS}
         for name, part in others.items():  # before gigabytes are written
@@ -197,6 +201,7 @@ def import_v_express(source: Path, output: Path, config: Path | None = None) -> 
         for name, part in others.items():
             _write(stage, part, _shapes_of(part, preset), found.read(name))
         _complete(stage, preset, settings=V_EXPRESS_SETTINGS, written=("guider", "audio_projection"))
+        stage.needless.append(MOTION_CONFIG)
         stages = [{"stage": name, "imported": V_EXPRESS} for name in V_EXPRESS_STAGES]
         (stage.folder / TRAINING_RECORD).write_text(json.dumps(stages, indent=2) + "\n")
         for name, path in found.files.items():
@@ -207,6 +212,14 @@ def import_v_express(source: Path, output: Path, config: Path | None = None) -> 
 
 
 # ---------------------------------------------------------------------- parts
+
+
+def _refuse_unheard(output: Path, wanted: str) -> None:
+    """An encoder of sound that is there already must be the one that the new model hears through."""
+    if (path := output / AUDIO_ENCODER / "config.json").is_file():
+        name = encoder_name(read_config(path))
+        if name != wanted.split("/")[0]:
+            raise InputError(f"{output}: has {name}, the model hears through {wanted}; import into a new folder")
 
 
 def _add_sd15_unet(source: Path, stage: Staging, found: StableDiffusion) -> None:

@@ -15,7 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
-from svp.speech.layout import AUDIO_ENCODER, WAV2VEC2
+from svp.speech.layout import AUDIO_ENCODER, WAV2VEC2, encoder_name
 from svp.speech.log_mel import log_mel_blocks
 from svp.speech.whisper import (
     POSITION_RATE,
@@ -70,8 +70,7 @@ class WhisperAudioEncoder:
                 f"Whisper model with {config.encoder_layers + 1} states of {config.d_model}: "
                 f"alpha needs 5 of 384; give a whisper-tiny or whisper-tiny.en"
             )
-        # The English model has one token less; nothing else in the config tells the two apart.
-        self.id = f"whisper-tiny{'.en' if config.vocab_size == 51864 else ''}/{last_state}"
+        self.id = f"{encoder_name(config.to_dict())}/{last_state}"
 
     def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
         """Blocks (n, A) of successive frames, one per 30-s segment."""
