@@ -141,7 +141,8 @@ def v_express_hub(folder: Path, weights: dict[str, dict[str, Tensor]]) -> Path:
 def same_files(model: Path, again: Path) -> None:
     """Check that a model that was opened and saved has the same files as before: tensors, configurations, records.
 
-    diffusers' configurations say with what version and from where they were written, which is left out; their class counts.
+    diffusers' configurations say with what version and from where they were written, which is left out; the class
+    that they name counts.
     """
     names = {path.relative_to(model) for path in model.rglob("*") if path.is_file()}
     assert names == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}

@@ -14,6 +14,7 @@ from svp.speech import wav2vec2
 from svp.speech.alpha import find_audio_encoder, load_audio_encoder
 from svp.speech.wav2vec2 import Wav2Vec2AudioEncoder
 from svp.speech.wav2vec2_import import add_wav2vec2
+from svp.weights.differences import DifferentTensorsError
 from svp.weights.staging import staged_import
 from tiny_wav2vec2 import tiny_wav2vec2
 
@@ -136,8 +137,9 @@ def test_what_is_not_wav2vec2_is_refused(hub_folder, tmp_path):
         folder.mkdir()
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(text)
-        with pytest.raises(InputError, match=f"{case}: .*{message}"):
+        with pytest.raises(InputError, match=f"{case}: .*{message}") as caught:
             import_wav2vec2(folder, tmp_path / "out")
+        assert isinstance(caught.value, DifferentTensorsError) == (case != "bert")  # which `--differences` writes
     with pytest.raises(InputError, match=r"needs config\.json"):
         import_wav2vec2(tmp_path, tmp_path / "out")
     with (

@@ -11,8 +11,10 @@ from tiny_whisper import tiny_config
 from transformers import WhisperModel
 
 from svp.errors import InputError
+from svp.speech.package import read_ctranslate2
 from svp.speech.whisper import load_whisper
 from svp.speech.whisper_import import CONFIG_NAMES, LAYER_NAMES, import_whisper
+from svp.weights.differences import DifferentTensorsError
 from svp.weights.provenance import ImportedFile, imported_files, record_imports
 
 
@@ -117,6 +119,33 @@ def test_what_is_not_whisper_is_refused(whole, tmp_path):
         with pytest.raises(InputError, match=reason):
             import_whisper(tmp_path / name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_tensors_of_other_sizes_than_whisper_tinys_are_named(whole, tmp_path):
+    """Also where they agree with the configuration, and where a file without one could define what is wanted."""
+    ctranslate2_file(whole, tmp_path / "whole.bin")
+    variables = read_ctranslate2((tmp_path / "whole.bin").read_bytes())
+    table, kernel = "encoder/position_encodings/encodings", "encoder/conv1/weight"
+    for name, changed, message in (
+        ("short.bin", {table: variables[table][:1000]}, r"embed_positions\.weight \(1000x384 instead of 1500x384\)"),
+        ("few.bin", {kernel: variables[kernel][:, :70]}, r"conv1\.weight \(384x70x3 instead of 384x80x3\)"),
+    ):
+        (tmp_path / name).write_bytes(ct2_file(variables | changed))
+        with pytest.raises(DifferentTensorsError, match=f"{name}: .*: 1 of another shape: {message}"):
+            import_whisper(tmp_path / name, tmp_path / "out")
+    cut = {name: array for name, array in variables.items() if not name.startswith("encoder/layer_3/")}
+    (tmp_path / "cut.bin").write_bytes(ct2_file(cut))
+    with pytest.raises(DifferentTensorsError) as caught:
+        import_whisper(tmp_path / "cut.bin", tmp_path / "out")
+    last = {name for name in whole.encoder.state_dict() if name.startswith("layers.3.")}
+    assert {name for name, _ in caught.value.differences["missing"]} == last
+    folder = hub_folder(whole, tmp_path / "hub")
+    (folder / "config.json").write_text(json.dumps(whole.config.to_dict() | {"max_source_positions": 1000}))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.encoder.embed_positions.weight"] = tensors["model.encoder.embed_positions.weight"][:1000].clone()
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(DifferentTensorsError, match="1 of another shape: embed_positions"):
+        import_whisper(folder, tmp_path / "out")
 
 
 def test_a_model_keeps_the_encoder_it_hears_through(whole, tmp_path):

@@ -9,6 +9,7 @@ from svp.errors import InputError
 from svp.speech.layout import AUDIO_ENCODER, WAV2VEC2
 from svp.speech.wav2vec2 import HEAD, load_wav2vec2
 from svp.weights.checkpoint import read_checkpoint
+from svp.weights.differences import DifferentTensorsError
 from svp.weights.staging import Staging
 from svp.weights.storage import write_weights
 
@@ -37,7 +38,9 @@ def add_wav2vec2(source: Path, stage: Staging, width: int) -> None:
     shutil.copyfile(config, folder / "config.json")
     try:
         found = load_wav2vec2(folder).config.hidden_size
-    except InputError as error:  # it names our copy
+    except DifferentTensorsError as error:  # it names our copy
+        raise DifferentTensorsError(source, error.differences) from error
+    except InputError as error:
         raise InputError(str(error).replace(str(folder), str(source))) from error
     if found != width:
         raise InputError(f"{source}: states of {found} numbers, the model hears {width}; give facebook/{WAV2VEC2}")

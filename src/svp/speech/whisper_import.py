@@ -20,7 +20,7 @@ from svp.speech.layout import AUDIO_ENCODER
 from svp.speech.package import PREFIX, read_ctranslate2, transformers_names
 from svp.weights.checkpoint import Shapes, check_shapes, named_tensors, read_checkpoint, read_pickle, shapes, unwrapped
 from svp.weights.config import INDEX, read_config
-from svp.weights.sizes import told
+from svp.weights.sizes import count, told
 from svp.weights.staging import refuse_trained, staged_import
 from svp.weights.storage import write_weights
 
@@ -47,8 +47,14 @@ CONFIG_NAMES = {  # OpenAI's name of a size: transformers' name
     "n_text_head": "decoder_attention_heads",
     "n_text_layer": "decoder_layers",
 }
-TINY = {"num_mel_bins": 80, "max_source_positions": 1500, "d_model": 384}  # sizes of the published networks
 FF_MULT = 4  # Whisper's feed-forward layers are that many times wider than the rest
+TINY = {  # sizes of both published networks
+    "num_mel_bins": 80,
+    "max_source_positions": 1500,
+    "d_model": 384,
+    "encoder_layers": 4,
+    "encoder_ffn_dim": FF_MULT * 384,
+}
 
 
 def import_whisper(source: Path, output: Path) -> tuple[str, ...]:
@@ -70,16 +76,23 @@ def import_whisper(source: Path, output: Path) -> tuple[str, ...]:
         else:
             config, tensors = _read_ctranslate2(source) if _is_ctranslate2(source) else _read_openai(source)
             files = [source]
-        with torch.device("meta"):
-            encoder = WhisperEncoder(WhisperConfig(**config))
+        encoder = _encoder(config)
         check_shapes(files[0], shapes(tensors), shapes(encoder.state_dict()))
         _check_model(source, encoder, output)
+        check_shapes(
+            files[0], shapes(tensors), shapes(_encoder(config | TINY).state_dict())
+        )  # whatever its config says
         folder = stage.folder / AUDIO_ENCODER
         write_weights(folder / "model.safetensors", {PREFIX + name: tensor for name, tensor in tensors.items()})
         (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         for path in files:
             stage.record(KIND, path, path.name, PARTS)
     return stage.parts
+
+
+def _encoder(config: Mapping[str, Any]) -> WhisperEncoder:
+    with torch.device("meta"):
+        return WhisperEncoder(WhisperConfig(**config))
 
 
 def _check_model(source: Path, encoder: WhisperEncoder, output: Path) -> None:
@@ -159,23 +172,22 @@ def _read_ctranslate2(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise InputError(f"{path}: no CTranslate2 file of Whisper ({error}); give it as it was published") from error
     tensors = {name.removeprefix(PREFIX): torch.from_numpy(array.copy()) for name, array in named.items()}
     found = shapes(tensors)
-    config = {
-        "num_mel_bins": _size(found, TINY["num_mel_bins"], ("conv1.weight", 1)),
-        "max_source_positions": _size(found, TINY["max_source_positions"], ("embed_positions.weight", 0)),
-        "d_model": _size(found, TINY["d_model"], *((f"{name}.weight", 0) for name in ("conv1", "conv2", "layer_norm"))),
-        "encoder_attention_heads": heads,
-        "encoder_layers": len({name.split(".")[1] for name in tensors if name.startswith("layers.")}),
-        "vocab_size": vocabulary,
-    }
+    config = TINY | {"encoder_attention_heads": heads, "vocab_size": vocabulary}
+    if (width := _width(found)) != TINY["d_model"]:  # another Whisper, whose width and depth the message will tell
+        config |= {
+            "d_model": width,
+            "encoder_layers": count(found, r"layers\.(\d+)\."),
+            "encoder_ffn_dim": FF_MULT * width,
+        }
     return _complete(config), tensors
 
 
-def _size(found: Shapes, published: int, *places: tuple[str, int]) -> int:
-    """What the tensors tell; where those that could are missing, a size to name them with."""
+def _width(found: Shapes) -> int:
+    """What the tensors tell; where those that could are missing, the published one, to name them with."""
     try:
-        return told(found, *places)
+        return told(found, *((f"{name}.weight", 0) for name in ("conv1", "conv2", "layer_norm")))
     except KeyError:
-        return published
+        return TINY["d_model"]
 
 
 def _complete(config: dict[str, Any]) -> dict[str, Any]:
