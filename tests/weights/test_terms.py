@@ -12,6 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
 from tiny_pipeline import tiny_pipeline
 
+from published_weights import FakeI3D, FakeInception, publish_scripted
 from svp import weights
 from svp.cli import app
 from svp.cli.app import serve
@@ -141,6 +142,37 @@ def test_before_features_are_made_for_a_dataset(monkeypatch: pytest.MonkeyPatch,
     extract.shared_audio_encoder.cache_clear()
 
 
+def test_an_encoder_of_unknown_origin_is_not_called_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    monkeypatch.setattr(extract, "load_audio_encoder", lambda name: SimpleNamespace(id="whisper-tiny/normed"))
+    own = tmp_path / "own" / "audio_encoder"
+    own.mkdir(parents=True)
+    (own / "model.safetensors").write_text("x")
+    for name in ("some/whisper", str(own), f"{own.parent}/raw"):
+        extract.shared_audio_encoder(name)
+        [(line, level)] = told().items()
+        assert "unknown, no" in line and level == "WARNING"
+    record_imports(own.parent, [ImportedFile.of("whisper", own / "model.safetensors", "tiny.pt", ("audio_encoder",))])
+    for name in (str(own), f"{own.parent}/normed"):
+        extract.shared_audio_encoder.cache_clear()
+        extract.shared_audio_encoder(name)
+        assert told() == notices("whisper")
+    extract.shared_audio_encoder.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["inception", "i3d"])
+def test_a_program_that_is_not_the_published_one_has_no_known_terms(kind: str, tmp_path: Path, told: Told) -> None:
+    file = publish_scripted(FakeInception() if kind == "inception" else FakeI3D(), tmp_path / kind / "model.pt")
+    for path in (file, file.parent):
+        getattr(weights, f"load_{kind}")(path, trust_script=True)
+        [(line, level)] = told().items()
+        assert "unknown, not the published file" in line and level == "WARNING"
+    record_imports(tmp_path, [ImportedFile.of(kind, file, file.name, (kind,))])
+    getattr(weights, f"load_{kind}")(file.parent)
+    assert told() == notices(kind)
+
+
 def test_before_a_dataset_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     extract.shared_audio_encoder.cache_clear()
     monkeypatch.setattr(extract, "load_audio_encoder", lambda name: SimpleNamespace(id=name))
@@ -172,7 +204,7 @@ def test_before_a_fetched_encoder_of_sound_is_read(
     else:
         assert lines == notices(kind) and set(lines.values()) == {"INFO"}
     monkeypatch.setattr("svp.speech.whisper.local_folder", lambda repository: tmp_path)
-    with pytest.raises(InputError):  # what lies on this machine was told of when it came there
+    with pytest.raises(InputError):  # fetching tells, whoever put there what lies on this machine
         load_audio_encoder(name)
     assert not told()
 

@@ -34,9 +34,7 @@ from svp.face.model import FaceModel
 from svp.face.mouth import lip_gap
 from svp.media.audio import SAMPLE_RATE, read_audio_or_none
 from svp.media.video import FPS, VideoInfo, decoded_frames, probe
-from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
-from svp.speech.layout import published_as
-from svp.weights.registry import find_weight
+from svp.speech.alpha import AudioEncoder, encoder_weight, is_silent, load_audio_encoder
 from svp.weights.terms import tell_terms
 
 SECTION_FRAMES = 15_000  # ten minutes: what is tracked before it is cut, 90 MB of landmarks
@@ -293,6 +291,6 @@ def _skip(frames: Iterable[np.ndarray]) -> None:
 def shared_audio_encoder(name: str) -> AudioEncoder:
     """The encoder, loaded once per process, with the terms of its weights told before it hears anything."""
     encoder = load_audio_encoder(name)
-    kind = published_as(encoder.id)
-    tell_terms([] if kind is None else [find_weight(kind)])
+    weight = encoder_weight(name)
+    tell_terms([] if weight is None else [weight])
     return encoder

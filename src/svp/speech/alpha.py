@@ -24,8 +24,11 @@ from svp.speech.whisper import (
     as_samples,
     find_folder,
     load_whisper,
+    published_weight,
     segment_states,
 )
+from svp.weights.provenance import imported_files
+from svp.weights.registry import UNKNOWN, Weight
 
 ALPHA_SIZE = 1920
 LOG_MEL = "log-mel"
@@ -126,12 +129,7 @@ def load_audio_encoder(id_or_path: str) -> AudioEncoder:
     """
     if id_or_path == LOG_MEL:
         return LogMelAudioEncoder()
-    name, _, variant = id_or_path.rpartition("/")
-    last_state: LastState = "normed"
-    if name and variant in _LAST_STATES and not Path(id_or_path).is_dir():
-        last_state = "raw" if variant == "raw" else "normed"
-    else:
-        name = id_or_path
+    name, last_state = _name_and_state(id_or_path)
     folder = Path(name).expanduser()
     if Path(name).name == WAV2VEC2 or _model_type(folder) == "wav2vec2":
         from svp.speech.wav2vec2 import Wav2Vec2AudioEncoder, load_wav2vec2
@@ -139,6 +137,35 @@ def load_audio_encoder(id_or_path: str) -> AudioEncoder:
         found = folder if folder.is_dir() else find_folder(f"facebook/{WAV2VEC2}")
         return Wav2Vec2AudioEncoder(load_wav2vec2(found))
     return WhisperAudioEncoder(load_whisper(name), last_state)
+
+
+def _name_and_state(id_or_path: str) -> tuple[str, LastState]:
+    name, _, variant = id_or_path.rpartition("/")
+    if name and variant in _LAST_STATES and not Path(id_or_path).is_dir():
+        return name, "raw" if variant == "raw" else "normed"
+    return id_or_path, "normed"
+
+
+def encoder_weight(id_or_path: str) -> Weight | None:
+    """Whose terms hold for what `load_audio_encoder` loads; None of what has no weights.
+
+    Of a folder they are known only from the record of its import, of a name if it is a published id.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    if id_or_path == LOG_MEL:
+        return None
+    name, _ = _name_and_state(id_or_path)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if folder.name == WAV2VEC2:
+            return published_weight(f"facebook/{WAV2VEC2}")
+        return published_weight(name if "/" in name else f"openai/{name}")
+    folder = folder.resolve()
+    records = imported_files(folder.parent if folder.name == AUDIO_ENCODER else folder)
+    unknown = Weight("", name, str(folder), "unknown, no record of an import", UNKNOWN["use"], ())
+    return next((record.weight for record in records if AUDIO_ENCODER in record.parts), unknown)
 
 
 def find_audio_encoder(wanted: str, model_folder: Path | None) -> AudioEncoder:

@@ -171,12 +171,12 @@ def find_folder(name: str) -> Path:
                 f"{by_hand(repository)}"
             ) from error
         folder = whisper_from_package()
-    tell_terms([_published(repository)])
+    tell_terms([published_weight(repository)])
     return folder
 
 
-def _published(repository: str) -> Weight:
-    """What a model of the hub is; of one that others made the terms are not known here."""
+def published_weight(repository: str) -> Weight:
+    """What a model of the hub is, by its full id; of one that others made the terms are not known here."""
     owner, _, name = repository.partition("/")
     kind = published_as(name) if owner in OWNERS else None
     if kind is not None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svp.weights.network import load_network, published_file
-from svp.weights.scripted import ScriptedFeatures, check_script, is_torchscript
+from svp.weights.network import is_torchscript, load_network, published_file
+from svp.weights.scripted import ScriptedFeatures, check_script
 
 CLASSES: Final = 400
 LEAST_FRAMES: Final = 9  # of which the last average still has two

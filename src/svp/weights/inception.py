@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from svp.errors import InputError
-from svp.weights.network import published_file
-from svp.weights.scripted import ScriptedFeatures, check_script, is_torchscript
+from svp.weights.network import is_torchscript, published_file
+from svp.weights.scripted import ScriptedFeatures, check_script
 
 FEATURES: Final = 2048  # of the last pooling layer
 

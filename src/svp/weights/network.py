@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,9 +14,10 @@ import torch
 from torch import nn
 
 from svp.errors import InputError
+from svp.media.hashing import sha256_file
 from svp.weights.checkpoint import check_shapes, read_checkpoint, refuse_unexpected, shapes
 from svp.weights.provenance import imported_files
-from svp.weights.registry import find_weight
+from svp.weights.registry import UNKNOWN, find_weight
 from svp.weights.terms import tell_terms
 
 SAFETENSORS: Final = "model.safetensors"  # of an imported folder
@@ -39,13 +42,28 @@ def weights_file(path: Path) -> Path:
 def published_file(kind: str, path: Path) -> Path:
     """As `weights_file`, for a kind of `svp import`, whose terms are told: of an imported folder those in its record.
 
+    Of TorchScript that is neither the published file nor the recorded one the terms are unknown.
+
     Raises:
         InputError: there is none, or the record is damaged.
     """
     file = weights_file(path)
-    records = imported_files(path.parent) if path.is_dir() else []
-    tell_terms([next((record.weight for record in records if record.kind == kind), find_weight(kind))])
+    weight, records = find_weight(kind), imported_files(path.parent) if path.is_dir() else []
+    own = [record for record in records if record.kind == kind]
+    if is_torchscript(file):
+        digest = sha256_file(file)
+        own = [record for record in own if record.sha256 == digest]
+        weight = weight if digest in weight.scripts else replace(weight, **UNKNOWN)
+    tell_terms([own[0].weight if own else weight])
     return file
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is TorchScript; nothing of it is run."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def load_network(build: Callable[[], Network], path: Path, prefix: str = "", others: str = "") -> Network:

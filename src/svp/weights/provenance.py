@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from svp.media.hashing import sha256_file
 from svp.media.whole_file import whole_file
 from svp.weights.config import read_record
-from svp.weights.registry import Weight, find_weight
+from svp.weights.registry import UNKNOWN, Weight, find_weight
 
 RECORD_NAME = "weights.json"
 
@@ -62,8 +62,7 @@ class ImportedFile(BaseModel):
 
     def of_unknown_origin(self) -> ImportedFile:
         """The record where the file is not the published one: no terms are known."""
-        terms = {"licence": "unknown, not the published file", "use": "what its maker permits"}
-        return self.model_copy(update=terms)
+        return self.model_copy(update=UNKNOWN)
 
     @property
     def weight(self) -> Weight:

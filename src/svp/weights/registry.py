@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from svp.errors import InputError
 
 ANY_USE = "any use"  # without restrictions
+UNKNOWN = {"licence": "unknown, not the published file", "use": "what its maker permits"}  # terms of all others
 
 
 @dataclass(frozen=True)

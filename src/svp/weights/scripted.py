@@ -6,7 +6,6 @@ loaded. Only the published files are run, known by their hashes, and those that 
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,14 +17,6 @@ from svp.media.hashing import sha256_file
 from svp.weights.network import weights_file
 from svp.weights.provenance import imported_files
 from svp.weights.registry import find_weight
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is TorchScript; nothing of it is run."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def check_script(kind: str, path: Path, trusted: bool = False) -> None:
