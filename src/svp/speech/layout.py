@@ -7,9 +7,7 @@ from typing import Any
 AUDIO_ENCODER = "audio_encoder"  # folder of a model that brings its own
 WAV2VEC2 = "wav2vec2-base-960h"  # V-Express's encoder; its id is its name
 
-ENGLISH_WORDS = (
-    51864  # of the English Whisper, one less than the other knows; nothing else in the config tells them apart
-)
+ENGLISH_WORDS = 51864  # one less than in the other Whisper-tiny; nothing else in the config tells them apart
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,8 @@ def import_whisper(source: Path, output: Path) -> tuple[str, ...]:
         encoder = _encoder(config)
         check_shapes(files[0], shapes(tensors), shapes(encoder.state_dict()))
         _check_model(source, encoder, output)
-        check_shapes(
-            files[0], shapes(tensors), shapes(_encoder(config | TINY).state_dict())
-        )  # whatever its config says
+        published = _encoder(config | TINY)  # whatever its config says
+        check_shapes(files[0], shapes(tensors), shapes(published.state_dict()))
         folder = stage.folder / AUDIO_ENCODER
         write_weights(folder / "model.safetensors", {PREFIX + name: tensor for name, tensor in tensors.items()})
         (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
