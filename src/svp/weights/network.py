@@ -53,7 +53,7 @@ def published_file(kind: str, path: Path) -> Path:
     if is_torchscript(file):
         digest = sha256_file(file)
         own = [record for record in own if record.sha256 == digest]
-        weight = weight if digest in weight.scripts else replace(weight, **UNKNOWN)
+        weight = weight if digest in weight.scripts else replace(weight, licence=UNKNOWN["licence"], use=UNKNOWN["use"])
     tell_terms([own[0].weight if own else weight])
     return file
 
