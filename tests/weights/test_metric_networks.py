@@ -270,3 +270,14 @@ def test_the_command_shows_the_licence_and_keeps_it_with_the_hash(tmp_path: Path
     refused = svp("import", "syncnet", path, "-o", tmp_path / "weights")
     assert refused.returncode == 2 and "styletalk_checkpoint.pth: not the published network" in refused.stderr
     assert "Traceback" not in refused.stderr and not (tmp_path / "weights" / "syncnet").exists()
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_an_archive_whose_directory_is_damaged_is_refused(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / WEIGHTS[kind].files[0]
+    torch.save({"weight": torch.zeros(3)}, file)
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"PK\x01\x02", b"PK\x00\x00"))
+    with pytest.raises(InputError, match=file.name) as caught:
+        LOADERS[kind](file)
+    assert "\n" not in str(caught.value)

@@ -81,7 +81,7 @@ def import_(
         raise InputError(f"--config {config}: {kind} has one size; leave it out")
     if differences is not None:
         need_output(differences, differences.suffix.lower(), source)
-    tell_terms([weight])
+    tell_terms([] if trust_script else [weight])  # of a file of one's own there are none to tell
     module, function = IMPORTERS[kind].split(":")
     options = {"trust_script": trust_script or None, "config": config}
     given = {name: value for name, value in options.items() if value is not None}

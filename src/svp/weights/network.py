@@ -60,10 +60,11 @@ def published_file(kind: str, path: Path) -> Path:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is TorchScript; nothing of it is run."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):  # another format, or damaged: who reads it will say so
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def load_network(build: Callable[[], Network], path: Path, prefix: str = "", others: str = "") -> Network:
