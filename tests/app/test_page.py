@@ -36,7 +36,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "portraits"
-PATIENCE = 60_000  # milliseconds; other tests may have the processors
+PATIENCE = 180_000  # milliseconds; other tests may have the processors
 
 
 @pytest.fixture(scope="module")
