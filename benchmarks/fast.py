@@ -90,8 +90,8 @@ def speed(pipeline: SVPPipeline, folder: Path) -> None:
     def generate(mode: str, style: str | None) -> None:
         portrait = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png")
         prior = None if style is None else pipeline.style(style)
-        with partial_folder(folder / "video.mp4") as partial:
-            pipeline.stream(portrait, sound, prior, fast=mode, partial=partial).save(folder / "video.mp4")
+        with partial_folder(folder / "video.mp4") as kept:
+            pipeline.stream(portrait, sound, prior, fast=mode, partial=kept).save(folder / "video.mp4")
 
     for name, _ in plans(pipeline.settings):
         pipeline(SAMPLES / "portraits" / f"{face}.png", read_audio(sound)[:SAMPLE_RATE], fast=name)  # slow at first

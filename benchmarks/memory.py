@@ -17,7 +17,7 @@ from benchmarks.cost import filled
 from svp.cli.plan import fit_pipeline
 from svp.diffusion.memory_plan import network_shapes, plan_generation
 from svp.diffusion.pipeline import SVPPipeline
-from svp.diffusion.sampling_plan import plan_sampling
+from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.video import partial_folder
 from svp.media.audio import read_audio, write_wav
@@ -51,6 +51,10 @@ def resized(settings: PipelineSettings, size: int, window: int) -> PipelineSetti
     return settings.model_copy(update=changes)
 
 
+def sampled(way: str, settings: PipelineSettings) -> SamplingPlan:
+    return plan_sampling(settings=settings, device=CPU, **({"fast": "exact"} | WAYS[way]))
+
+
 def generate(name: str, size: int, frames: int, window: int, way: str, limit: float = 0.0) -> float:
     """Peak bytes of this process, which reads a recording, makes a video and writes it; `limit`: as --max-memory."""
     with TemporaryDirectory() as place, partial_folder(Path(place) / "video.mp4") as partial:
@@ -61,8 +65,7 @@ def generate(name: str, size: int, frames: int, window: int, way: str, limit: fl
             pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
         pipeline.settings = resized(pipeline.settings, size, window)
         if limit:
-            sampling = plan_sampling(settings=pipeline.settings, device=CPU, **({"fast": "exact"} | WAYS[way]))
-            fit_pipeline(pipeline, sound, limit, sampling, styled=way != PLAIN)
+            fit_pipeline(pipeline, sound, limit, sampled(way, pipeline.settings), styled=way != PLAIN)
         stream = pipeline.stream(
             SAMPLES / "portraits" / "ada.png", sound, None if way == PLAIN else STYLE, partial=partial, **WAYS[way]
         )
@@ -84,8 +87,7 @@ def measured(*case: object) -> float:
 def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> None:
     pipeline = network_shapes(name)
     settings = resized(pipeline.settings, size, window)
-    sampling = plan_sampling(settings=settings, device=CPU, **({"fast": "exact"} | WAYS[way]))
-    plan = plan_generation(pipeline, frames, sampling, styled=way != PLAIN, settings=settings)
+    plan = plan_generation(pipeline, frames, sampled(way, settings), styled=way != PLAIN, settings=settings)
     peak = measured(name, size, frames, window, way)
     case = f"{name}, {size} x {size}, {frames} frames in windows of {window}, {way}"
     print(f"  {case}: planned {plan.peak / 1e9:.2f} GB, measured {peak / 1e9:.2f} GB, "

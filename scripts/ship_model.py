@@ -45,8 +45,7 @@ def main() -> None:
     source, out = model_folder(options.source), options.out
     pipeline = SVPPipeline.from_pretrained(source)
     own = {"guidance_audio": options.guidance_audio, "guidance_style": options.guidance_style}
-    own |= {"num_inference_steps": options.steps, "turbo_steps": options.turbo_steps}
-    own["stillness"] = options.stillness
+    own |= {"num_inference_steps": options.steps, "turbo_steps": options.turbo_steps, "stillness": options.stillness}
     distilled = None if options.turbo is None else SVPPipeline.from_pretrained(model_folder(options.turbo))
     if distilled is not None:
         own["turbo_steps"] = distilled.settings.turbo_steps

@@ -21,7 +21,7 @@ from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
 from svp.speech.layout import AUDIO_ENCODER, published_as
 from svp.speech.package import FOLDER, WEIGHTS, by_hand, local_folder, whisper_from_package
-from svp.weights.registry import Weight, find_weight
+from svp.weights.registry import UNKNOWN, Weight, find_weight
 from svp.weights.terms import tell_terms
 
 LastState = Literal["normed", "raw"]
@@ -182,7 +182,7 @@ def published_weight(repository: str) -> Weight:
     if kind is not None:
         return find_weight(kind)
     page = f"https://huggingface.co/{repository}"
-    return Weight("", repository, page, "unknown, not a published file of OpenAI", "what its maker permits", ())
+    return Weight("", repository, page, "unknown, not a published file of OpenAI", UNKNOWN["use"], ())
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:
