@@ -86,7 +86,7 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Prior, of puppets: chance that expressions measured in the frames stand for the true ones.",
+            help="Prior and style, of puppets: chance that expressions measured in the frames stand for the true ones.",
         ),
     ] = None,
     foreign_errors: Annotated[

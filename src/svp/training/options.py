@@ -68,7 +68,7 @@ class TrainOptions(Options):
         default=0.0,
         ge=0,
         le=1,
-        description="stage prior: chance that expressions measured in a puppet's frames stand for the true ones",
+        description="stages prior, style, turbo: chance that expressions measured in a puppet's frames stand for the true ones",
     )
     foreign_errors: float = Field(
         default=0.0,
@@ -142,7 +142,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "groups": ("prior",),
     "per_group": ("prior",),
     "group_levels": ("prior",),
-    "measured": ("prior",),
+    "measured": ("prior", "style", "turbo"),
     "foreign_errors": ("prior",),
     "temperature": ("prior",),
     "modality_dropout": ("prior",),

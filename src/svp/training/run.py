@@ -102,7 +102,7 @@ def _run(
     if stage.name in ONLY_FOR["deterministic"]:
         _set_deterministic(style_encoder_of(pipeline), options.deterministic)
     fresh = latest_checkpoint(out) is None
-    measured = measured_expressions(dataset) if stage.name == "prior" and options.measured else None
+    measured = measured_expressions(dataset) if options.measured else None
     task = _build_task(pipeline, dataset, stage, options, fresh, first="motion" not in done, measured=measured)
     steps = run_stage(task, options, out, max_minutes=max_minutes)
     if state.is_main_process:
@@ -176,7 +176,7 @@ def _build_task(
         )
     if stage.name == "motion" and fresh and first:
         start_motion(pipeline.denoiser, dataset)
-    return _diffusion_task(pipeline, dataset, stage, options)
+    return _diffusion_task(pipeline, dataset, stage, options, measured)
 
 
 def _picture_task(
@@ -204,7 +204,13 @@ def _picture_task(
     )
 
 
-def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stage, options: TrainOptions) -> Task:
+def _diffusion_task(
+    pipeline: SVPPipeline,
+    dataset: PreparedDataset,
+    stage: Stage,
+    options: TrainOptions,
+    measured: MeasuredExpressions | None,
+) -> Task:
     objective = build_objective(pipeline, stage, options)
     assert isinstance(objective, DiffusionObjective)
     outgrow_turbo(pipeline)
@@ -217,9 +223,13 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
     else:
         folder = cached_latents(dataset, pipeline.vae)
         latents = LatentCache(folder, scaling_factor=pipeline.vae.config["scaling_factor"])
-    styles = None
+    styles = seen_styles = None
     if stage.name in STYLED:
-        styles = encode_clips(style_encoder_of(pipeline), dataset, dataset.accepted()).by_clip()
+        encoder = style_encoder_of(pipeline)
+        styles = encode_clips(encoder, dataset, dataset.accepted()).by_clip()
+        if measured is not None:
+            seen = SeenDataset(dataset.root, measured)
+            seen_styles = encode_clips(encoder, seen, seen.accepted()).by_clip()
 
     def samples(split: Split, timesteps: tuple[int, ...] = ()) -> DiffusionSamples:
         return DiffusionSamples(
@@ -234,6 +244,7 @@ def _diffusion_task(pipeline: SVPPipeline, dataset: PreparedDataset, stage: Stag
             scheduler=pipeline.scheduler,
             shared_noise=pipeline.settings.shared_noise,
             styles=styles,
+            seen_styles=seen_styles,
             timesteps=timesteps,
         )
 

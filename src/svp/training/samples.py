@@ -44,8 +44,9 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
 
     Stage `appearance` takes f = 1; `motion` f consecutive frames; `style` also takes `styles`, draws the reference
     frame from a clip of the same identity with another emotion (Sec. 4.1) and gives a sample of the target clip's
-    Gaussian. With unencoded latents a sample has, in their stead, `pictures` and `posterior_noise` of the F targets and
-    then the reference, which the objective encodes.
+    Gaussian; in the share `measured` of the samples that of `seen_styles`, where the clip has one. With unencoded
+    latents a sample has, in their stead, `pictures` and `posterior_noise` of the F targets and then the reference,
+    which the objective encodes.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         self.visited = visited_timesteps(scheduler, options.few_steps) if options.few_steps else ()
         self.audio_radius, self.zero_edges = audio_radius, zero_edges
         self.key_points, self.shared_noise = key_points, shared_noise
-        self.styles, self.timesteps = styles, timesteps
+        self.styles, self.seen_styles, self.timesteps = styles, seen_styles or {}, timesteps
         self.training = split == "train"
         self.of_identity: dict[str, list[ClipRow]] = defaultdict(list)
         for row in rows:
@@ -115,7 +116,8 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
             "keep": _keep(rng, options) if self.training else torch.ones(len(CONDITIONS), dtype=torch.bool),
         }
         if self.styles is not None:
-            sample["style"] = self.styles[row.clip_id].sample(generator)[0]  # Eq. 4, anew at every step
+            styles = self.seen_styles if options.measured and rng.random() < options.measured else self.styles
+            sample["style"] = styles.get(row.clip_id, self.styles[row.clip_id]).sample(generator)[0]  # Eq. 4
         return sample
 
     def _latents(
