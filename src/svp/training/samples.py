@@ -63,6 +63,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         scheduler: EulerDiscreteScheduler,
         shared_noise: float,
         styles: Mapping[str, StyleGaussian] | None,
+        seen_styles: Mapping[str, StyleGaussian] | None = None,
         timesteps: tuple[int, ...] = (),
     ) -> None:
         rows = [row for row in dataset.accepted(split) if row.frames >= options.frames]
