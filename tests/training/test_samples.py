@@ -25,14 +25,15 @@ def make(tiny_dataset, tiny_preset):
     folder = cache_latents(dataset, build_vae(tiny_preset))
 
     def build(
-        split="train", styles=None, timesteps=(), shared_noise=0.0, points="upper-face", zero_edges=False, **changes
-    ):
-        options = recipe("mini", "motion", tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
+        split="train", styles=None, timesteps=(), shared_noise=0.0, points="upper-face", zero_edges=False,
+        stage="motion", seen_styles=None, **changes,
+    ):  # fmt: skip
+        options = recipe("mini", stage, tiny_dataset, None, frames=4, batch_size=2, reference_distance=3, **changes)
         return DiffusionSamples(
             dataset, LatentCache(folder, scaling_factor=1.0), options, split,
             latent_stride=4, audio_radius=2, zero_edges=zero_edges, key_points=KEY_POINTS[points],
             scheduler=build_scheduler("v_prediction", True), styles=styles,
-            shared_noise=shared_noise, timesteps=timesteps,
+            seen_styles=seen_styles, shared_noise=shared_noise, timesteps=timesteps,
         )  # fmt: skip
 
     return build
@@ -125,6 +126,24 @@ def test_style_is_drawn_anew_for_every_sample(make):
     gaussian = StyleGaussian(torch.zeros(1, 16), torch.ones(1, 16))
     samples = make(styles={name: gaussian for name in ("a_neutral", "a_happy", "b_neutral", "b_happy")})
     assert not torch.equal(samples[0]["style"], samples[1]["style"])
+
+
+def test_styles_are_of_measured_expressions_as_often_as_asked(make):
+    true, seen = (StyleGaussian(torch.full((1, 16), value), torch.zeros(1, 16)) for value in (1.0, 2.0))
+    names = ("a_neutral", "a_happy", "b_neutral", "b_happy")
+
+    def drawn(measured, seen_in=names):
+        samples = make(
+            stage="style",
+            styles=dict.fromkeys(names, true),
+            seen_styles=dict.fromkeys(seen_in, seen),
+            measured=measured,
+        )
+        return [float(samples[n]["style"][0]) for n in range(100)]
+
+    assert set(drawn(0.0)) == {1.0} and set(drawn(1.0)) == {2.0}
+    assert 35 < drawn(0.5).count(2.0) < 65
+    assert set(drawn(1.0, seen_in=("a_happy",))) == {1.0, 2.0}  # in the other clips no face was seen
 
 
 def test_conditions_are_dropped_as_often_as_asked(make):

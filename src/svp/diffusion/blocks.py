@@ -15,6 +15,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
+from svp.diffusion.convolution import Conv2d
 from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
 
@@ -70,9 +71,9 @@ class SpatialTransformer(nn.Module):
     def __init__(self, *, channels: int, norm_groups: int, block: TransformerBlock) -> None:
         super().__init__()
         self.norm = GroupNorm(norm_groups, channels, eps=TRANSFORMER_NORM_EPS)
-        self.proj_in = nn.Conv2d(channels, channels, kernel_size=1)
+        self.proj_in = Conv2d(channels, channels, kernel_size=1)
         self.transformer_blocks = nn.ModuleList([block])
-        self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
+        self.proj_out = Conv2d(channels, channels, kernel_size=1)
 
     def forward(self, hidden: Tensor, state: BlockState) -> Tensor:
         """(N, C, h, w) to (N, C, h, w)."""
@@ -132,6 +133,9 @@ class Level(nn.Module):
         for resnet, entering in zip(self.resnets, in_channels, strict=True):
             resnet.norm1 = GroupNorm(norm_groups, entering, eps=RESNET_EPS)
             resnet.norm2 = GroupNorm(norm_groups, channels, eps=RESNET_EPS)
+            resnet.conv1, resnet.conv2 = Conv2d.sharing(resnet.conv1), Conv2d.sharing(resnet.conv2)
+            if resnet.conv_shortcut is not None:
+                resnet.conv_shortcut = Conv2d.sharing(resnet.conv_shortcut)
         if make_motion is not None:
             self.motion_modules = nn.ModuleList(make_motion(channels) for _ in range(attentions))
         self.has_attention = make_block is not None
@@ -189,6 +193,7 @@ class DownLevel(Level):
         )
         if downsample:
             self.downsamplers = nn.ModuleList([Downsample2D(channels, use_conv=True, name="op")])
+            self.downsamplers[0].conv = Conv2d.sharing(self.downsamplers[0].conv)
         self.has_downsampler = downsample
 
     def forward(self, hidden: Tensor, time_NE: Tensor, state: BlockState) -> tuple[Tensor, list[Tensor]]:
@@ -269,6 +274,7 @@ class UpLevel(Level):
         )
         if upsample:
             self.upsamplers = nn.ModuleList([Upsample2D(channels, use_conv=True)])
+            self.upsamplers[0].conv = Conv2d.sharing(self.upsamplers[0].conv)
         self.has_upsampler = upsample
 
     def forward(self, hidden: Tensor, time_NE: Tensor, skips: list[Tensor], state: BlockState) -> Tensor:

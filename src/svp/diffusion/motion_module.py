@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
 from svp.diffusion.attention import Attention, zero
+from svp.diffusion.feed_forward import FeedForward
 from svp.diffusion.group_norm import GroupNorm
 
 GROUP_NORM_EPS = 1e-6
@@ -92,7 +92,7 @@ class TemporalBlock(nn.Module):
             TemporalAttention(channels=channels, heads=heads, max_frames=max_frames) for _ in range(2)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
         self.ff_norm = nn.LayerNorm(channels)
 
     def forward(self, hidden_NFC: Tensor) -> Tensor:

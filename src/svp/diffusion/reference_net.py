@@ -8,12 +8,12 @@ from functools import partial
 
 import torch
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
 from svp.diffusion.attention import Attention, cross_attend
 from svp.diffusion.blocks import TIME_CHANNELS_FACTOR, TransformerBlock, build_levels, name_blocks
+from svp.diffusion.feed_forward import FeedForward
 from svp.strict_model import StrictModel
 
 
@@ -42,7 +42,7 @@ class ReferenceBlock(TransformerBlock):
         self.norm2 = nn.LayerNorm(channels)
         self.attn2 = Attention(query_dim=channels, context_dim=text_dim, heads=heads, out_bias=True)
         self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
 
     def forward(self, hidden_NTC: Tensor, size: tuple[int, int], state: ReferenceState) -> Tensor:  # type: ignore[override]
         """(B, T, C) to (B, T, C); stores the tokens (B, h, w, C) under the block's path."""

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import torch
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from svp.diffusion.blocks import (
     name_blocks,
 )
 from svp.diffusion.conditions import Conditions
+from svp.diffusion.feed_forward import FeedForward
 from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
 from svp.strict_model import StrictModel
@@ -71,7 +71,7 @@ class DenoisingBlock(TransformerBlock):
         self.attn_style = Attention(query_dim=channels, context_dim=style_token_dim, heads=heads, out_bias=False)
         zero(self.attn_style.to_out[0])
         self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
 
     def forward(self, hidden_NTC: Tensor, size: tuple[int, int], state: DenoisingState) -> Tensor:  # type: ignore[override]
         """(N, T, C) to (N, T, C); `size` is the grid (height, width) with T places."""

@@ -68,7 +68,7 @@ class TrainOptions(Options):
         default=0.0,
         ge=0,
         le=1,
-        description="stages prior, style, turbo: chance that expressions measured in a puppet's frames stand for the true ones",
+        description="prior, style, turbo: chance that expressions measured in a puppet's frames stand for true ones",
     )
     foreign_errors: float = Field(
         default=0.0,

@@ -209,7 +209,7 @@ def _diffusion_task(
     dataset: PreparedDataset,
     stage: Stage,
     options: TrainOptions,
-    measured: MeasuredExpressions | None,
+    measured: MeasuredExpressions | None = None,
 ) -> Task:
     objective = build_objective(pipeline, stage, options)
     assert isinstance(objective, DiffusionObjective)
@@ -283,7 +283,7 @@ def _finish(
     dataset: PreparedDataset,
     stage: Stage,
     options: TrainOptions,
-    measured: MeasuredExpressions | None,
+    measured: MeasuredExpressions | None = None,
 ) -> None:
     """Set what follows from the trained weights: the latents' scale, the neutral code."""
     if stage.name == "vae":

@@ -1,0 +1,71 @@
+"""The convolution for small grids is torch's, by another way and only where it pays."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from svp.diffusion.convolution import Conv2d
+
+
+class Called(TorchDispatchMode):
+    """The names of the operations that ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.names.add(func._overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def both(layer: Conv2d, pictures: Tensor) -> tuple[Tensor, Tensor, set[str]]:
+    """Ours, torch's, and what ran for ours."""
+    with Called() as called:
+        ours = layer(pictures)
+    return ours, nn.Conv2d.forward(layer, pictures), called.names
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0), (3, 1, 0)])
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (8, 3)])
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+@torch.no_grad()
+def test_small_grids_are_one_product(
+    kernel: int, stride: int, padding: int, grid: tuple[int, int], memory_format: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    layer = Conv2d(6, 80, kernel, stride, padding, dtype=torch.float64).to(memory_format=memory_format)
+    pictures = torch.randn(2, 6, *grid, dtype=torch.float64).contiguous(memory_format=memory_format)
+    ours, reference, names = both(layer, pictures)
+    assert ours.shape == reference.shape
+    torch.testing.assert_close(ours, reference, rtol=0, atol=1e-12)
+    assert "convolution" not in names
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def test_large_grids_are_torch_s() -> None:
+    layer = Conv2d(6, 31, 3, padding=1)
+    ours, reference, names = both(layer, torch.randn(2, 6, 4, 4))  # 32 places, 31 channels
+    assert torch.equal(ours, reference)
+    assert "convolution" in names
+
+
+def test_training_is_torch_s() -> None:
+    layer = Conv2d(6, 80, 3, padding=1)
+    ours, reference, names = both(layer, torch.randn(1, 6, 4, 4))
+    assert torch.equal(ours, reference)
+    assert "convolution" in names
+    ours.sum().backward()
+    assert layer.weight.grad is not None
+
+
+def test_sharing_keeps_the_parameters_and_draws_nothing() -> None:
+    layer = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+    before = torch.get_rng_state()
+    own = Conv2d.sharing(layer)
+    assert torch.equal(before, torch.get_rng_state())
+    assert own.weight is layer.weight and own.bias is layer.bias
+    pictures = torch.randn(1, 3, 6, 6)
+    assert torch.equal(own(pictures), layer(pictures))
