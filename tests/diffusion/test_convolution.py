@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from svp.diffusion.convolution import Conv2d
+from svp.diffusion.convolution import Conv2d, share_convolutions
 
 
 class Called(TorchDispatchMode):
@@ -62,10 +62,11 @@ def test_training_is_torch_s() -> None:
 
 
 def test_sharing_keeps_the_parameters_and_draws_nothing() -> None:
-    layer = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-    before = torch.get_rng_state()
-    own = Conv2d.sharing(layer)
-    assert torch.equal(before, torch.get_rng_state())
-    assert own.weight is layer.weight and own.bias is layer.bias
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(4, 90, 1, bias=False))
     pictures = torch.randn(1, 3, 6, 6)
-    assert torch.equal(own(pictures), layer(pictures))
+    expected, parameters, before = module(pictures), list(module.parameters()), torch.get_rng_state()
+    share_convolutions(module)
+    assert torch.equal(before, torch.get_rng_state())
+    assert [type(layer) for layer in module] == [Conv2d, nn.SiLU, Conv2d]
+    assert all(a is b for a, b in zip(module.parameters(), parameters, strict=True))
+    assert torch.equal(module(pictures), expected)

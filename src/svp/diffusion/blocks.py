@@ -15,7 +15,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
-from svp.diffusion.convolution import Conv2d
+from svp.diffusion.convolution import Conv2d, share_convolutions
 from svp.diffusion.group_norm import GroupNorm
 from svp.diffusion.motion_module import MotionModule
 
@@ -133,9 +133,7 @@ class Level(nn.Module):
         for resnet, entering in zip(self.resnets, in_channels, strict=True):
             resnet.norm1 = GroupNorm(norm_groups, entering, eps=RESNET_EPS)
             resnet.norm2 = GroupNorm(norm_groups, channels, eps=RESNET_EPS)
-            resnet.conv1, resnet.conv2 = Conv2d.sharing(resnet.conv1), Conv2d.sharing(resnet.conv2)
-            if resnet.conv_shortcut is not None:
-                resnet.conv_shortcut = Conv2d.sharing(resnet.conv_shortcut)
+            share_convolutions(resnet)
         if make_motion is not None:
             self.motion_modules = nn.ModuleList(make_motion(channels) for _ in range(attentions))
         self.has_attention = make_block is not None
@@ -193,7 +191,7 @@ class DownLevel(Level):
         )
         if downsample:
             self.downsamplers = nn.ModuleList([Downsample2D(channels, use_conv=True, name="op")])
-            self.downsamplers[0].conv = Conv2d.sharing(self.downsamplers[0].conv)
+            share_convolutions(self.downsamplers[0])
         self.has_downsampler = downsample
 
     def forward(self, hidden: Tensor, time_NE: Tensor, state: BlockState) -> tuple[Tensor, list[Tensor]]:
@@ -274,7 +272,7 @@ class UpLevel(Level):
         )
         if upsample:
             self.upsamplers = nn.ModuleList([Upsample2D(channels, use_conv=True)])
-            self.upsamplers[0].conv = Conv2d.sharing(self.upsamplers[0].conv)
+            share_convolutions(self.upsamplers[0])
         self.has_upsampler = upsample
 
     def forward(self, hidden: Tensor, time_NE: Tensor, skips: list[Tensor], state: BlockState) -> Tensor:

@@ -28,10 +28,12 @@ class Conv2d(nn.Conv2d):
         patches = patches.permute(0, 1, 2, 4, 5, 3).reshape(pictures, height, width, -1)
         return F.linear(patches, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias).permute(0, 3, 1, 2)
 
-    @classmethod
-    def sharing(cls, layer: nn.Conv2d) -> "Conv2d":
-        """A layer of this kind with the parameters of another."""
-        with torch.device("meta"):  # no new values, so that nothing random is drawn
-            own = cls(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)  # type: ignore[arg-type]
-        own.weight, own.bias = layer.weight, layer.bias
-        return own
+
+def share_convolutions(module: nn.Module) -> None:
+    """Make the convolutions that a module holds, of another library, this kind; the parameters stay what they are."""
+    for name, layer in list(module.named_children()):
+        if isinstance(layer, nn.Conv2d):
+            with torch.device("meta"):  # no new values, so that nothing random is drawn
+                own = Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)  # type: ignore[arg-type]
+            own.weight, own.bias = layer.weight, layer.bias
+            setattr(module, name, own)

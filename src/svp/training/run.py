@@ -283,7 +283,7 @@ def _finish(
     dataset: PreparedDataset,
     stage: Stage,
     options: TrainOptions,
-    measured: MeasuredExpressions | None = None,
+    measured: MeasuredExpressions | None,
 ) -> None:
     """Set what follows from the trained weights: the latents' scale, the neutral code."""
     if stage.name == "vae":
