@@ -63,6 +63,10 @@ def test_what_is_missing_or_wrong_is_said():
         (lambda: place_order("a.png", "a.wav", fast="instantly"), "fast: .*exact"),
         (lambda: place_order("a.png", "a.wav", face_box="left"), "face box left: give X,Y,W,H"),
         (lambda: Mix("sad:3", "happy:3", 1.5), "mix: 1.5"),
+        (lambda: Mix("sad:3", "happy:3", None), "mix: None"),
+        (lambda: Mix("sad:3", "happy:3", "x"), "mix: x"),
+        (lambda: number(None), "None: no number"),
+        (lambda: number([1]), "1.*: no number"),
     ):
         with pytest.raises(InputError, match=problem):
             wrong()
@@ -77,6 +81,10 @@ def test_only_the_gallery_has_names(gallery, tmp_path):
     assert timeline_texts([["sad", 0], ["", None], ["happy:2", "2.5"]], gallery) == ["sad:3@0", "happy:2@2.5"]
     for rows, problem in (
         ([["sad", "soon"]], "row 1: soon"),
+        ([["sad", [1]]], "row 1: .1. is no time"),
+        ([["sad"]], "row 1: .*is no style and time"),
+        ([["happy", 0], ["sad", 0, 1]], "row 2: .*is no style and time"),
+        (["sad", 0], "row 1: sad is no style and time"),
         ([], "empty"),
         ([["/etc/passwd", 0]], "not in the gallery"),
     ):
@@ -101,6 +109,8 @@ def test_the_command_looks_at_its_options_first(tmp_path):
     for options, problem in (
         (("--password", "ann"), "write USER:WORD"),
         (("--reports", tmp_path / "none"), "no such folder"),
+        (("--certificate", tmp_path / "none.pem"), "--key|none.pem"),
+        (("--certificate", tmp_path / "none.pem", "--key", tmp_path / "none.key"), "none.pem"),
     ):
         with pytest.raises(InputError, match=problem):
             app(args=["app", *map(str, options)], standalone_mode=False)

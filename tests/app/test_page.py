@@ -303,6 +303,38 @@ def test_what_cannot_be_used_is_one_sentence(client, inputs):
         assert str(inputs) not in str(failed.value) and "Traceback" not in str(failed.value)
 
 
+def test_programs_are_told_in_one_sentence_too(served, inputs):
+    def generate(**given: object) -> str:
+        """The error of a call as a program without Gradio's client makes it."""
+        client = Client(served.address, verbose=False)
+        [endpoint] = [e for e in client.endpoints.values() if e.api_name == "/generate"]
+        names = [parameter["parameter_name"] for parameter in endpoint.parameters_info]
+        usual = {p["parameter_name"]: p.get("parameter_default") for p in endpoint.parameters_info}
+        places = {}
+        for role, name in (("portrait", "ada.png"), ("audio", "short.wav")):
+            sent = httpx.post(
+                f"{served.address}gradio_api/upload", files={"files": (name, (inputs / name).read_bytes())}
+            )
+            places[role] = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+        data = [(usual | places | given)[name] for name in names]
+        called = httpx.post(f"{served.address}gradio_api/call/generate", json={"data": data}).json()["event_id"]
+        return httpx.get(f"{served.address}gradio_api/call/generate/{called}", timeout=120).text
+
+    address = {"path": "http://127.0.0.1:9/large.png", "meta": {"_type": "gradio.FileData"}}
+    table = {"headers": ["style", "from second"], "metadata": None}
+    for given, told in (
+        ({"portrait": address}, "an address was given in place of a file"),
+        ({"portrait": {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}}, "error"),
+        ({"style_from": "timeline", "timeline": table | {"data": [["sad", 0, 1]]}}, "no style and time|error"),
+        ({"style_from": "mix", "mix_share": None}, "mix: None is no share"),
+        ({"gaze_right": None}, "None: no number"),
+        ({"seed": "x"}, "seed: "),
+    ):
+        answer = generate(**given)
+        assert re.search(told, answer), (given, answer)
+        assert "root:" not in answer and "Traceback" not in answer and "Something broke" not in answer
+
+
 def test_the_name_of_an_upload_does_not_lead_out_of_their_folder(served, inputs):
     picture, taken = (inputs / "ada.png").read_bytes(), 0
     for name in (

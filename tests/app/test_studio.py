@@ -3,6 +3,7 @@
 import sys
 import threading
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,28 @@ from tiny_pipeline import tiny_pipeline, tone
 
 from svp.app.order import place_order
 from svp.app.studio import Studio
+from svp.errors import InputError
 from svp.face.landmarks import LandmarkDetector
 from svp.media.audio import write_wav
+from svp.media.video import probe
 
 FRAMES, LOOKED_AT = 20, 3
+
+
+def test_a_clip_that_does_not_say_how_long_it_is_is_left_where_it_is_too_long(tmp_path, monkeypatch):
+    clip = write_portrait_clip(tmp_path / "clip.mp4", frames=FRAMES)
+    write_wav(tmp_path / "talk.wav", tone(0.1))
+    studio = Studio(tiny_pipeline(), "mini", tmp_path / "videos", 0.1)  # 0.4 s of a clip are ten frames
+    info = probe(clip)
+    monkeypatch.setattr("svp.app.studio.probe", lambda path: replace(info, seconds=0.0))  # as of a live recording
+    seen = []
+    monkeypatch.setattr(LandmarkDetector, "detect", lambda _, frame: seen.append(frame))
+    order = place_order(str(PORTRAITS / "ada.png"), str(tmp_path / "talk.wav"), clip=str(clip))
+    with pytest.raises(InputError, match=r"longer than the 0\.4 s"), studio.work(order) as work:
+        work.wait(60)
+        work.result()
+    assert len(seen) == 11
+    studio.close()
 
 
 @pytest.mark.parametrize("use", ["style", "head_motion"])

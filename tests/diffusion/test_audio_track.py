@@ -1,10 +1,14 @@
 """Audio windows: those of the whole recording, although only a part is held."""
 
+import mmap
+
+import numpy as np
 import pytest
 import torch
 from tiny_pipeline import tone
 
-from svp.diffusion.audio_track import AudioTrack
+from svp.diffusion import audio_track
+from svp.diffusion.audio_track import AudioTrack, recording_alpha
 from svp.speech.alpha import load_audio_encoder
 
 
@@ -26,3 +30,16 @@ def test_audio_windows_repeat_the_edges() -> None:
     assert windows.shape == (6, 5, 3)
     expected = [[0, 0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 5], [3, 4, 5, 5, 5]]
     assert windows[..., 0].tolist() == expected
+
+
+def test_a_long_recording_waits_on_disk_and_sounds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, encoder = tone(9.0), load_audio_encoder("log-mel")
+    held = torch.cat(list(recording_alpha(sound, 225, 0, lambda: encoder)))
+    monkeypatch.setattr(audio_track, "HELD_BYTES", 0)
+    heard: list[np.ndarray] = []
+    stream = encoder.stream
+    monkeypatch.setattr(
+        type(encoder), "stream", lambda _, samples, *rest: heard.append(samples) or stream(samples, *rest)
+    )
+    assert torch.equal(torch.cat(list(recording_alpha(sound, 225, 0, lambda: encoder))), held)
+    assert np.array_equal(heard[0], sound) and isinstance(heard[0].base, mmap.mmap)

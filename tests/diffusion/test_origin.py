@@ -55,6 +55,19 @@ def test_files_are_named_by_their_hashes_and_the_model_by_that_of_its_weights(tm
     assert facts["settings"]["head_motion"] == "natural" and facts["settings"]["frames"] == len(video)
 
 
+def test_what_was_asked_for_beside_files_is_told():
+    asked = {"head_amplitude": 0.5, "blink_rate": 20.0, "gaze": [5.0, -3.0], "aspect": "16:9", "mouth_amplitude": 1.2}
+    box = (40.0, 30.0, 180.0, 200.0)
+    pipeline = tiny_pipeline()
+    told = pipeline.stream(PORTRAIT, tone(0.1), face_box=box, **asked).origin.settings
+    assert {name: told[name] for name in asked} == asked
+    assert told["frame"] == "crop" and told["face_box"] == list(box) and told["retarget"] == "pose"
+    assert told["audio_encoder"] == "log-mel" and "audio_encoder_sha256" not in told
+    pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
+    silent = np.zeros(1600, np.float32)  # needs no encoder
+    assert len(pipeline.stream(PORTRAIT, silent).origin.settings["audio_encoder_sha256"]) == 64
+
+
 def test_the_weights_that_a_model_was_imported_from_are_named(tmp_path):
     tiny_pipeline().save_pretrained(tmp_path)
     (path := tmp_path / "secret.bin").write_bytes(b"x")

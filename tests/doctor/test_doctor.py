@@ -20,6 +20,7 @@ from svp.doctor import libraries, weights
 from svp.doctor.finding import Finding, examine
 from svp.doctor.private import without_private
 from svp.doctor.report import Report
+from svp.doctor.system import examine_system
 from svp.evaluation.reference_values import ReferenceCheck
 from svp.media.hashing import sha256_file
 from svp.weights.provenance import ImportedFile, record_imports
@@ -156,6 +157,23 @@ def test_a_bundle_holds_the_report_and_gives_nothing_away(tmp_path, monkeypatch)
     assert not json.loads(contents["doctor.json"])["can_generate"]
     assert "torch==" in contents["packages.txt"] and "BROKEN" in contents["doctor.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "report.zip"]
+
+
+def test_no_password_and_no_path_of_any_kind_is_given_away(tmp_path, monkeypatch):
+    monkeypatch.setenv("SVP_APP_PASSWORD", "ann:hunter2")
+    monkeypatch.setenv("SVP_CACHE", "/srv/acme client/cache")
+    monkeypatch.setenv("LOGNAME", "ann")
+    [told] = [finding.found for finding in examine_system() if finding.name == "environment"]
+    assert "hunter2" not in told and "SVP_APP_PASSWORD=set" in told
+    assert "acme" not in without_private(told)
+    for text in (
+        "/srv/my acme project/x.so", "C:\\Users\\acme client\\x", "/mnt/a,b/acme_c", "/mnt/x:acme/d", "-I /mnt/acme/x",
+        "gcc -I/mnt/acme/x", "\\\\server\\share\\acme", "//nas/acme/x", "smb://nas/acme", "PATH=/bin:/opt/acme/bin",
+        "see http://acme:word@example.org/x", "in '/srv/a b/acme c/d.so': cannot open",
+    ):  # fmt: skip
+        assert "acme" not in without_private(text), without_private(text)
+    for text in ("h264/aac", "take 1/2", "https://example.org/a/b and 3 / 4", "24.0 of 25 GB free; torch+cpu"):
+        assert without_private(text) == text
 
 
 def test_a_user_called_as_a_word_is_left_out_as_a_word(monkeypatch):

@@ -38,8 +38,8 @@ class Mix:
     share: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise InputError(f"mix: {self.share:g} is no share of the second style; give a number from 0 to 1")
+        if not isinstance(self.share, int | float) or not 0 <= self.share <= 1:
+            raise InputError(f"mix: {self.share} is no share of the second style; give a number from 0 to 1")
 
     @property
     def file(self) -> str:
@@ -171,9 +171,16 @@ def place_order(
         raise InputError(f"{where or 'options'}: {problem['msg']}; correct it") from error
 
 
-def number(value: float) -> str:
-    """A number as a person writes it, without loss."""
-    return repr(float(value)).removesuffix(".0")
+def number(value: Any) -> str:
+    """A number as a person writes it, without loss.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return repr(float(value)).removesuffix(".0")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{value!r}: no number; give one") from error
 
 
 def timeline_texts(rows: Iterable[Sequence[Any]], gallery: Mapping[str, object]) -> list[str]:
@@ -183,13 +190,16 @@ def timeline_texts(rows: Iterable[Sequence[Any]], gallery: Mapping[str, object])
         InputError: a style is none of the gallery, or a time is no number.
     """
     texts = []
-    for row, (style, second) in enumerate(rows, 1):
+    for row, cells in enumerate(rows, 1):
+        if not isinstance(cells, Sequence) or isinstance(cells, str) or len(cells) != 2:
+            raise InputError(f"row {row}: {cells} is no style and time; write both, as in happy and 2.5")
+        style, second = cells
         if style in (None, "") and second in (None, ""):
             continue
         name = known_style(str(style).strip(), gallery)
         try:
             texts.append(f"{name}@{number(float(second or 0))}")
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(f"row {row}: {second} is no time; give a number of seconds") from error
     if not texts:
         raise InputError("styles over time: the table is empty; write a style into its first row")

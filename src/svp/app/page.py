@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 from svp.app.failure import explained
+from svp.app.given import judge_ourselves
 from svp.app.knob_fields import KnobFields
 from svp.app.order import Mix, Order, known_style, number, place_order, timeline_texts
 from svp.app.progress import STYLE, TEMPLATE, Progress
@@ -53,6 +54,8 @@ class Page:
                 self._video_tab()
             with gr.Tab("Reports"):
                 self._reports_tab()
+        for block in blocks.blocks.values():
+            judge_ourselves(block)
         return blocks
 
     # ------------------------------------------------------------------ a video

@@ -16,6 +16,7 @@ from svp.app.page import Page
 from svp.app.reports import Reports
 from svp.app.studio import Studio
 from svp.errors import InputError
+from svp.media.marking import MARKED, Marking
 
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
@@ -48,6 +49,7 @@ class ServerOptions:
         max_seconds: the longest recording that is taken.
         queue: how many may wait for their video.
         reports: folder with reports of `svp evaluate`.
+        marking: how videos say that they were generated.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +58,7 @@ class ServerOptions:
     max_seconds: float = 60.0
     queue: int = 16
     reports: Path | None = None
+    marking: Marking = MARKED
 
 
 @contextmanager
@@ -74,7 +77,7 @@ def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterat
         InputError: the port is taken, or the host is none of this machine's.
     """
     with _cache_folder() as folder:
-        studio = Studio(pipeline, model, folder, options.max_seconds)
+        studio = Studio(pipeline, model, folder, options.max_seconds, options.marking)
         blocks = Page(studio, Reports(options.reports), KEEP).blocks().queue(max_size=options.queue)
         try:
             yield _launch(blocks, options)

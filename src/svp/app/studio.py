@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import threading
@@ -20,7 +21,7 @@ from svp.diffusion.portrait import prepare_portrait
 from svp.diffusion.video import FrameStream
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, check_sound, read_audio_or_none
-from svp.media.marking import MARKED
+from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS, probe
 from svp.speech.alpha import is_silent
 from svp.style.cues import read_cues
@@ -103,7 +104,7 @@ class Work:
         cues = read_cues(request.style, self.folder)
         portrait = prepare_portrait(request.portrait, studio.pipeline.settings.image_size, request.box())
         self._at("Learning the style" if cues else "Listening to the recording")
-        learn = partial(studio.pipeline.style, watch=self._watch("Learning the style"))
+        learn = partial(studio.pipeline.style, watch=self._watch("Learning the style", studio.longest_clip))
         style = style_over_time(cues, learn, request.style_strength)
         self._at("Listening to the recording")
         self._stream = studio.pipeline.stream(
@@ -121,7 +122,7 @@ class Work:
         self._stream.made_from(Path(request.portrait), [cue.path for cue in cues])
         if self._order.mix is not None:
             (self.folder / self._order.mix.file).unlink()
-        self._stream.save(output, MARKED.labelled(request.label, request.label_text))
+        self._stream.save(output, studio.marking.labelled(request.label, request.label_text))
         return output
 
     def _at(self, stage: str) -> None:
@@ -129,9 +130,15 @@ class Work:
             raise CancelledError
         self._stage = stage
 
-    def _watch(self, stage: str) -> Callable[[int], None]:
-        """What is told how many frames of a clip were measured."""
-        return lambda frames: self._at(f"{stage}: {duration(frames / FPS)} of the clip")
+    def _watch(self, stage: str, longest: float = math.inf) -> Callable[[int], None]:
+        """What is told how many frames of a clip were measured, and ends the work after so many seconds of it."""
+
+        def told(frames: int) -> None:
+            if frames > longest * FPS:  # its file did not say how long it is
+                raise InputError(f"clip of the style: longer than the {longest:g} s that are taken here; cut it")
+            self._at(f"{stage}: {duration(frames / FPS)} of the clip")
+
+        return told
 
     def _advance(self, done: int, total: int) -> None:
         self._at(self._stage)
@@ -146,13 +153,22 @@ class Studio:
         model: name of a shipped one or the folder it came from.
         folder: for the videos, each in a folder of its own.
         max_seconds: the longest recording that is taken.
+        marking: how videos say that they were generated.
     """
 
-    def __init__(self, pipeline: SVPPipeline, model: str, folder: Path, max_seconds: float) -> None:
+    def __init__(
+        self, pipeline: SVPPipeline, model: str, folder: Path, max_seconds: float, marking: Marking = MARKED
+    ) -> None:
+        self.marking = marking
         self.pipeline, self.folder, self.max_seconds = pipeline, folder, max_seconds
         self.model = None if model == "mini" else str(Path(model).resolve())
         self.pool = ThreadPoolExecutor(1, "studio")
         self._works: set[Work] = set()
+
+    @property
+    def longest_clip(self) -> float:
+        """Seconds of a clip that are taken."""
+        return CLIP_FACTOR * self.max_seconds
 
     def gallery(self) -> dict[str, StylePrior]:
         """The styles of the gallery that this model understands, by name and level."""
@@ -186,7 +202,7 @@ class Studio:
             raise InputError(f"{audio}: longer than the {self.max_seconds:g} s that are taken here; cut it")
         if is_silent(samples):
             raise InputError(f"{audio}: is silent; record it again, and see that the microphone is on")
-        longest = CLIP_FACTOR * self.max_seconds
+        longest = self.longest_clip
         for clip in (Path(clip) for clip in clips):
             if clip.is_absolute() and clip.suffix != ".safetensors" and probe(clip).seconds > longest:
                 raise InputError(f"{clip}: longer than the {longest:g} s that are taken here; cut it")

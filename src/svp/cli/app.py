@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from svp.cli.marking import choose_marking
 from svp.cli.model import load_pipeline, model_name
 from svp.cli.paths import need_folder
 from svp.errors import InputError
@@ -30,6 +31,10 @@ def serve(
     reports: Annotated[
         Path | None, typer.Option(help="Folder with reports of `svp evaluate`, shown on the second tab.")
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM chain that signs the provenance of the videos, with --key.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
 ) -> None:
     """Make videos on a page in the browser. Its functions are an HTTP API too, see docs/app.md.
 
@@ -49,11 +54,14 @@ def serve(
     from svp.diffusion.model_folder import find_model
     from svp.diffusion.untrained import check_trained
 
+    marking = choose_marking(True, certificate, key)  # what cannot sign is told now, not after a visitor's video
     name = model_name(model, None)
     pipeline = load_pipeline(name)
     check_trained(find_model(name), styled=True)
     typer.echo(f"sound features: {pipeline.audio_encoder.id}", err=True)  # loaded now, not while a visitor waits
-    options = ServerOptions(host, port, (user, word) if password is not None else None, max_seconds, queue, reports)
+    options = ServerOptions(
+        host, port, (user, word) if password is not None else None, max_seconds, queue, reports, marking
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what visitors left is deleted then too
     with serving(pipeline, name, options) as address:
         typer.echo(f"{address} is ready; end it with Ctrl-C")

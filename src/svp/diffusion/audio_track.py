@@ -5,7 +5,10 @@ Shapes: A numbers per frame, F frames, W = 2 * radius + 1 alpha frames around a 
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryFile
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,6 +17,8 @@ from torch import Tensor
 from svp.media.video import FPS
 from svp.memory import release_memory
 from svp.speech.alpha import AudioEncoder, is_silent, silence
+
+HELD_BYTES: Final = 8 << 20  # of a recording's samples: two minutes
 
 
 def recording_alpha(
@@ -27,7 +32,22 @@ def recording_alpha(
         size: A.
         encoder: loads it; not called for a silent recording, which has zeros, as in training.
     """
-    return silence(n_frames, size) if is_silent(samples) else encoder().stream(samples, n_frames, FPS)
+    return silence(n_frames, size) if is_silent(samples) else _heard(encoder(), samples, n_frames)
+
+
+def _heard(encoder: AudioEncoder, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
+    """An encoder's blocks; a long recording waits on disk, of which only the part that is heard is in memory."""
+    if samples.nbytes <= HELD_BYTES:
+        yield from encoder.stream(samples, n_frames, FPS)
+        return
+    with TemporaryFile() as file:
+        samples.tofile(file)
+        file.flush()
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    samples = np.frombuffer(pages, samples.dtype)
+    for block_NA in encoder.stream(samples, n_frames, FPS):
+        pages.madvise(mmap.MADV_DONTNEED)
+        yield block_NA
 
 
 def audio_windows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from svp.diffusion.model_folder import fetched_encoder, weights_sha256
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
 from svp.diffusion.style_source import style_path
 from svp.media.hashing import sha256_file
+from svp.speech import package
 from svp.style.timeline import StyleTimeline
 from svp.weights.provenance import imported_files
 
@@ -45,9 +46,20 @@ class Origin:
 
     @classmethod
     def of(
-        cls, pipeline: SVPPipeline, job: Job, portrait: object, audio: object, style: object, head_motion: object
+        cls,
+        pipeline: SVPPipeline,
+        job: Job,
+        portrait: object,
+        audio: object,
+        style: object,
+        head_motion: object,
+        shown: Mapping[str, Any],
     ) -> Origin:
-        """The origin of a video from the arguments of `SVPPipeline.stream`; files are read once for their hashes."""
+        """The origin of a video from the arguments of `SVPPipeline.stream`; files are read once for their hashes.
+
+        Args:
+            shown: what else was asked for, of the performance and of the picture.
+        """
         given = {"portrait": portrait, "audio": audio}
         named = head_motion if isinstance(head_motion, str) and head_motion in (STILL, NATURAL) else None
         if named is None:
@@ -68,7 +80,10 @@ class Origin:
                 {"name": prior.name, "seconds": at, "source_sha256": prior.source_sha256} for at, prior in timed
             ),
             settings=facts
-            | {"frames": len(job.points), "pixels": pipeline.settings.image_size, "head_motion": named or "given"},
+            | {"frames": len(job.points), "pixels": pipeline.settings.image_size, "head_motion": named or "given"}
+            | {"audio_encoder": pipeline.settings.audio_encoder}
+            | _packaged_encoder(pipeline.settings.audio_encoder)
+            | {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()},
         )
         return origin.read_from(styles=[style_path(style)]) if isinstance(style, str | Path) else origin
 
@@ -107,6 +122,12 @@ def _foreign_weights(folder: Path) -> list[dict[str, str]]:
     ]
     fetched = fetched_encoder(folder)
     return files if fetched is None else [*files, {"title": fetched.title, "licence": fetched.licence}]
+
+
+def _packaged_encoder(audio_encoder: str) -> dict[str, str]:
+    """The hash of the weights that hear, where they are those that svp fetches for everybody."""
+    hears = audio_encoder.partition("/")[0] == package.FOLDER
+    return {"audio_encoder_sha256": package.MODEL_SHA256} if hears else {}
 
 
 def _hashed(source: object) -> dict[str, str]:

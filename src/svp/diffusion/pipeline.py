@@ -5,7 +5,7 @@ audio features, H x W pixels, D channels of the style space.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -374,7 +374,8 @@ class SVPPipeline(DiffusionPipeline):
         if partial is not None:
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(model, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
-        origin = Origin.of(self, job, portrait, audio, style, head_motion)
+        shown = asdict(knobs) | asdict(view) | {"retarget": retarget, "face_box": face_box}
+        origin = Origin.of(self, job, portrait, audio, style, head_motion, shown)
         frames, canvas = generate_frames(model, job, callback), measured.canvas(view)
         return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)
 

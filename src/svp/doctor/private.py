@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Final
 
-# A path from the root of a disk: not part of an address (https://...), of a fraction or of a media type.
-PATH: Final = re.compile(r"""(?<![\w./~>-])(?:[A-Za-z]:\\|/(?!/))[^\s"'`;:,()]+""")
-FILE_ADDRESS: Final = re.compile(r"file://[^\s\"']+")
+# A path from the root of a disk or from a computer in the network: not part of an address (https://...), of a fraction
+# or of a media type. Words after a blank belong to it where a further folder follows.
+_PART: Final = r"""(?:[^\s"'`;:,()]|[;:,](?=[^\s;:,]))+"""
+PATH: Final = re.compile(
+    rf"""(?:(?<![\w./\\~>:-])(?:[A-Za-z]:\\|\\\\|//?)|(?<=\s-[A-Za-z])/)(?![/\s]){_PART}"""
+    rf"""(?:[ ](?:[\w.-]+[ ])*[\w.-]*[/\\]{_PART})*"""
+)
+ADDRESS: Final = re.compile(r"""\b(?!https?:)[a-z][a-z0-9+.-]*://[^\s"']+""", re.IGNORECASE)
+LOGIN: Final = re.compile(r"(?<=://)[^\s/@]+@")
 
 
 def without_private(text: str) -> str:
@@ -18,12 +26,22 @@ def without_private(text: str) -> str:
     for home in dict.fromkeys((str(Path.home()), str(Path.home().resolve()))):
         if len(Path(home).parts) > 1:  # not the root itself
             text = re.sub(rf"{re.escape(home)}(?![\w-])", "~", text)
-    text = FILE_ADDRESS.sub("<path>", text)
+    for folder in sorted(_folders(), key=len, reverse=True):
+        text = text.replace(folder, "<path>")
+    text = LOGIN.sub("<user>@", ADDRESS.sub("<path>", text))
     text = PATH.sub("<path>", text)
     for name, put in ((_user(), "<user>"), (platform.node(), "<computer>")):
         if name:
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", put, text, flags=re.IGNORECASE)
     return text
+
+
+def _folders() -> set[str]:
+    """Folders that are this computer's, whatever characters are in their names."""
+    values = (value for name, value in os.environ.items() if name.startswith(("SVP_", "XDG_", "HF_H")))
+    known = {*values, str(Path.cwd()), sys.prefix, sys.executable}
+    home = str(Path.home())
+    return {place for place in known if len(Path(place).parts) > 2 and place[:1] in "/\\" and place != home}
 
 
 def _user() -> str:

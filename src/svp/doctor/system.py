@@ -17,6 +17,7 @@ SECTION: Final = "System"
 NEEDED_MEMORY_GB: Final = 2.0  # `mini` takes about 1
 NEEDED_DISK_GB: Final = 0.5
 VARIABLES: Final = ("SVP_", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES", "HF_H", "XDG_")
+SECRET: Final = ("PASSWORD", "TOKEN", "SECRET")  # in the name of a variable whose value is nobody's business
 GB: Final = 1e9
 
 
@@ -95,6 +96,10 @@ def _devices() -> Iterator[Finding]:
 
 
 def _environment() -> Iterator[Finding]:
-    given = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)]
+    given = [
+        f"{name}={'set' if any(word in name for word in SECRET) else value}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith(VARIABLES)
+    ]
     yield Finding(SECTION, "environment", "ok", "; ".join(given) or "nothing that svp reads")
     yield Finding(SECTION, "interpreter", "ok", sys.executable)

@@ -156,7 +156,7 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
 }
 
 RECIPES: dict[tuple[str, StageName], dict[str, object]] = {
-    # Shipped `mini`: small enough for two cores; docs/model-card.md gives the time each stage took.
+    # Shipped `mini`: small enough for two cores; docs/mini.md gives the time each stage took.
     ("mini", "vae"): {"steps": 3000, "batch_size": 16, "learning_rate": 3e-4, "expression_weight": 3.0},
     # puppet corpora have few clips of an emotion, and windows of one clip are told by their sound: so groups of two;
     # more steps, or one modality dropped more often, made validation worse
