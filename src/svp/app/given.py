@@ -25,7 +25,7 @@ def judge_ourselves(block: gr.blocks.Block) -> None:
             raise gr.Error("an address was given in place of a file; upload the file", print_exception=False)
         return await move(place)
 
-    block.async_move_resource_to_block_cache = take  # type: ignore[method-assign]
+    block.async_move_resource_to_block_cache = take  # type: ignore[method-assign, assignment]
 
 
 def _as_it_is(payload: Any) -> Any:

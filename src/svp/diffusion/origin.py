@@ -83,7 +83,7 @@ class Origin:
             | {"frames": len(job.points), "pixels": pipeline.settings.image_size, "head_motion": named or "given"}
             | {"audio_encoder": pipeline.settings.audio_encoder}
             | _packaged_encoder(pipeline.settings.audio_encoder)
-            | {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()},
+            | {name: _written(value) for name, value in shown.items()},
         )
         return origin.read_from(styles=[style_path(style)]) if isinstance(style, str | Path) else origin
 
@@ -128,6 +128,11 @@ def _packaged_encoder(audio_encoder: str) -> dict[str, str]:
     """The hash of the weights that hear, where they are those that svp fetches for everybody."""
     hears = audio_encoder.partition("/")[0] == package.FOLDER
     return {"audio_encoder_sha256": package.MODEL_SHA256} if hears else {}
+
+
+def _written(value: object) -> object:
+    """Several numbers as the command line takes them: c2pa reads a list of small ones back as bytes."""
+    return ",".join(f"{number:g}" for number in value) if isinstance(value, tuple) else value
 
 
 def _hashed(source: object) -> dict[str, str]:
