@@ -4,6 +4,8 @@ import diffusers.models.attention
 import torch
 from torch import Tensor
 
+from svp.diffusion.place import on_cpu
+
 ROWS = 512  # tokens of a piece
 FRESH_BYTES = 32 << 20  # glibc takes larger blocks from the system anew at every call, page by page
 
@@ -21,7 +23,7 @@ class FeedForward(diffusers.models.attention.FeedForward):
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., C) to (..., C)."""
         between = 8 * hidden.numel() * hidden.element_size()
-        if not hidden.is_cpu or torch.is_grad_enabled() or between <= FRESH_BYTES:
+        if not on_cpu(hidden) or torch.is_grad_enabled() or between <= FRESH_BYTES:
             return super().forward(hidden)
         tokens = hidden.flatten(0, -2)
         return torch.cat([super(FeedForward, self).forward(piece) for piece in tokens.split(ROWS)]).view(hidden.shape)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from svp.diffusion.place import on_cpu
+
 
 class GroupNorm(nn.GroupNorm):
     """`nn.GroupNorm`; the values are the same.
@@ -18,6 +20,6 @@ class GroupNorm(nn.GroupNorm):
         if torch.is_grad_enabled():
             if self.weight.requires_grad and not hidden.requires_grad:
                 hidden = hidden.contiguous()
-        elif hidden.dtype == torch.bfloat16 and hidden.is_cpu and hidden.dim() == 4 and not hidden.is_contiguous():
+        elif hidden.dtype == torch.bfloat16 and on_cpu(hidden) and hidden.dim() == 4 and not hidden.is_contiguous():
             return super().forward(hidden.contiguous()).contiguous(memory_format=torch.channels_last)
         return super().forward(hidden)

@@ -26,6 +26,7 @@ from svp.diffusion.generation import decoder_of
 from svp.diffusion.guidance import predict_guided
 from svp.diffusion.model_folder import SHIPPED
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.place import as_on_card
 from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
@@ -245,14 +246,15 @@ def _measure(
 ) -> dict[str, Part]:
     """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures.
 
-    Where deep levels are used again, those of all windows of a chunk are kept until the next. `together`: see `guided`.
+    Where deep levels are used again, those of all windows of a chunk are kept until the next. `together`: see `guided`;
+    a graphics card does so.
     """
     require_vae(pipeline.vae)
     size, window = settings.image_size, min(frames, settings.window)
     parts: dict[str, Part] = {}
     pipeline = SVPPipeline(**deepcopy(pipeline.components), settings=settings)  # what was measured cannot be used again
     denoiser = pipeline.denoiser  # made here: it lays its weights out anew
-    with without_memory(nn.ModuleDict(_networks(pipeline))) as shapes, torch.no_grad():
+    with as_on_card(together), without_memory(nn.ModuleDict(_networks(pipeline))) as shapes, torch.no_grad():
         alpha = pipeline.audio_projection.config
         pixels = torch.zeros(1, 3, size, size)
         audio = torch.zeros(1, frames, alpha["window"], alpha["alpha_dim"])

@@ -18,6 +18,7 @@ from svp.media.marking import MARKED, Marking
 from svp.media.only_writer import only_writer
 from svp.media.video import FPS, VideoWriter
 from svp.media.whole_file import writing
+from svp.memory import release_memory
 
 FRAMES_PER_SECOND = int(FPS)
 OUTPUT_RATE = 48_000  # of the sound in the file, where it comes from a file
@@ -82,6 +83,7 @@ def write_video(
     drawn = marking.drawn(frames, *size)
 
     def sign(complete: Path) -> None:
+        release_memory()  # of the networks, before the whole file is read to be signed
         marking.sign(complete, {} if origin is None else origin.facts())
 
     with VideoWriter(path, *size, FPS, sound.blocks(), sound.rate, finish=sign) as writer:
