@@ -120,3 +120,25 @@ def test_workers_stay_from_one_run_to_the_next_and_one_has_its_own_process() -> 
         first = list(pool.run([0, 1], lambda _: os.getpid(), lambda _: -1))
         second = list(pool.run([0], lambda _: os.getpid(), lambda _: -1))
     assert len({*first, *second}) == 1 and not {os.getpid(), -1} & {*first, *second}
+
+
+class Cluster:
+    """Workers of a cluster that lose whoever has a job that kills, and do not say which it was."""
+
+    class LostError(Exception):
+        pass
+
+    def __call__(self, calls):
+        for function, arguments, options in calls:
+            if arguments[-1].startswith("kills"):
+                raise self.LostError
+            yield function(*arguments, **options)
+
+
+def test_jobs_that_kill_their_worker_of_a_cluster_lose_only_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Workers(2)
+    pool._lost, pool._parallel = (Cluster.LostError,), Cluster()
+    monkeypatch.setattr("svp.workers._apart", lambda _, work, died, threads, number, job: (number, job.upper()))
+    jobs = ["a", "kills1", "b", "c", "kills2", "d", "e", "kills3", "f"]
+    found = list(pool.run(jobs, str, lambda job: f"{job} died"))
+    assert sorted(found) == sorted(f"{job} died" if "kills" in job else job.upper() for job in jobs)

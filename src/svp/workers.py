@@ -105,7 +105,7 @@ class Workers:
             died: the result of a job that killed its process twice.
         """
         waiting = dict(enumerate(jobs))
-        for _ in range(TRIES):
+        for _ in range(TRIES):  # of all that are left together
             calls = (
                 delayed(_apart)(self._processes, work, died, self.threads, *pair) for pair in list(waiting.items())
             )
@@ -116,7 +116,12 @@ class Workers:
                 break
             except self._lost:  # twice at one job, with the machine; those of the other workers are done again too
                 continue
-        yield from map(died, waiting.values())
+        for pair in waiting.items():  # which of them it is shows where each is alone
+            try:
+                [(_, result)] = self._parallel([delayed(_apart)(self._processes, work, died, self.threads, *pair)])
+            except self._lost:
+                result = died(pair[1])
+            yield result
 
     def _join_cluster(self, address: str, stack: ExitStack) -> Parallel:
         try:

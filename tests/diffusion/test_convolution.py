@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from svp.diffusion.convolution import Conv2d, share_convolutions
+from svp.diffusion.place import as_on_card
 
 
 class Called(TorchDispatchMode):
@@ -49,7 +50,26 @@ def test_large_grids_are_torch_s() -> None:
     layer = Conv2d(6, 31, 3, padding=1)
     ours, reference, names = both(layer, torch.randn(2, 6, 4, 4))  # 32 places, 31 channels
     assert torch.equal(ours, reference)
-    assert "convolution" in names
+    assert names == {"convolution"}  # nothing is copied in vain
+
+
+@torch.no_grad()
+def test_half_precision_is_torch_s() -> None:
+    layer, pictures = Conv2d(6, 80, 3, padding=1), torch.randn(1, 6, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, reference, names = both(layer, pictures)
+    assert torch.equal(ours, reference) and "convolution" in names
+    ours, reference, names = both(layer.bfloat16(), pictures.bfloat16())
+    assert torch.equal(ours, reference) and names == {"convolution"}
+
+
+@torch.no_grad()
+def test_a_plan_for_a_card_counts_a_card_s_way() -> None:
+    layer, pictures = Conv2d(6, 80, 3, padding=1), torch.randn(1, 6, 4, 4)
+    with as_on_card(True):
+        assert both(layer, pictures)[2] == {"convolution"}
+    with as_on_card(False):
+        assert "convolution" not in both(layer, pictures)[2]
 
 
 def test_training_is_torch_s() -> None:

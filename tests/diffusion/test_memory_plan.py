@@ -9,7 +9,7 @@ from tiny_pipeline import SIZE, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
 
 from svp.cli.plan import fit_pipeline
-from svp.diffusion import memory_plan
+from svp.diffusion import feed_forward, memory_plan
 from svp.diffusion.denoiser import PARTS
 from svp.diffusion.memory_plan import (
     PROCESS,
@@ -92,6 +92,15 @@ def test_a_gpu_holds_what_all_evaluations_of_guidance_take_at_once():
     assert alone < two.parts["sampling"].live < three.parts["sampling"].live
     assert one.parts["sampling"].flop < two.parts["sampling"].flop < three.parts["sampling"].flop
     assert two.parts["decoding"] == one.parts["decoding"]
+
+
+def test_a_gpu_holds_what_a_cpu_computes_in_pieces(monkeypatch):
+    monkeypatch.setattr(feed_forward, "FRESH_BYTES", 0)
+    monkeypatch.setattr(feed_forward, "ROWS", 8)
+    pieces, whole = (plan_generation(tiny_pipeline(), 8, GUIDED, device=device) for device in ("cpu", "cuda"))
+    monkeypatch.undo()
+    assert pieces.parts["sampling"].live < plan_generation(tiny_pipeline(), 8, GUIDED).parts["sampling"].live
+    assert whole.parts["sampling"] == plan_generation(tiny_pipeline(), 8, GUIDED, device="cuda").parts["sampling"]
 
 
 def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
