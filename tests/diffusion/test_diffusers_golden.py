@@ -10,6 +10,7 @@ from tiny_denoiser import adapter_to_svp, audio_conditions, sd_layout_unet
 
 from golden_rule import DATA, digest, read_keys, rule_weights
 from svp.diffusion.build import build_scheduler
+from svp.diffusion.place import as_on_card
 from svp.diffusion.sampling import sample_chunk
 
 META = json.loads((DATA / "diffusers/meta.json").read_text())
@@ -107,8 +108,8 @@ def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden, alphas):
 
 @pytest.mark.parametrize("onednn", [True, False])
 def test_2d_unet(unet, golden, onednn):
-    """The output and what comes before the middle with oneDNN's sums too, as everything runs with them; the middle and
-    what follows it with those of plain matrix products only.
+    """The output and what comes before the middle as everything runs, with oneDNN's sums and small grids as one product;
+    the middle and what follows it with the sums of torch's plain convolutions only.
 
     Group norm of two numbers amplifies the rounding of the convolutions before it: what is stored is 4.3e-4 off from
     float64 in the middle, diffusers with oneDNN's sums 8e-4 (as ours, and 2.4e-4 after it), both with plain ones 3e-5.
@@ -123,7 +124,7 @@ def test_2d_unet(unet, golden, onednn):
     frames_FCF = golden["latents"][0].transpose(0, 1)[:, :, None]  # four pictures: B = 4, F = 1
     states = golden["encoder_hidden_states_2d"][:, None]
     amplified = {"mid", "up0"}
-    with torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None):
+    with torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None), as_on_card(not onednn):
         sample, seen = run(unet, frames_FCF, golden["timestep"], states, False, modules)
     torch.testing.assert_close(sample[:, :, 0], golden["unet2d_sample"], atol=SAMPLE_ATOL, rtol=0)
     for name in modules.keys() - (amplified if onednn else set()):
