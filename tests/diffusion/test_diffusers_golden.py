@@ -108,8 +108,8 @@ def test_the_sampler_takes_the_stored_steps_of_eulers_method(golden, alphas):
 
 @pytest.mark.parametrize("onednn", [True, False])
 def test_2d_unet(unet, golden, onednn):
-    """The output and what comes before the middle as everything runs, with oneDNN's sums and small grids as one product;
-    the middle and what follows it with the sums of torch's plain convolutions only.
+    """The output and what comes before the middle as everything runs, oneDNN's sums and small grids as one product; the
+    middle and what follows it with the sums of torch's plain convolutions only.
 
     Group norm of two numbers amplifies the rounding of the convolutions before it: what is stored is 4.3e-4 off from
     float64 in the middle, diffusers with oneDNN's sums 8e-4 (as ours, and 2.4e-4 after it), both with plain ones 3e-5.
