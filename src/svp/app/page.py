@@ -123,14 +123,10 @@ class Page:
             show_progress="minimal",
             show_progress_on=[progress],
         )
-        cancel.click(
-            Progress("Cancelled", failed=True).shown,
-            outputs=[progress],
-            cancels=[making],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        stopped = cancel.click(None, cancels=[making], **quiet)
+        # said afterwards: what was still on its way from the work would take its place
+        stopped.then(Progress("Cancelled", failed=True).shown, outputs=[progress], **quiet)
 
     def generate(
         self,
