@@ -20,6 +20,7 @@ from benchmarks import (
     puppets,
     reader,
     seams,
+    small_grids,
     speech,
 )
 
@@ -37,6 +38,7 @@ ALL = {
     "puppets": puppets.run,
     "reader": reader.run,
     "seams": seams.run,
+    "small_grids": small_grids.run,
     "speech": speech.run,
 }
 LONG = ("memory", "imports")  # ten minutes of video; 25 GB of disk: only when named
