@@ -68,6 +68,16 @@ def test_what_was_asked_for_beside_files_is_told():
     assert len(pipeline.stream(PORTRAIT, silent).origin.settings["audio_encoder_sha256"]) == 64
 
 
+def test_the_package_s_hash_is_not_told_of_a_model_s_own_encoder(tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path)
+    pipeline = SVPPipeline.from_pretrained(tmp_path)
+    pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
+    silent = np.zeros(1600, np.float32)
+    assert "audio_encoder_sha256" in pipeline.stream(PORTRAIT, silent).origin.settings
+    (tmp_path / "audio_encoder").mkdir()
+    assert "audio_encoder_sha256" not in pipeline.stream(PORTRAIT, silent).origin.settings
+
+
 def test_the_weights_that_a_model_was_imported_from_are_named(tmp_path):
     tiny_pipeline().save_pretrained(tmp_path)
     (path := tmp_path / "secret.bin").write_bytes(b"x")

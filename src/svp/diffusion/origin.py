@@ -16,6 +16,7 @@ from svp.diffusion.portrait import NATURAL, STILL, Portrait
 from svp.diffusion.style_source import style_path
 from svp.media.hashing import sha256_file
 from svp.speech import package
+from svp.speech.layout import AUDIO_ENCODER
 from svp.style.timeline import StyleTimeline
 from svp.weights.provenance import imported_files
 
@@ -82,7 +83,7 @@ class Origin:
             settings=facts
             | {"frames": len(job.points), "pixels": pipeline.settings.image_size, "head_motion": named or "given"}
             | {"audio_encoder": pipeline.settings.audio_encoder}
-            | _packaged_encoder(pipeline.settings.audio_encoder)
+            | _packaged_encoder(pipeline)
             | {name: _written(value) for name, value in shown.items()},
         )
         return origin.read_from(styles=[style_path(style)]) if isinstance(style, str | Path) else origin
@@ -124,10 +125,11 @@ def _foreign_weights(folder: Path) -> list[dict[str, str]]:
     return files if fetched is None else [*files, {"title": fetched.title, "licence": fetched.licence}]
 
 
-def _packaged_encoder(audio_encoder: str) -> dict[str, str]:
-    """The hash of the weights that hear, where they are those that svp fetches for everybody."""
-    hears = audio_encoder.partition("/")[0] == package.FOLDER
-    return {"audio_encoder_sha256": package.MODEL_SHA256} if hears else {}
+def _packaged_encoder(pipeline: SVPPipeline) -> dict[str, str]:
+    """The hash of the weights that hear, where the model does not bring them and they are those of the package."""
+    own = pipeline.folder is not None and (pipeline.folder / AUDIO_ENCODER).is_dir()
+    packaged = pipeline.settings.audio_encoder.partition("/")[0] == package.FOLDER
+    return {"audio_encoder_sha256": package.MODEL_SHA256} if packaged and not own else {}
 
 
 def _written(value: object) -> object:
