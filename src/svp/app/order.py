@@ -198,8 +198,8 @@ def timeline_texts(rows: Iterable[Sequence[Any]], gallery: Mapping[str, object])
             continue
         name = known_style(str(style).strip(), gallery)
         try:
-            texts.append(f"{name}@{number(float(second or 0))}")
-        except (TypeError, ValueError) as error:
+            texts.append(f"{name}@{number(second or 0)}")
+        except InputError as error:
             raise InputError(f"row {row}: {second} is no time; give a number of seconds") from error
     if not texts:
         raise InputError("styles over time: the table is empty; write a style into its first row")

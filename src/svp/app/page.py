@@ -17,7 +17,7 @@ from svp.app.order import Mix, Order, known_style, number, place_order, timeline
 from svp.app.progress import STYLE, TEMPLATE, Progress
 from svp.app.reports import Reports, framed
 from svp.app.studio import Studio
-from svp.app.style_fields import FIRST, SECOND, SOURCES, StyleFields, show_on
+from svp.app.style_fields import FIRST, QUIET, SECOND, SOURCES, StyleFields, show_on
 from svp.app.style_map import StyleMap
 from svp.diffusion.model_folder import ASSETS
 from svp.diffusion.sampling_plan import MODES
@@ -123,10 +123,9 @@ class Page:
             show_progress="minimal",
             show_progress_on=[progress],
         )
-        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        stopped = cancel.click(None, cancels=[making], **quiet)
+        stopped = cancel.click(None, cancels=[making], **QUIET)
         # said afterwards: what was still on its way from the work would take its place
-        stopped.then(Progress("Cancelled", failed=True).shown, outputs=[progress], **quiet)
+        stopped.then(Progress("Cancelled", failed=True).shown, outputs=[progress], **QUIET)
 
     def generate(
         self,

@@ -159,8 +159,7 @@ class Studio:
     def __init__(
         self, pipeline: SVPPipeline, model: str, folder: Path, max_seconds: float, marking: Marking = MARKED
     ) -> None:
-        self.marking = marking
-        self.pipeline, self.folder, self.max_seconds = pipeline, folder, max_seconds
+        self.pipeline, self.folder, self.max_seconds, self.marking = pipeline, folder, max_seconds, marking
         self.model = None if model == "mini" else str(Path(model).resolve())
         self.pool = ThreadPoolExecutor(1, "studio")
         self._works: set[Work] = set()
@@ -202,10 +201,9 @@ class Studio:
             raise InputError(f"{audio}: longer than the {self.max_seconds:g} s that are taken here; cut it")
         if is_silent(samples):
             raise InputError(f"{audio}: is silent; record it again, and see that the microphone is on")
-        longest = self.longest_clip
         for clip in (Path(clip) for clip in clips):
-            if clip.is_absolute() and clip.suffix != ".safetensors" and probe(clip).seconds > longest:
-                raise InputError(f"{clip}: longer than the {longest:g} s that are taken here; cut it")
+            if clip.is_absolute() and clip.suffix != ".safetensors" and probe(clip).seconds > self.longest_clip:
+                raise InputError(f"{clip}: longer than the {self.longest_clip:g} s that are taken here; cut it")
 
     def close(self) -> None:
         """Stop what is being made."""

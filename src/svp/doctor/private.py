@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from svp.doctor.system import VARIABLES
+
 # A path from the root of a disk or from a computer in the network: not part of an address (https://...), of a fraction
 # or of a media type. Words after a blank belong to it where a further folder follows.
 _PART: Final = r"""(?:[^\s"'`;:,()]|[;:,](?=[^\s;:,]))+"""
@@ -38,7 +40,7 @@ def without_private(text: str) -> str:
 
 def _folders() -> set[str]:
     """Folders that are this computer's, whatever characters are in their names."""
-    values = (value for name, value in os.environ.items() if name.startswith(("SVP_", "XDG_", "HF_H")))
+    values = (value for name, value in os.environ.items() if name.startswith(VARIABLES))
     known = {*values, str(Path.cwd()), sys.prefix, sys.executable}
     home = str(Path.home())
     return {place for place in known if len(Path(place).parts) > 2 and place[:1] in "/\\" and place != home}
