@@ -52,6 +52,23 @@ def train(
             "these few steps better.",
         ),
     ] = None,
+    few_steps_share: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="With --few-steps: share of the samples at these levels, 0.5.")
+    ] = None,
+    unroll: Annotated[
+        bool | None,
+        typer.Option(
+            "--unroll",
+            help="With --few-steps: a later step learns from what the model itself makes of noise in the steps before, "
+            "as in sampling, not from noised truth.",
+        ),
+    ] = None,
+    picture_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Loss weight of the decoded prediction, L1 and SSIM against the truth; 0 is the paper's Eq. 1."
+        ),
+    ] = None,
     reference_elsewhere: Annotated[
         float | None,
         typer.Option(help="Chance that the reference frame is of another clip of the person (appearance, motion)."),
@@ -152,6 +169,9 @@ def train(
         min_snr_gamma=min_snr_gamma,
         change_weight=change_weight,
         few_steps=few_steps,
+        few_steps_share=few_steps_share,
+        unroll=unroll,
+        picture_weight=picture_weight,
         reference_elsewhere=reference_elsewhere,
         train_spatial=train_spatial,
         lora=lora,

@@ -103,6 +103,20 @@ class Conditions:
             head_kps=None if self.head_kps is None else self.head_kps[:, :, start:stop],
         )
 
+    def samples(self, index: Tensor) -> "Conditions":
+        """Conditions of the videos of an index (N,), in its order."""
+
+        def of(tensor: Tensor) -> Tensor:
+            return tensor[index]
+
+        return replace(
+            self,
+            reference=_map(self.reference, of),
+            audio=_map(self.audio, of),
+            style=_map(self.style, of),
+            head_kps=None if self.head_kps is None else self.head_kps[index],
+        )
+
     @property
     def kinds(self) -> tuple[bool, ...]:
         """Which conditions are there: reference, audio, style, Head-Kps."""

@@ -13,6 +13,8 @@ from svp.training.lora import add_adapters
 from svp.training.model_folder import find_preset
 from svp.training.objectives import DiffusionObjective, PriorObjective, TinyVaeObjective, VaeObjective
 from svp.training.options import TrainOptions
+from svp.training.picture_error import PictureError
+from svp.training.samples import visited_timesteps
 from svp.training.stages import Stage, select
 
 
@@ -49,8 +51,19 @@ def build_objective(pipeline: SVPPipeline, stage: Stage, options: TrainOptions) 
             teacher_steps=options.teacher_steps,
             vae=vae,
         )
+    pictures = None
+    if options.picture_weight:
+        pictures = PictureError(pipeline.tiny_vae or pipeline.vae, pipeline.vae.config["scaling_factor"])
     return DiffusionObjective(
-        denoiser, pipeline.scheduler, stage.audio, options.min_snr_gamma, vae, options.change_weight
+        denoiser,
+        pipeline.scheduler,
+        stage.audio,
+        options.min_snr_gamma,
+        vae,
+        options.change_weight,
+        visited_timesteps(pipeline.scheduler, options.few_steps or 1) if options.unroll else (),
+        pictures,
+        options.picture_weight,
     )
 
 

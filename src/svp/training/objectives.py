@@ -20,7 +20,9 @@ from svp.diffusion.denoiser import Denoiser
 from svp.diffusion.tiny_decoder import TinyDecoder
 from svp.style.contrastive import contrastive_loss
 from svp.style.encoder import StyleEncoder
+from svp.training.picture_error import PictureError, picture_loss
 from svp.training.samples import CONDITIONS
+from svp.training.unrolled import Unrolled, clean_latents, prediction_to
 
 Figures = dict[str, Tensor]
 
@@ -35,6 +37,9 @@ class DiffusionObjective(nn.Module):
         audio: whether sound takes part, and with more than one frame the motion modules.
         min_snr_gamma: gamma of min-SNR weighting; None weighs every diffusion step alike.
         change_weight: weight of the error of the change from each frame to the next; 0 is Eq. 1.
+        visited: the timesteps of few steps, whose later ones start from what sampling reaches by itself (`Unrolled`);
+            none noises the truth.
+        pictures, picture_weight: error of the decoded prediction, and its weight.
         vae: encodes the frames of the batch; None where the batch brings latents.
     """
 
@@ -48,20 +53,30 @@ class DiffusionObjective(nn.Module):
         min_snr_gamma: float | None = None,
         vae: Any = None,
         change_weight: float = 0.0,
+        visited: tuple[int, ...] = (),
+        pictures: PictureError | None = None,
+        picture_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.vae, self.change_weight = vae, change_weight
+        self.pictures, self.picture_weight = pictures, picture_weight
         self.denoiser, self.audio, self.min_snr_gamma = denoiser, audio, min_snr_gamma
         self.prediction_type = str(scheduler.config["prediction_type"])
         self.register_buffer("alphas_cumprod", scheduler.alphas_cumprod.clone(), persistent=False)
+        self.unrolled = Unrolled(visited, scheduler.alphas_cumprod, self.prediction_type) if len(visited) > 1 else None
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         latents, reference = self.latents_of(batch)
+        conditions = self.encode(batch, reference)
         noise, timestep = batch["noise"], batch["timestep"]
         alpha = self.alphas_cumprod[timestep].view(-1, 1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise  # z_t, Sec. 3 Preliminaries
         target = noise if self.prediction_type == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-        prediction = self.predict(noisy, timestep, self.encode(batch, reference))
+        if self.unrolled is not None:
+            later = self.unrolled.later(timestep).view(-1, 1, 1, 1, 1)
+            noisy = torch.where(later, self.unrolled.states(self.predict, noise, timestep, conditions), noisy)
+            target = torch.where(later, prediction_to(noisy, latents, alpha, self.prediction_type), target)
+        prediction = self.predict(noisy, timestep, conditions)
         off = prediction - target
         error = off.square().mean(dim=1)  # (B,F,h,w)
         weight = batch["weight"]
@@ -71,7 +86,13 @@ class DiffusionObjective(nn.Module):
         if self.change_weight and off.shape[2] > 1:
             change = off.diff(dim=2).square().mean(dim=1)  # flicker, and motion that comes late
             loss = loss + self.change_weight * (change * weight[:, 1:]).mean()
-        return loss, {"loss": loss.detach(), "mse": error.mean().detach()}
+        figures = {"mse": error.mean().detach()}
+        if self.pictures is not None:
+            clean = clean_latents(noisy, prediction, alpha, self.prediction_type)
+            picture = self.pictures(clean, latents, batch["weight"])
+            loss = loss + self.picture_weight * picture
+            figures["picture"] = picture.detach()
+        return loss, {"loss": loss.detach(), **figures}
 
     def encode(self, batch: dict[str, Tensor], reference: Tensor, denoiser: Denoiser | None = None) -> Conditions:
         """The conditions of a batch with reference latents (B, C, h, w), without those that its `keep` drops.
@@ -166,13 +187,6 @@ class TinyVaeObjective(nn.Module):
         restored = self.decoder.decode(latents).sample
         loss = picture_loss(restored, wanted, batch["weight"][:, None])
         return loss, {"loss": loss.detach(), "psnr": _psnr(restored, wanted)}
-
-
-def picture_loss(restored: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """L1 of pictures (B, 3, H, W) and of differences of neighbours, so that edges stay sharp; weight (B, 1, H, W)."""
-    off = restored - wanted
-    edges = [(off.diff(dim=axis).abs() * weight.narrow(axis, 0, off.shape[axis] - 1)).mean() for axis in (2, 3)]
-    return (off.abs() * weight).mean() + sum(edges)
 
 
 def _psnr(restored: Tensor, wanted: Tensor) -> Tensor:

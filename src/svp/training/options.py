@@ -52,7 +52,20 @@ class TrainOptions(Options):
     few_steps: int | None = Field(
         default=None,
         gt=0,
-        description="half of the samples are noised to one of the levels that sampling in so many steps visits",
+        description="a share of the samples is noised to one of the levels that sampling in so many steps visits",
+    )
+    few_steps_share: float = Field(
+        default=0.5, gt=0, le=1, description="with few_steps: share of the samples that are noised to these levels"
+    )
+    unroll: bool = Field(
+        default=False,
+        description="with few_steps: samples of a later step start from what the model itself reaches from noise, "
+        "as in sampling, and not from noised truth",
+    )
+    picture_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="loss weight of the decoded prediction, L1 and SSIM against the decoded truth; 0 is Eq. 1",
     )
     train_spatial: bool = Field(
         description="motion: also train the UNet's other layers, the other reading of Sec. 3.3; "
@@ -138,6 +151,9 @@ ONLY_FOR: dict[str, tuple[StageName, ...]] = {
     "min_snr_gamma": ("appearance", "motion", "style"),
     "change_weight": ("motion", "style"),
     "few_steps": ("appearance", "motion", "style"),
+    "few_steps_share": ("appearance", "motion", "style"),
+    "unroll": ("appearance", "motion", "style"),
+    "picture_weight": ("appearance", "motion", "style"),
     "train_spatial": ("motion", "style"),
     "groups": ("prior",),
     "per_group": ("prior",),
@@ -219,6 +235,9 @@ def recipe(preset: str, stage: StageName, data: Path, init: Path | None, **chang
         values["batch_size"] = int(str(values["groups"])) * int(str(values["per_group"]))
     if values.get("foreign_errors") and not values.get("measured"):
         raise InputError("--foreign-errors: they are measured in puppets' frames; give --measured too")
+    for key in ("few_steps_share", "unroll"):
+        if key in given and not values.get("few_steps"):
+            raise InputError(f"--{key.replace('_', '-')}: says how --few-steps are trained; give --few-steps too")
     start = "" if init is None else str(init.resolve())
     values |= {"stage": stage, "preset": preset, "data": str(data.resolve()), "init": start}
     return TrainOptions.checked(**values)

@@ -28,7 +28,6 @@ from svp.face.key_points import KeyPoints
 from svp.style.encoder import StyleGaussian
 from svp.training.options import TrainOptions
 
-FEW_STEPS_SHARE = 0.5
 CONDITIONS = ("reference", "audio", "head_kps", "style")
 
 # Landmarks around which the face changes with speech and expression: lips; eye and brow of either side of the person.
@@ -97,7 +96,7 @@ class DiffusionSamples(Dataset[dict[str, Tensor]]):
         sample = self._latents((row.clip_id, start, stop), (source.clip_id, frame, frame + 1), generator)
         clip = self.dataset.clip(row.clip_id)
         timestep = int(rng.integers(self.num_train_timesteps))
-        if self.visited and rng.random() < FEW_STEPS_SHARE:
+        if self.visited and rng.random() < options.few_steps_share:
             timestep = self.visited[int(rng.integers(len(self.visited)))]
         if self.timesteps:
             timestep = self.timesteps[n % len(self.timesteps)]
