@@ -60,6 +60,8 @@ def test_half_of_the_samples_have_a_level_that_few_steps_visit(make):
     levels = [int(few[n]["timestep"]) for n in range(60)]
     assert 20 <= sum(level in visited for level in levels) <= 42 and set(visited) < set(levels)
     assert sum(int(all_levels[n]["timestep"]) in visited for n in range(60)) < 5
+    always = make(few_steps=4, few_steps_share=1.0)
+    assert {int(always[n]["timestep"]) for n in range(60)} == set(visited)
 
 
 def test_an_imported_model_sees_its_own_points_and_silence_around_the_clip(make):

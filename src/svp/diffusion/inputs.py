@@ -21,7 +21,7 @@ def check_inputs(
     retarget: str,
     knobs: Knobs,
 ) -> None:
-    """What can be found wrong at once and without a model; clips are looked into later.
+    """What can be found wrong at once and without a model; whether a clip shows a face is found out later.
 
     Raises:
         InputError: if an input is missing or unreadable.

@@ -25,7 +25,7 @@ from svp.face.motion import HeadMotion, forth_and_back
 from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
 from svp.face.motion_library import MotionLibrary
 from svp.media.image import check_size, read_image, to_rgb
-from svp.media.video import FPS, read_frames
+from svp.media.video import FPS, probe, read_frames
 
 PictureSource = str | Path | np.ndarray | Image.Image
 MotionSource = str | Path | HeadMotion | MotionLibrary | np.ndarray
@@ -125,14 +125,16 @@ def read_picture(source: PictureSource) -> np.ndarray:
 
 
 def check_motion(motion: MotionSource, retarget: str, knobs: Knobs) -> None:
-    """Cheap checks of `head_points`' arguments, before anything heavy starts.
+    """Cheap checks of `head_points`' arguments, before anything heavy starts; of a clip one frame is decoded.
 
     Raises:
-        InputError: if there is no such clip, or an option is unknown or has nothing to apply to.
+        InputError: if there is no such clip or no picture in it, or an option is unknown or has nothing to apply to.
     """
     if retarget not in RETARGETS:
         raise InputError(f"retarget {retarget}: unknown; use one of {', '.join(RETARGETS)}")
     found = find_motion(motion)
+    if isinstance(found, Path):
+        probe(found)
     if retarget == "none" and not isinstance(found, Path | np.ndarray):
         raise InputError("retarget none: uses the points of a driving clip; give a clip as head motion")
     if retarget != "none" and isinstance(found, np.ndarray):

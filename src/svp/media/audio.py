@@ -19,6 +19,7 @@ from svp.media.whole_file import output_file
 SAMPLE_RATE = 16000
 # Time stamps may be rounded to milliseconds; a larger step is a gap or an overlap in the recording.
 _GAP_SECONDS = 0.04
+_CHECKED_SECONDS = 60
 
 
 def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -40,14 +41,19 @@ def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.
 
 
 def check_sound(path: str | PathLike[str]) -> None:
-    """Whether a file opens and has an audio track; nothing is decoded.
+    """Whether a file has sound that can be read; its first minute is, and what is wrong later is told when it is used.
 
     Raises:
         InputError: if not.
     """
-    with open_media(path) as container:
-        if find_stream(container, "audio") is None:
-            raise _no_sound(path)
+    blocks = sound_blocks(path, SAMPLE_RATE)
+    if blocks is None:
+        raise _no_sound(path)
+    heard = 0
+    for block in blocks:
+        heard += len(block)
+        if heard >= _CHECKED_SECONDS * SAMPLE_RATE:
+            break
 
 
 def _no_sound(path: str | PathLike[str]) -> InputError:

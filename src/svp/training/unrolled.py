@@ -61,7 +61,7 @@ class Unrolled:
         later = self.later(timestep)
         rows = later.nonzero().squeeze(1) if later.any() else torch.zeros(1, dtype=torch.long, device=noise.device)
         given, wanted = conditions.samples(rows), timestep[rows]
-        state, reached = noise[rows], noise.clone()
+        state, reached = (1 - self.alphas[0]) ** 0.5 * noise[rows], noise.clone()
         kind = noise.device.type
         # weights cast to bfloat16 here would be kept for the step that trains, which then had no gradients
         uncached = torch.autocast(
