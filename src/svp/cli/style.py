@@ -37,9 +37,11 @@ def extract(
     need_output(output, ".safetensors", clip)
     from svp.diffusion.model_folder import find_model
     from svp.diffusion.untrained import check_styles_trained
+    from svp.media.audio import check_sound
     from svp.media.video import probe
 
-    probe(clip)  # before torch is imported
+    if probe(clip).has_audio:  # before torch is imported
+        check_sound(clip)
     name = model_name(model, preset)
     check_styles_trained(find_model(name))
     load_pipeline(name).style(clip).save(output)
