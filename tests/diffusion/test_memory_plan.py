@@ -1,16 +1,20 @@
 """The plan of a generation: FLOP agree with torch's own counter, and memory is found to fit a limit."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
-from tiny_pipeline import SIZE, tiny_pipeline, tone, with_tiny_decoder
+from rich.console import Console
+from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
 
 from svp.cli.plan import fit_pipeline
-from svp.diffusion import feed_forward, memory_plan
+from svp.diffusion import feed_forward, generation, memory_plan
 from svp.diffusion.denoiser import PARTS
+from svp.diffusion.generation import sampling_of
 from svp.diffusion.memory_plan import (
     PROCESS,
     fit_memory,
@@ -18,9 +22,11 @@ from svp.diffusion.memory_plan import (
     network_bytes,
     network_shapes,
     plan_generation,
+    print_plan,
     shapes_of,
 )
 from svp.diffusion.model_folder import ASSETS
+from svp.diffusion.sampling import sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.turbo import Turbo
@@ -112,6 +118,24 @@ def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
     planned = plan_generation(tiny, 8, turbo)
     assert planned.parts["decoding"].flop == 2 * cells * layers < exact.parts["decoding"].flop
     assert planned.weights == exact.weights + network_bytes(tiny)["tiny_vae"]
+
+
+def test_the_plan_tells_the_windows_and_chunks_that_are_sampled(monkeypatch, capsys):
+    pipeline = tiny_pipeline()
+    pipeline.settings = pipeline.settings.model_copy(update={"overlap": 2, "turbo_steps": 1})
+    sampled: list[dict[str, int]] = []
+
+    def watched(*given: object, **options: Any) -> Iterator[torch.Tensor]:
+        sampled.append({name: options[name] for name in ("window", "overlap", "chunk")})
+        return sample_video(*given, **options)
+
+    monkeypatch.setattr(generation, "sample_video", watched)
+    for fast, told in (("exact", "overlap 2, chunks of 8"), ("turbo", "overlap 1, chunks of 7")):
+        plan = plan_generation(pipeline, 10, sampling_of(pipeline, fast))
+        print_plan(plan, "tiny", Console())
+        assert f"windows of 4 frames, {told}\n" in capsys.readouterr().out
+        assert len(list(pipeline.stream(drawn_portrait(), tone(0.4), head_motion="still", fast=fast))) == 10
+        assert sampled.pop() == plan.sizes
 
 
 def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):

@@ -60,8 +60,9 @@ class GenerationPlan:
     """What a video would take.
 
     Attributes:
-        settings: with the sizes in frames and pixels that the plan holds for.
-        frames, steps: of the video.
+        settings: a pipeline's, that the plan holds for.
+        frames: of the video.
+        sampling: of the video.
         device: where the networks are; memory is that device's.
         tiled: pictures are decoded in tiles.
         offload: each network is on the device only while it works.
@@ -71,12 +72,17 @@ class GenerationPlan:
 
     settings: PipelineSettings
     frames: int
-    steps: int
+    sampling: SamplingPlan
     device: Device
     tiled: bool
     offload: bool
     weights: int
     parts: dict[str, Part]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """`window`, `overlap` and `chunk` in frames, as they are sampled."""
+        return self.sampling.sizes(self.settings)
 
     @property
     def flop(self) -> int:
@@ -140,25 +146,19 @@ def plan_generation(
         tiled: see `GenerationPlan`.
     """
     settings = settings or pipeline.settings
-    sized = settings.model_copy(update=sampling.sizes(settings))
-    parts = _measure(pipeline, sized, min(frames, sized.chunk), sampling, styled, tiled, together=device == "cuda")
-    chunks = plan_chunks(frames, sized.chunk, sized.window, sized.overlap)
-    evaluations = count_evaluations(
-        frames,
-        num_inference_steps=sampling.num_inference_steps,
-        window=sized.window,
-        overlap=sized.overlap,
-        chunk=sized.chunk,
-    )
+    sizes = sampling.sizes(settings)
+    sized, together = settings.model_copy(update=sizes), device == "cuda"
+    at_once = min(frames, sized.chunk)
+    parts = _measure(pipeline, sized, at_once, sampling, styled, tiled, together=together)
     times = {
         "portrait": 1.0,
-        "conditions": sum(map(len, chunks)) / min(frames, sized.chunk),
-        "sampling": float(evaluations),
+        "conditions": sum(map(len, plan_chunks(frames, **sizes))) / at_once,
+        "sampling": float(count_evaluations(frames, num_inference_steps=sampling.num_inference_steps, **sizes)),
         "decoding": frames / decoded_at_once(settings.image_size),
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
     weights = sum(network_bytes(pipeline).values()) + further_bytes(pipeline, sampling)
-    return GenerationPlan(settings, frames, sampling.num_inference_steps, device, tiled, False, weights, parts)
+    return GenerationPlan(settings, frames, sampling, device, tiled, False, weights, parts)
 
 
 def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
@@ -307,7 +307,7 @@ def print_plan(plan: GenerationPlan, name: str, console: Console) -> None:
     """Two tables and what they assume."""
     settings, gb = plan.settings, 1e9
     table = Table("part", title=f"{name}: {plan.frames} frames, {settings.image_size} x {settings.image_size}, "
-                  f"{plan.steps} steps, {plan.device}", title_justify="left")  # fmt: skip
+                  f"{plan.sampling.num_inference_steps} steps, {plan.device}", title_justify="left")  # fmt: skip
     for heading in ("TFLOP", "GB at its peak, beside the weights"):
         table.add_column(heading, justify="right")
     for part, cost in plan.parts.items():
@@ -317,7 +317,7 @@ def print_plan(plan: GenerationPlan, name: str, console: Console) -> None:
     console.print(f"weights {plan.weights / gb:.2f} GB; peak memory {plan.peak / gb:.2f} GB", highlight=False)
     extras = ["decoding in tiles"] * plan.tiled + ["networks offloaded to the CPU"] * plan.offload
     console.print(
-        f"windows of {settings.window} frames, overlap {settings.overlap}, chunks of {settings.chunk}"
+        "windows of {window} frames, overlap {overlap}, chunks of {chunk}".format(**plan.sizes)
         + "".join(f", {extra}" for extra in extras),
         highlight=False,
     )
