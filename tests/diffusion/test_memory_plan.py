@@ -11,7 +11,6 @@ from rich.console import Console
 from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
 
-from svp.cli.plan import fit_pipeline
 from svp.diffusion import feed_forward, generation, memory_plan
 from svp.diffusion.denoiser import PARTS
 from svp.diffusion.generation import sampling_of
@@ -24,6 +23,7 @@ from svp.diffusion.memory_plan import (
     plan_generation,
     print_plan,
     shapes_of,
+    within_memory,
 )
 from svp.diffusion.model_folder import ASSETS
 from svp.diffusion.sampling import sample_video
@@ -156,7 +156,7 @@ def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
     assert fit_memory(pipeline, 250, GUIDED, resident.peak - 1, device="cuda").offload
 
 
-def test_a_loaded_pipeline_is_made_to_fit_and_keeps_its_weights(tmp_path):
+def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tmp_path, monkeypatch):
     pipeline, sound = tiny_pipeline(), tmp_path / "sound.wav"
     write_wav(sound, tone(3.0))
     pipeline.turbo = Turbo({})
@@ -165,12 +165,19 @@ def test_a_loaded_pipeline_is_made_to_fit_and_keeps_its_weights(tmp_path):
     assert {parameter.device.type for parameter in shapes.unet.parameters()} == {"meta"}
     own = plan_generation(shapes, 75, GUIDED)
     assert own == plan_generation(tiny_pipeline(), 75, GUIDED)
-    fit_pipeline(pipeline, sound, own.peak / 1e9, GUIDED, styled=True)
+    for name in ("shapes_of", "_measure"):  # so that equal plans are made once
+        monkeypatch.setattr(memory_plan, name, cache(getattr(memory_plan, name)))
+    with within_memory(pipeline, sound, own.peak / 1e9, GUIDED, styled=True):
+        assert pipeline.settings == shapes.settings
+    with within_memory(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True) as plan:
+        assert pipeline.settings == plan.settings and plan.sizes["chunk"] < shapes.settings.chunk
+        assert pipeline.unet.device.type == "cpu"
     assert pipeline.settings == shapes.settings
-    fit_pipeline(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True)
-    assert pipeline.settings.chunk < shapes.settings.chunk and pipeline.unet.device.type == "cpu"
-    with pytest.raises(InputError, match=r"--max-memory 0\.1"):
-        fit_pipeline(pipeline, sound, 0.1, GUIDED, styled=True)
+    with (
+        pytest.raises(InputError, match=r"--max-memory 0\.1"),
+        within_memory(pipeline, sound, 0.1, GUIDED, styled=True),
+    ):
+        raise AssertionError("it does not fit")
 
 
 def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():

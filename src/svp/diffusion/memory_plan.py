@@ -24,13 +24,16 @@ from svp.diffusion.denoiser import PARTS
 from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.generation import decoder_of
 from svp.diffusion.guidance import predict_guided
+from svp.diffusion.inputs import load_audio
 from svp.diffusion.model_folder import SHIPPED
+from svp.diffusion.offload import place_of
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.place import as_on_card
 from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
+from svp.diffusion.video import count_frames
 from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
 from svp.presets import PRESETS
@@ -210,13 +213,36 @@ def fit_memory(
     )
 
 
-def apply_plan(pipeline: SVPPipeline, plan: GenerationPlan) -> None:
-    """Let a pipeline work as planned."""
+@contextmanager
+def within_memory(
+    pipeline: SVPPipeline, audio: Path, max_memory: float | None, sampling: SamplingPlan, *, styled: bool
+) -> Iterator[GenerationPlan | None]:
+    """Let a loaded pipeline make the video of a recording within so many GB, as `fit_memory` finds; then as before.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if max_memory is None:
+        yield None
+        return
+    own, (place, _) = pipeline.settings, place_of(pipeline.unet)
+    device: Device = "cuda" if place.type == "cuda" else "cpu"
+    frames = count_frames(len(load_audio(audio)))
+    plan = fit_memory(shapes_of(pipeline), frames, sampling, max_memory * 1e9, styled=styled, device=device)
     pipeline.settings = plan.settings
     if plan.tiled:
         use_tiles(pipeline.vae)
     if plan.offload:
         pipeline.enable_model_cpu_offload()
+    try:
+        yield plan
+    finally:
+        pipeline.settings = own
+        if plan.tiled:
+            pipeline.vae.disable_tiling()
+        if plan.offload:
+            pipeline.remove_all_hooks()
+            pipeline.to(place)
 
 
 def use_tiles(vae: AutoencoderKL) -> None:
