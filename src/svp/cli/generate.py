@@ -217,9 +217,9 @@ def generate(
         pipeline.merge_adapters(adapters)
     prior = style_over_time(cues, pipeline.style, style_strength)
     fitted = within_memory(pipeline, audio, max_memory, sampling_of(pipeline, fast, **scales), styled=bool(styles))
-    with fitted as planned, partial_folder(output) as partial, progress_bar() as bar:
-        if planned is not None:
-            sizes = "windows of {window}, chunks of {chunk}".format(**planned.sizes)
+    with fitted as fitting, partial_folder(output) as partial, progress_bar() as bar:
+        if fitting is not None:
+            sizes = "windows of {window}, chunks of {chunk}".format(**fitting.sizes)
             bar.console.print(f"--max-memory {max_memory:g}: {sizes}", highlight=False)
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(
