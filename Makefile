@@ -18,7 +18,7 @@ check: setup  ## format, lint and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-bench: setup  ## speed of the parts on this machine, as ratios
+bench: setup  ## how near the networks come to the limit of this machine (all benchmarks: python -m benchmarks all)
 	@.venv/bin/python -m benchmarks
 
 clean:  ## remove .venv, caches and outputs

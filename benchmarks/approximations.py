@@ -28,9 +28,9 @@ ALONE = {
 SECONDS = 1.0
 
 
-def run() -> None:
+def run(seconds: float = SECONDS) -> None:
     pipeline = SVPPipeline.from_pretrained("mini")
     pipeline.settings = pipeline.settings.model_copy(update={"num_inference_steps": STANDARD_STEPS})
     with patch.dict(MODES, ALONE, clear=True), TemporaryDirectory() as folder:
         print_flop("mini", FrameCost.of(MINI, tiny=pipeline.tiny_vae is not None), pipeline.settings)
-        quality(pipeline, Path(folder), SECONDS)
+        quality(pipeline, Path(folder), seconds)

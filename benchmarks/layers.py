@@ -1,6 +1,5 @@
 """Where an evaluation of the UNet spends its time and its FLOP, by kind of layer."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ def kinds_of_layers(unet: DenoisingUNet) -> Iterator[tuple[str, nn.Module, str]]
 
 
 @contextmanager
-def watch_layers(unet: DenoisingUNet, reading: Callable[[], float] = time.perf_counter) -> Iterator[Counter[str]]:
+def watch_layers(unet: DenoisingUNet, reading: Callable[[], float]) -> Iterator[Counter[str]]:
     """Fills with what each kind of layer and the rest add to a reading, seconds or FLOP, while it is open."""
     taken: Counter[str] = Counter()
     layers = list(kinds_of_layers(unet))
@@ -53,12 +52,10 @@ def watch_layers(unet: DenoisingUNet, reading: Callable[[], float] = time.perf_c
         delattr(module, method)
 
 
-def print_layers(unet: DenoisingUNet, evaluate: Callable[[], object], flop: Counter[str]) -> None:
-    """One evaluation, by kind of layer, the longest first; `flop`: of each kind."""
-    with watch_layers(unet) as taken:
-        evaluate()
+def print_layers(taken: Counter[str], flop: Counter[str]) -> None:
+    """Seconds and FLOP of an evaluation by kind of layer, the longest first."""
     shares = (
         f"{kind} {100 * seconds / taken.total():.0f} % ({flop[kind] / seconds / 1e9:.0f} GFLOP/s)"
         for kind, seconds in taken.most_common()
     )
-    print(f"      of an evaluation: {', '.join(shares)}", flush=True)
+    print(f"    of an evaluation: {', '.join(shares)}", flush=True)

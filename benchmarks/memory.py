@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.cost import filled
-from svp.cli.plan import fit_pipeline
-from svp.diffusion.memory_plan import network_shapes, plan_generation
+from svp.diffusion.memory_plan import network_shapes, plan_generation, within_memory
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
 from svp.diffusion.settings import PipelineSettings
@@ -55,7 +54,7 @@ def sampled(way: str, settings: PipelineSettings) -> SamplingPlan:
     return plan_sampling(settings=settings, device=CPU, **({"fast": "exact"} | WAYS[way]))
 
 
-def generate(name: str, size: int, frames: int, window: int, way: str, limit: float = 0.0) -> float:
+def generate(name: str, size: int, frames: int, window: int, way: str, limit: float | None = None) -> float:
     """Peak bytes of this process, which reads a recording, makes a video and writes it; `limit`: as --max-memory."""
     with TemporaryDirectory() as place, partial_folder(Path(place) / "video.mp4") as partial:
         sound, video = Path(place) / "sound.wav", Path(place) / "video.mp4"
@@ -64,12 +63,10 @@ def generate(name: str, size: int, frames: int, window: int, way: str, limit: fl
         if name == "base":  # the recordings' features are those of another Whisper of the same size
             pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
         pipeline.settings = resized(pipeline.settings, size, window)
-        if limit:
-            fit_pipeline(pipeline, sound, limit, sampled(way, pipeline.settings), styled=way != PLAIN)
-        stream = pipeline.stream(
-            SAMPLES / "portraits" / "ada.png", sound, None if way == PLAIN else STYLE, partial=partial, **WAYS[way]
-        )
-        stream.save(video)
+        style = None if way == PLAIN else STYLE
+        with within_memory(pipeline, sound, limit, sampled(way, pipeline.settings), styled=style is not None):
+            stream = pipeline.stream(SAMPLES / "portraits" / "ada.png", sound, style, partial=partial, **WAYS[way])
+            stream.save(video)
     return peak_memory()
 
 
@@ -81,10 +78,12 @@ def peak_memory() -> int:
 
 def measured(*case: object) -> float:
     command = [sys.executable, "-m", "benchmarks.memory", *map(str, case)]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    return float(done.stdout.split()[-1])
 
 
-def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> None:
+def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> float:
+    """Print and return planned / measured."""
     pipeline = network_shapes(name)
     settings = resized(pipeline.settings, size, window)
     plan = plan_generation(pipeline, frames, sampled(way, settings), styled=way != PLAIN, settings=settings)
@@ -92,6 +91,7 @@ def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> No
     case = f"{name}, {size} x {size}, {frames} frames in windows of {window}, {way}"
     print(f"  {case}: planned {plan.peak / 1e9:.2f} GB, measured {peak / 1e9:.2f} GB, "
           f"ratio {plan.peak / peak:.2f} (1.0 to 1.3 is wanted)", flush=True)  # fmt: skip
+    return plan.peak / peak
 
 
 def run() -> None:

@@ -4,13 +4,14 @@ Speech moves a face more at some frames than at others, so the change at the sea
 that at the very same frames of a video whose chunks end elsewhere.
 """
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from svp.diffusion.generation import sampling_of
 from svp.diffusion.pipeline import SVPPipeline
-from svp.diffusion.sampling_plan import MODES, plan_sampling
+from svp.diffusion.sampling_plan import MODES
 from svp.diffusion.windows import plan_chunks
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.video import FPS
@@ -27,19 +28,23 @@ def seam_ratio(frames: np.ndarray, seams: list[int]) -> float:
     return float(change_N[at_seam_N].mean() / change_N[~at_seam_N].mean())
 
 
+def compared(pipeline: SVPPipeline, face: str, speech: str, mode: str, first: int = FRAMES) -> list[float]:
+    """The change at the seams of a video, as a share of that at the same frames where chunks are a window shorter, and
+    the other way round; of the first so many frames."""
+    own, videos, seams = pipeline.settings, [], []
+    sound = np.resize(read_audio(SAMPLES / "speech" / f"{speech}.wav"), int(FRAMES * SAMPLE_RATE / FPS))
+    portrait, sampling = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png"), sampling_of(pipeline, mode)
+    for shorter in (0, own.window - own.overlap):
+        pipeline.settings = own.model_copy(update={"chunk": own.chunk - shorter})
+        videos.append(np.stack(list(islice(pipeline.stream(portrait, sound, fast=mode), first))))
+        chunks = plan_chunks(FRAMES, **sampling.sizes(pipeline.settings))
+        seams.append([part.start + part.known for part in chunks[1:]])
+    pipeline.settings = own
+    return [seam_ratio(videos[k], seams[k]) / seam_ratio(videos[1 - k], seams[k]) for k in range(2)]
+
+
 def run() -> None:
     pipeline = SVPPipeline.from_pretrained("mini")
-    own = pipeline.settings
     for mode in MODES:
-        plan, ratios = plan_sampling(mode, own, torch.device("cpu")), []
-        for face, speech in CASES:
-            sound = np.resize(read_audio(SAMPLES / "speech" / f"{speech}.wav"), int(FRAMES * SAMPLE_RATE / FPS))
-            videos, seams = [], []
-            for shorter in (0, own.window - own.overlap):
-                pipeline.settings = own.model_copy(update={"chunk": own.chunk - shorter})
-                videos.append(pipeline(SAMPLES / "portraits" / f"{face}.png", sound, fast=mode).frames)
-                chunks = plan_chunks(FRAMES, **plan.sizes(pipeline.settings))
-                seams.append([part.start + part.known for part in chunks[1:]])
-            for k in range(2):
-                ratios.append(seam_ratio(videos[k], seams[k]) / seam_ratio(videos[1 - k], seams[k]))
+        ratios = [ratio for case in CASES for ratio in compared(pipeline, *case, mode)]
         print(f"  mini, {mode}: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; mean {np.mean(ratios):.2f}")

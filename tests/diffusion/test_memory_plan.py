@@ -1,16 +1,19 @@
 """The plan of a generation: FLOP agree with torch's own counter, and memory is found to fit a limit."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
-from tiny_pipeline import SIZE, tiny_pipeline, tone, with_tiny_decoder
+from rich.console import Console
+from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
 
-from svp.cli.plan import fit_pipeline
-from svp.diffusion import feed_forward, memory_plan
+from svp.diffusion import feed_forward, generation, memory_plan
 from svp.diffusion.denoiser import PARTS
+from svp.diffusion.generation import sampling_of
 from svp.diffusion.memory_plan import (
     PROCESS,
     fit_memory,
@@ -18,9 +21,12 @@ from svp.diffusion.memory_plan import (
     network_bytes,
     network_shapes,
     plan_generation,
+    print_plan,
     shapes_of,
+    within_memory,
 )
 from svp.diffusion.model_folder import ASSETS
+from svp.diffusion.sampling import sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.turbo import Turbo
@@ -114,6 +120,24 @@ def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
     assert planned.weights == exact.weights + network_bytes(tiny)["tiny_vae"]
 
 
+def test_the_plan_tells_the_windows_and_chunks_that_are_sampled(monkeypatch, capsys):
+    pipeline = tiny_pipeline()
+    pipeline.settings = pipeline.settings.model_copy(update={"overlap": 2, "turbo_steps": 1})
+    sampled: list[dict[str, int]] = []
+
+    def watched(*given: object, **options: Any) -> Iterator[torch.Tensor]:
+        sampled.append({name: options[name] for name in ("window", "overlap", "chunk")})
+        return sample_video(*given, **options)
+
+    monkeypatch.setattr(generation, "sample_video", watched)
+    for fast, told in (("exact", "overlap 2, chunks of 8"), ("turbo", "overlap 1, chunks of 7")):
+        plan = plan_generation(pipeline, 10, sampling_of(pipeline, fast))
+        print_plan(plan, "tiny", Console())
+        assert f"windows of 4 frames, {told}\n" in capsys.readouterr().out
+        assert len(list(pipeline.stream(drawn_portrait(), tone(0.4), head_motion="still", fast=fast))) == 10
+        assert sampled.pop() == plan.sizes
+
+
 def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
     pipeline = tiny_pipeline()
     own = plan_generation(tiny_pipeline(), 250, GUIDED)
@@ -132,7 +156,7 @@ def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
     assert fit_memory(pipeline, 250, GUIDED, resident.peak - 1, device="cuda").offload
 
 
-def test_a_loaded_pipeline_is_made_to_fit_and_keeps_its_weights(tmp_path):
+def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tmp_path, monkeypatch):
     pipeline, sound = tiny_pipeline(), tmp_path / "sound.wav"
     write_wav(sound, tone(3.0))
     pipeline.turbo = Turbo({})
@@ -141,12 +165,19 @@ def test_a_loaded_pipeline_is_made_to_fit_and_keeps_its_weights(tmp_path):
     assert {parameter.device.type for parameter in shapes.unet.parameters()} == {"meta"}
     own = plan_generation(shapes, 75, GUIDED)
     assert own == plan_generation(tiny_pipeline(), 75, GUIDED)
-    fit_pipeline(pipeline, sound, own.peak / 1e9, GUIDED, styled=True)
+    for name in ("shapes_of", "_measure"):  # so that equal plans are made once
+        monkeypatch.setattr(memory_plan, name, cache(getattr(memory_plan, name)))
+    with within_memory(pipeline, sound, own.peak / 1e9, GUIDED, styled=True):
+        assert pipeline.settings == shapes.settings
+    with within_memory(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True) as plan:
+        assert pipeline.settings == plan.settings and plan.sizes["chunk"] < shapes.settings.chunk
+        assert pipeline.unet.device.type == "cpu"
     assert pipeline.settings == shapes.settings
-    fit_pipeline(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True)
-    assert pipeline.settings.chunk < shapes.settings.chunk and pipeline.unet.device.type == "cpu"
-    with pytest.raises(InputError, match=r"--max-memory 0\.1"):
-        fit_pipeline(pipeline, sound, 0.1, GUIDED, styled=True)
+    with (
+        pytest.raises(InputError, match=r"--max-memory 0\.1"),
+        within_memory(pipeline, sound, 0.1, GUIDED, styled=True),
+    ):
+        raise AssertionError("it does not fit")
 
 
 def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():

@@ -3,22 +3,32 @@
 import inspect
 import signal
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
 from tiny_jobs import line, rows, write, write_inputs
 from tiny_pipeline import random_style, tiny_pipeline
 
+from svp.cli import app
 from svp.cli.generate import generate
+from svp.diffusion import generation, memory_plan
+from svp.diffusion.generation import sampling_of
+from svp.diffusion.memory_plan import plan_generation
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.sampling import sample_video
 from svp.errors import InputError
 from svp.jobs import run
 from svp.jobs.request import BadLine, VideoJob, VideoRequest, read_jobs
 from svp.jobs.run import generate_all
+from svp.jobs.work import loaded
 from svp.media.hashing import sha256_file
 from svp.media.marking import Marking
 from svp.media.only_writer import only_writer
@@ -150,6 +160,39 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
         assert found.state == ("valid" if provenance else "unsigned")
     assert found.facts["label"] == "AI"
     assert [style["sha256"] for style in found.facts["styles"]] == [sha256_file(inputs / "own.safetensors")]
+
+
+def test_a_limit_of_memory_holds_in_each_worker_and_for_each_job_anew(inputs, tmp_path, monkeypatch):
+    for name in ("shapes_of", "_measure"):  # so that equal plans are made once
+        monkeypatch.setattr(memory_plan, name, cache(getattr(memory_plan, name)))
+    model = loaded(str(inputs.resolve() / "model"), None)
+    shapes, sampling = memory_plan.shapes_of(model), sampling_of(model, "exact", 2)
+    long, short = (plan_generation(shapes, frames, sampling, styled=False) for frames in (75, 15))
+    limit = long.peak - 1  # the long video does not fit as it is
+    assert short.peak < limit
+    sampled: list[int] = []
+
+    def watched(*given: object, **options: Any) -> Iterator[torch.Tensor]:
+        sampled.append(options["chunk"])
+        return sample_video(*given, **options)
+
+    monkeypatch.setattr(generation, "sample_video", watched)
+    monkeypatch.setattr(run, "Workers", WorkersHere)
+    jobs = write(inputs, [line(audio="long.wav"), line()], "limited.jsonl")
+    command = ["generate", "--jobs", str(jobs), "-o", str(tmp_path), "--workers", "1", "--max-memory"]
+    app([*command, str(limit / 1e9)], standalone_mode=False)
+    assert sampled == [4, model.settings.chunk]
+    (tmp_path / "000002.mp4").unlink()
+    assert app([*command, "0.1"], standalone_mode=False) == 1
+    assert [row["status"] for row in rows(tmp_path)] == ["ok", "failed"]
+    assert "--max-memory 0.1: this model needs" in rows(tmp_path)[1]["reason"]
+
+
+def test_an_option_that_no_line_has_is_not_to_be_written_into_one(inputs, tmp_path):
+    jobs = write(inputs, [line()], "plain.jsonl")
+    for option, remedy in (("--steps=3", "write it into the lines"), ("--seconds=3", "leave it out")):
+        with pytest.raises(InputError, match=rf"{option[:-2]}: is for one video; {remedy}"):
+            app(["generate", "--jobs", str(jobs), "-o", str(tmp_path), option], standalone_mode=False)
 
 
 def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path):

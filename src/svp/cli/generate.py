@@ -12,7 +12,7 @@ from svp.cli.jobs import generate_jobs
 from svp.cli.marking import choose_marking
 from svp.cli.model import load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
-from svp.cli.plan import fit_pipeline, print_generation_plan
+from svp.cli.plan import print_generation_plan
 from svp.errors import InputError
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ def generate(
         bool, typer.Option("--plan", help="Only print memory and arithmetic; nothing is generated or written.")
     ] = False,
     max_memory: Annotated[
-        float | None, typer.Option(min=0, help="GB the process may take; the frames computed at once are made to fit.")
+        float | None,
+        typer.Option(
+            min=0, help="GB the process, or each worker, may take; the frames computed at once are made to fit."
+        ),
     ] = None,
     size: Annotated[int | None, typer.Option(min=32, help="With --plan: pixels, if not the model's own.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="With --plan: length, instead of --audio.")] = None,
@@ -140,7 +143,8 @@ def generate(
     Example: svp generate --portrait ada.png --audio hello.wav --style happy -o hello.mp4
     """
     if jobs is not None:
-        generate_jobs(context, jobs, output, workers, ray, choose_marking(not no_provenance, certificate, key))
+        marking = choose_marking(not no_provenance, certificate, key)
+        generate_jobs(context, jobs, output, workers, ray, max_memory, marking)
         return
     for option, given in (("--workers", workers), ("--ray", ray)):
         if given is not None:
@@ -201,6 +205,7 @@ def generate(
     check_trained(None if adapters else folder, styled=bool(styles))
     face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
     from svp.diffusion.generation import sampling_of
+    from svp.diffusion.memory_plan import within_memory
     from svp.diffusion.style_source import check_style_source
     from svp.diffusion.video import partial_folder
     from svp.style.timeline import style_over_time
@@ -208,13 +213,14 @@ def generate(
     for cue in cues:
         check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
-    if max_memory is not None:
-        sampling = sampling_of(pipeline, fast, **scales)
-        fit_pipeline(pipeline, audio, max_memory, sampling, styled=bool(styles))
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     prior = style_over_time(cues, pipeline.style, style_strength)
-    with partial_folder(output) as partial, progress_bar() as bar:
+    fitted = within_memory(pipeline, audio, max_memory, sampling_of(pipeline, fast, **scales), styled=bool(styles))
+    with fitted as fitting, partial_folder(output) as partial, progress_bar() as bar:
+        if fitting is not None:
+            sizes = "windows of {window}, chunks of {chunk}".format(**fitting.sizes)
+            bar.console.print(f"--max-memory {max_memory:g}: {sizes}", highlight=False)
         task = bar.add_task("generate", total=None)
         stream = pipeline.stream(
             face,

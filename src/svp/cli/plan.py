@@ -1,19 +1,13 @@
-"""`svp generate --plan` and `--max-memory`: what a video takes, and how it is made to take less."""
+"""`svp generate --plan`: what a video takes, and how it can be made to take less."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import typer
+from typing import Any, Literal
 
 from svp.cli.paths import need_file
 from svp.errors import InputError
-
-if TYPE_CHECKING:
-    from svp.diffusion.pipeline import SVPPipeline
-    from svp.diffusion.sampling_plan import SamplingPlan
 
 
 def print_generation_plan(
@@ -57,24 +51,6 @@ def print_generation_plan(
     else:
         plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, **options)
     print_plan(plan, name, Console())
-
-
-def fit_pipeline(
-    pipeline: SVPPipeline, audio: Path, max_memory: float, sampling: SamplingPlan, *, styled: bool
-) -> None:
-    """Let a pipeline stay within so many GB, by shorter windows where it must.
-
-    Raises:
-        InputError: it cannot.
-    """
-    from svp.diffusion.memory_plan import Device, apply_plan, fit_memory, shapes_of
-
-    device: Device = "cuda" if pipeline.device.type == "cuda" else "cpu"
-    frames = _frames(audio)
-    plan = fit_memory(shapes_of(pipeline), frames, sampling, max_memory * 1e9, styled=styled, device=device)
-    apply_plan(pipeline, plan)
-    settings = plan.settings
-    typer.echo(f"--max-memory {max_memory:g}: windows of {settings.window}, chunks of {settings.chunk}", err=True)
 
 
 def _frames(audio: Path) -> int:

@@ -91,6 +91,7 @@ def without_memory(module: nn.Module) -> Iterator[nn.Module]:
     They claim to be a CPU's, not `meta`: attention then runs as one fused operation, as it will, and not as a product
     that holds all its scores.
     """
+    place_code.cache_clear()  # what it kept of an earlier run would not be counted
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             yield module.to_empty(device="cpu")

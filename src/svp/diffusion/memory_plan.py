@@ -24,13 +24,16 @@ from svp.diffusion.denoiser import PARTS
 from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.generation import decoder_of
 from svp.diffusion.guidance import predict_guided
+from svp.diffusion.inputs import load_audio
 from svp.diffusion.model_folder import SHIPPED
+from svp.diffusion.offload import place_of
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.place import as_on_card
 from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
+from svp.diffusion.video import count_frames
 from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
 from svp.presets import PRESETS
@@ -60,8 +63,9 @@ class GenerationPlan:
     """What a video would take.
 
     Attributes:
-        settings: with the sizes in frames and pixels that the plan holds for.
-        frames, steps: of the video.
+        settings: a pipeline's, that the plan holds for.
+        frames: of the video.
+        sampling: of the video.
         device: where the networks are; memory is that device's.
         tiled: pictures are decoded in tiles.
         offload: each network is on the device only while it works.
@@ -71,12 +75,17 @@ class GenerationPlan:
 
     settings: PipelineSettings
     frames: int
-    steps: int
+    sampling: SamplingPlan
     device: Device
     tiled: bool
     offload: bool
     weights: int
     parts: dict[str, Part]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """`window`, `overlap` and `chunk` in frames, as they are sampled."""
+        return self.sampling.sizes(self.settings)
 
     @property
     def flop(self) -> int:
@@ -140,25 +149,19 @@ def plan_generation(
         tiled: see `GenerationPlan`.
     """
     settings = settings or pipeline.settings
-    sized = settings.model_copy(update=sampling.sizes(settings))
-    parts = _measure(pipeline, sized, min(frames, sized.chunk), sampling, styled, tiled, together=device == "cuda")
-    chunks = plan_chunks(frames, sized.chunk, sized.window, sized.overlap)
-    evaluations = count_evaluations(
-        frames,
-        num_inference_steps=sampling.num_inference_steps,
-        window=sized.window,
-        overlap=sized.overlap,
-        chunk=sized.chunk,
-    )
+    sizes = sampling.sizes(settings)
+    sized, together = settings.model_copy(update=sizes), device == "cuda"
+    at_once = min(frames, sized.chunk)
+    parts = _measure(pipeline, sized, at_once, sampling, styled, tiled, together=together)
     times = {
         "portrait": 1.0,
-        "conditions": sum(map(len, chunks)) / min(frames, sized.chunk),
-        "sampling": float(evaluations),
+        "conditions": sum(map(len, plan_chunks(frames, **sizes))) / at_once,
+        "sampling": float(count_evaluations(frames, num_inference_steps=sampling.num_inference_steps, **sizes)),
         "decoding": frames / decoded_at_once(settings.image_size),
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
     weights = sum(network_bytes(pipeline).values()) + further_bytes(pipeline, sampling)
-    return GenerationPlan(settings, frames, sampling.num_inference_steps, device, tiled, False, weights, parts)
+    return GenerationPlan(settings, frames, sampling, device, tiled, False, weights, parts)
 
 
 def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
@@ -210,13 +213,36 @@ def fit_memory(
     )
 
 
-def apply_plan(pipeline: SVPPipeline, plan: GenerationPlan) -> None:
-    """Let a pipeline work as planned."""
+@contextmanager
+def within_memory(
+    pipeline: SVPPipeline, audio: Path, max_memory: float | None, sampling: SamplingPlan, *, styled: bool
+) -> Iterator[GenerationPlan | None]:
+    """Let a loaded pipeline make the video of a recording within so many GB, as `fit_memory` finds; then as before.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if max_memory is None:
+        yield None
+        return
+    own, (place, _) = pipeline.settings, place_of(pipeline.unet)
+    device: Device = "cuda" if place.type == "cuda" else "cpu"
+    frames = count_frames(len(load_audio(audio)))
+    plan = fit_memory(shapes_of(pipeline), frames, sampling, max_memory * 1e9, styled=styled, device=device)
     pipeline.settings = plan.settings
     if plan.tiled:
         use_tiles(pipeline.vae)
     if plan.offload:
         pipeline.enable_model_cpu_offload()
+    try:
+        yield plan
+    finally:
+        pipeline.settings = own
+        if plan.tiled:
+            pipeline.vae.disable_tiling()
+        if plan.offload:
+            pipeline.remove_all_hooks()
+            pipeline.to(place)
 
 
 def use_tiles(vae: AutoencoderKL) -> None:
@@ -307,7 +333,7 @@ def print_plan(plan: GenerationPlan, name: str, console: Console) -> None:
     """Two tables and what they assume."""
     settings, gb = plan.settings, 1e9
     table = Table("part", title=f"{name}: {plan.frames} frames, {settings.image_size} x {settings.image_size}, "
-                  f"{plan.steps} steps, {plan.device}", title_justify="left")  # fmt: skip
+                  f"{plan.sampling.num_inference_steps} steps, {plan.device}", title_justify="left")  # fmt: skip
     for heading in ("TFLOP", "GB at its peak, beside the weights"):
         table.add_column(heading, justify="right")
     for part, cost in plan.parts.items():
@@ -317,7 +343,7 @@ def print_plan(plan: GenerationPlan, name: str, console: Console) -> None:
     console.print(f"weights {plan.weights / gb:.2f} GB; peak memory {plan.peak / gb:.2f} GB", highlight=False)
     extras = ["decoding in tiles"] * plan.tiled + ["networks offloaded to the CPU"] * plan.offload
     console.print(
-        f"windows of {settings.window} frames, overlap {settings.overlap}, chunks of {settings.chunk}"
+        "windows of {window} frames, overlap {overlap}, chunks of {chunk}".format(**plan.sizes)
         + "".join(f", {extra}" for extra in extras),
         highlight=False,
     )

@@ -59,6 +59,7 @@ def generate_all(
     *,
     workers: int | None = None,
     ray: str | None = None,
+    max_memory: float | None = None,
     marking: Marking = MARKED,
     progress: bool = True,
 ) -> JobsReport:
@@ -72,6 +73,8 @@ def generate_all(
         folder: for the videos and their manifest.
         workers: processes; by default as many as there are graphics cards, or else processors.
         ray: address of a Ray cluster; its machines must see the same files under the same paths.
+        max_memory: GB that each worker may take: its model is fitted to each job, and put back. A job that does not fit
+            fails. What an earlier run has made within another limit is kept, though its chunks may be others.
         marking: how each video says that it was generated; the machines of a cluster need its certificate under the
             same path, or each makes its own.
         progress: show a bar on stderr.
@@ -81,7 +84,7 @@ def generate_all(
     """
     lines = read_jobs(jobs_file)
     with only_writer(folder, "making videos in it"):
-        return _make_all(lines, folder, workers, ray, marking, progress)
+        return _make_all(lines, folder, workers, ray, max_memory, marking, progress)
 
 
 def _make_all(
@@ -89,6 +92,7 @@ def _make_all(
     folder: Path,
     workers: int | None,
     ray: str | None,
+    max_memory: float | None,
     marking: Marking,
     progress: bool,
 ) -> JobsReport:
@@ -136,7 +140,7 @@ def _make_all(
             if wrong is not None:
                 settle(VideoRow(output=job.output, line=job.line, status="failed", reason=wrong))
             else:
-                tasks.append(VideoTask(job, folder.resolve(), tuple(needed[job.line]), marking))
+                tasks.append(VideoTask(job, folder.resolve(), tuple(needed[job.line]), marking, max_memory))
         shown = bar.add_task("videos", total=len(tasks), rate="")
         start, frames = time.perf_counter(), 0
         for row in pool.run(tasks, make_video, video_died):

@@ -33,12 +33,14 @@ class VideoTask:
         folder: of its video.
         features: that are ready for it: its portrait, then its style clips.
         marking: how the video says that it was generated, but for the label, which the job names.
+        max_memory: GB that the worker may take.
     """
 
     job: VideoJob
     folder: Path
     features: tuple[Feature, ...]
     marking: Marking
+    max_memory: float | None = None
 
 
 @lru_cache(maxsize=1)  # jobs come sorted by model
@@ -91,11 +93,13 @@ def video_died(task: VideoTask) -> VideoRow:
 
 def _make(task: VideoTask) -> dict[str, int]:
     """The video of `svp generate` with the same options; how many frames it has and how large they are."""
+    from svp.diffusion.generation import sampling_of
+    from svp.diffusion.memory_plan import within_memory
     from svp.diffusion.video import partial_folder
     from svp.face.key_points import KEY_POINTS
     from svp.style.timeline import style_over_time
 
-    job, output = task.job, task.folder / task.job.output
+    job, request, output = task.job, task.job.request, task.folder / task.job.output
     pipeline = loaded(*job.model)
     learned = {feature.source: feature.path for feature in task.features}
     if job.portrait in learned:
@@ -103,15 +107,17 @@ def _make(task: VideoTask) -> dict[str, int]:
     else:  # measured already
         portrait = load_portrait(job.portrait, None)
     cues = [replace(cue, path=learned.get(cue.path, cue.path)) for cue in job.cues]
-    style = style_over_time(cues, pipeline.style, job.request.style_strength)
+    style = style_over_time(cues, pipeline.style, request.style_strength)
     output.parent.mkdir(parents=True, exist_ok=True)
     motion: str | np.ndarray = job.head_motion
-    if job.request.retarget == "none" and job.head_motion.endswith(FEATURES_SUFFIX):
+    if request.retarget == "none" and job.head_motion.endswith(FEATURES_SUFFIX):
         motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(job.head_motion)))
-    with partial_folder(output) as partial:
-        stream = pipeline.stream(portrait, job.audio, style, motion, partial=partial, **job.request.sampling())
+    sampling = sampling_of(pipeline, request.fast, request.steps, request.guidance_audio, request.guidance_style)
+    fitted = within_memory(pipeline, job.audio, task.max_memory, sampling, styled=bool(cues))
+    with fitted, partial_folder(output) as partial:
+        stream = pipeline.stream(portrait, job.audio, style, motion, partial=partial, **request.sampling())
         stream.made_from(job.portrait, [cue.path for cue in job.cues])
-        stream.save(output, task.marking.labelled(job.request.label, job.request.label_text))
+        stream.save(output, task.marking.labelled(request.label, request.label_text))
     return {"frames": stream.n_frames, "width": stream.width, "height": stream.height}
 
 
