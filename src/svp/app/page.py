@@ -113,7 +113,7 @@ class Page:
                     Progress().shown(), html_template=TEMPLATE, css_template=STYLE, elem_id="progress", min_height=80
                 )
                 video = gr.Video(label="Video", interactive=False, buttons=["download"], elem_id="video")
-                with gr.Accordion("The same from the command line and in Python", open=False):
+                with gr.Accordion("The same from the command line", open=False):
                     command = gr.Code(
                         label="Shell", language="shell", wrap_lines=True, show_line_numbers=False, elem_id="command"
                     )
