@@ -4,10 +4,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlretrieve
 
 import httpx
 import numpy as np
@@ -26,7 +24,17 @@ pytest.importorskip("gradio", reason="the page needs the extra `app`")
 sync_api = pytest.importorskip("playwright.sync_api")
 from gradio_client import Client, handle_file  # noqa: E402  # after what would skip
 from portrait_clips import write_portrait_clip  # noqa: E402
-from served_page import Served, free_port, serve_page, start_browser  # noqa: E402
+from served_page import (  # noqa: E402
+    Served,
+    click_on_map,
+    fill,
+    finished,
+    free_port,
+    opened,
+    serve_page,
+    start_browser,
+    wait_until,
+)
 from tiny_pipeline import tone  # noqa: E402
 
 from svp.app.page import FACES  # noqa: E402
@@ -36,7 +44,6 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "portraits"
-PATIENCE = 180_000  # milliseconds; other tests may have the processors
 
 
 @pytest.fixture(scope="module")
@@ -67,48 +74,8 @@ def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(served.address, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
 
 
-@contextmanager
-def opened(browser, served: Served, width: int = 1280) -> Iterator:
-    """The page in a window of its own, and what it asked of other machines as `page.outside`."""
-    context = browser.new_context(viewport={"width": width, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.outside = []
-    page.on("request", lambda asked: page.outside.append(asked.url) if not _own(asked.url, served) else None)
-    page.goto(served.address)
-    page.wait_for_selector("#make")
-    yield page
-    context.close()
-
-
-def _own(url: str, served: Served) -> bool:
-    return url.startswith((served.address, "data:", "blob:"))
-
-
-def fill(page, portrait: Path | None, audio: Path) -> None:
-    if portrait is not None:
-        page.set_input_files("#portrait input[type=file]", portrait)
-        page.wait_for_selector("#portrait img")
-    page.set_input_files("#recording input[type=file]", audio)
-    page.wait_for_selector("#recording .component-wrapper, #recording audio, #recording #waveform", state="attached")
-
-
-def finished(page, to: Path) -> Path:
-    """The video that is shown, once it is there."""
-    page.wait_for_function("document.querySelector('#video video')?.src")
-    urlretrieve(page.evaluate("document.querySelector('#video video').src"), to)
-    return to
-
-
 def same_frames(one: Path, other: Path) -> bool:
     return np.array_equal(np.stack(list(read_frames(one))), np.stack(list(read_frames(other))))
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE / 1000
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def unfinished(served: Served) -> list[Path]:
@@ -121,10 +88,7 @@ def test_from_upload_to_a_playing_video_with_sound(browser, served, inputs, tmp_
         fill(page, inputs / "ada.png", inputs / "middle.wav")
         chosen = page.locator("#style input")
         assert chosen.input_value() == "happy 3"
-        picture = page.locator("#style-map img")
-        drawn = picture.bounding_box()
-        x, y = _place_of(served, "sad:3")
-        picture.click(position={"x": x * drawn["width"], "y": y * drawn["height"]})
+        click_on_map(page, served, "sad:3")
         sync_api.expect(chosen).to_have_value("sad 3")
         page.click("#make")
         video = finished(page, tmp_path / "video.mp4")
@@ -141,18 +105,6 @@ def test_from_upload_to_a_playing_video_with_sound(browser, served, inputs, tmp_
         assert "--style sad:3" in command and "ada.png" in command and str(served.folder) not in command
         assert not page.outside
         assert page.evaluate("fetch('https://example.org').then(() => 'went', () => 'refused')") == "refused"
-
-
-def _place_of(served: Served, style: str) -> tuple[float, float]:
-    """Of a style on the map, in shares of its width and height."""
-    from svp.app.style_map import StyleMap
-    from svp.style.gallery import LEVELS, gallery_names
-
-    names = [f"{name}:{level}" for name in gallery_names() for level in LEVELS]
-    style_map = StyleMap({name: served.pipeline.style(find_style(name)) for name in names})
-    height, width, _ = style_map.picture.shape
-    x, y = style_map.places[style]
-    return x / width, y / height
 
 
 def test_a_picture_without_a_face_is_explained(browser, served, inputs, tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,16 +40,17 @@ class Page:
         studio: makes the videos.
         reports: of the second tab.
         keep: seconds after which files go.
+        queue: how many may wait for their video.
     """
 
-    def __init__(self, studio: Studio, reports: Reports, keep: int) -> None:
-        self.studio, self.reports, self.keep = studio, reports, keep
+    def __init__(self, studio: Studio, reports: Reports, keep: int, queue: int) -> None:
+        self.studio, self.reports, self.keep, self.queue = studio, reports, keep, queue
         self.gallery = studio.gallery()
 
     def blocks(self) -> gr.Blocks:
         """The page as Gradio serves it."""
         gr.set_static_paths([FACES])  # shown from where they are: no copy that is cleaned away
-        with gr.Blocks(title="SVP", analytics_enabled=False, delete_cache=(60, self.keep)) as blocks:
+        with gr.Blocks(title="SVP", analytics_enabled=False) as blocks:
             gr.Markdown(INTRODUCTION)
             with gr.Tab("Video"):
                 self._video_tab()
@@ -56,7 +58,7 @@ class Page:
                 self._reports_tab()
         for block in blocks.blocks.values():
             judge_ourselves(block)
-        return blocks
+        return blocks.queue(max_size=self.queue)
 
     # ------------------------------------------------------------------ a video
 
@@ -111,9 +113,15 @@ class Page:
                     Progress().shown(), html_template=TEMPLATE, css_template=STYLE, elem_id="progress", min_height=80
                 )
                 video = gr.Video(label="Video", interactive=False, buttons=["download"], elem_id="video")
-                with gr.Accordion("The same from the command line and in Python", open=False):
-                    command = gr.Code(label="Shell", language="shell", wrap_lines=True, elem_id="command")
-                    python = gr.Code(label="Python", language="python", wrap_lines=True, elem_id="python")
+                with gr.Accordion("The same from the command line", open=False):
+                    command = gr.Code(
+                        label="Shell", language="shell", wrap_lines=True, show_line_numbers=False, elem_id="command"
+                    )
+                    python = gr.Code(
+                        label="Python", language="python", wrap_lines=True, show_line_numbers=False, elem_id="python"
+                    )
+        # what is told of the video before would be taken for this one's while it waits
+        make.click(None, outputs=[progress], js=f"() => ({json.dumps(Progress().shown())})", **QUIET)
         making = make.click(
             self.generate,
             [portrait, audio, *style.components, motion, moving, quality, seed, *knobs.components],
@@ -123,6 +131,7 @@ class Page:
             show_progress="minimal",
             show_progress_on=[progress],
         )
+        making.failure(self._turned_away, [progress], [progress], **QUIET)
         stopped = cancel.click(None, cancels=[making], **QUIET)
         # said afterwards: what was still on its way from the work would take its place
         stopped.then(Progress("Cancelled", failed=True).shown, outputs=[progress], **QUIET)
@@ -236,33 +245,45 @@ class Page:
             raise InputError(f"style_from {style_from}: unknown; use one of {', '.join(SOURCES)}")
         return place_order(portrait, audio, styles=styles, clip=clip, mix=mix, **options)
 
+    def _turned_away(self, shown: dict[str, Any]) -> Any:
+        """The reason that stays for a visitor whose video was not begun; Gradio's own is seen for some seconds."""
+        if shown["text"]:
+            return gr.skip()
+        text = f"Not begun: the queue is full, {self.queue} wait already; try again in some minutes"
+        return Progress(text, failed=True).shown()
+
     # ------------------------------------------------------------------ reports
 
     def _reports_tab(self) -> None:
-        # A progress would fade the report below it.
-        options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         gr.Markdown("What `svp evaluate` measured.")
         with gr.Row(equal_height=False):
             if self.reports.folder is not None:
                 choice = gr.Dropdown(self.reports.names(), value=None, label="Reports of this server", elem_id="report")
             upload = gr.File(label="A report of yours (.json)", file_types=[".json"], height=140, elem_id="own-report")
         shown = gr.HTML(elem_id="report-page")
-        upload.upload(self._uploaded_report, upload, shown, **options)
+        upload.upload(self._uploaded_report, upload, shown, **QUIET)
         if self.reports.folder is not None:
-            choice.focus(lambda: gr.update(choices=self.reports.names()), outputs=choice, **options)
-            choice.input(self._report, choice, shown, **options)
+            choice.focus(lambda: gr.update(choices=self.reports.names()), outputs=choice, **QUIET)
+            choice.input(self._report, choice, shown, **QUIET)
 
     def _report(self, name: str) -> str:
-        with explained():
-            return self.reports.page(name)
+        return _or_reason(lambda: self.reports.page(name))
 
     def _uploaded_report(self, path: str) -> str:
-        with explained():
-            return framed(Path(path))
+        return _or_reason(lambda: framed(Path(path)))
 
 
 def _uploaded(payload: ImageData | None) -> str | None:
     return None if payload is None else payload.path
+
+
+def _or_reason(page: Callable[[], str]) -> str:
+    """A page, or why there is none: Gradio does not tell of an error where nothing waits in the queue."""
+    try:
+        with explained():
+            return page()
+    except gr.Error as error:
+        return f'<p role="alert">{error.message}</p>'
 
 
 def _motion(name: str, clip: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import gradio as gr
 
+from svp.app.clean_up import cleaned
 from svp.app.page import Page
 from svp.app.reports import Reports
 from svp.app.studio import Studio
@@ -78,9 +79,11 @@ def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterat
     """
     with _cache_folder() as folder:
         studio = Studio(pipeline, model, folder, options.max_seconds, options.marking)
-        blocks = Page(studio, Reports(options.reports), KEEP).blocks().queue(max_size=options.queue)
+        blocks = Page(studio, Reports(options.reports), KEEP, options.queue).blocks()
         try:
-            yield _launch(blocks, options)
+            address = _launch(blocks, options)
+            with cleaned(folder, KEEP):
+                yield address
         finally:
             studio.close()
             blocks.close(verbose=False)

@@ -20,7 +20,7 @@ FIRST: Final = "happy:3"
 SECOND: Final = "neutral:3"
 ROWS: Final = [["sad", 0], ["happy", 2.5]]
 QUIET: Final[dict[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""Options of what changes the form alone."""
+"""Options of what changes what is shown alone: it does not wait for videos, and no progress fades it."""
 
 
 class StyleFields:
