@@ -1,7 +1,13 @@
 """What must hold for whatever lengths, rates, times and options: drawn by hypothesis, the same ones in every run."""
 
+import json
+from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,12 +20,17 @@ from svp.diffusion.audio_track import AudioTrack, audio_windows
 from svp.diffusion.knobs import MOST_BLINKS, MOST_GAZE, MOST_HEAD, MOST_MOUTH
 from svp.diffusion.video import FRAMES_PER_SECOND, Soundtrack, count_frames
 from svp.diffusion.windows import average_windows, coverage, plan_chunks, plan_windows
+from svp.errors import InputError
 from svp.face.motion import BLINK_COURSE, HeadMotion, forth_and_back
 from svp.jobs.request import VideoRequest
+from svp.media import video
 from svp.media.audio import SAMPLE_RATE
 from svp.media.video import FPS, nearest_times
+from svp.style.cues import Cue, read_cues
+from svp.style.gallery import gallery_names, gallery_path
 from svp.style.prior import StylePrior
 from svp.style.timeline import BLEND_SECONDS, StyleTimeline
+from svp.training.options import RECIPES, TrainOptions, recipe
 
 drawn = settings(derandomize=True, max_examples=60, deadline=None, database=None)
 
@@ -83,6 +94,26 @@ def test_a_clip_of_any_rate_becomes_25_fps_of_the_same_length(n_frames, rate):
     assert max(map(abs, late)) <= max(1 / rate, 1 / FPS) + 1e-6
     if rate == FPS:
         assert shown == list(range(n_frames))
+
+
+milliseconds = st.lists(st.integers(-60, 90) | st.integers(-60, 3000), max_size=60)
+
+
+@drawn
+@given(st.integers(-5000, 5000), milliseconds, st.integers(1, 100))
+def test_time_stamps_that_jump_back_and_forth_become_25_fps_in_order(first, steps, length):
+    stamps = np.cumsum([first, *steps]).tolist()
+    kept = [stamp for k, stamp in enumerate(stamps) if k == 0 or stamp > max(stamps[:k])]
+    times = [SimpleNamespace(time=stamp / 1000, duration=length, time_base=Fraction(1, 1000)) for stamp in stamps]
+    rate = SimpleNamespace(average_rate=Fraction(25), guessed_rate=None)
+    with mock.patch.object(video, "decode", lambda *_: iter(times)):
+        shown = list(video._resample(video._timed_frames(None, rate, Path("clip.mp4"), 0.0), FPS))
+    seconds = Fraction(kept[-1] - first + length, 1000)
+    assert len(shown) == max(1, int(FRAMES_PER_SECOND * seconds + Fraction(1, 2)))
+    seen = [round(1000 * frame.time) for frame in shown]
+    assert seen == sorted(seen) and set(seen) <= set(kept) and seen[0] == first
+    ahead = [stamp - first - 40 * k for k, stamp in enumerate(seen)]
+    assert max(ahead) <= 40, "a picture is seen before its time"
 
 
 @drawn
@@ -177,3 +208,71 @@ def test_a_short_motion_plays_forth_and_back_without_a_leap(length, n_frames):
     played = forth_and_back(length, n_frames)
     assert played[0] == 0 and played.max() == min(length, n_frames) - 1
     assert (np.abs(np.diff(played)) == (1 if length > 1 else 0)).all()
+
+
+any_text = st.text(max_size=12) | st.text("@:.0123456789einfa-/\\0\ud800", max_size=12)
+times = st.lists(st.floats(0, 1e6), min_size=1, max_size=4, unique=True).map(
+    lambda more: [0.0, *sorted(more)][: len(more)]
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("timelines")
+
+
+@settings(drawn, max_examples=25)
+@given(texts=st.lists(any_text, max_size=3), held=st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+def test_any_words_are_cues_or_an_input_error(folder, texts, held):
+    (folder / "held.json").write_bytes(held)
+    for given_texts in (texts, ["held.json"], ["x" * 300], [f"{''.join(texts)}.json"]):
+        with suppress(InputError):
+            assert all(isinstance(cue, Cue) for cue in read_cues(given_texts, folder))
+
+
+@drawn
+@given(
+    times=times, strengths=st.lists(st.floats(-10, 10), min_size=4, max_size=4), names=st.permutations(gallery_names())
+)
+def test_cues_that_are_written_down_are_read_back(folder, times, strengths, names):
+    cues = [Cue(at, gallery_path(name, 2), k) for at, name, k in zip(times, names, strengths, strict=False)]
+    entries = [{"style": str(cue.path), "at": cue.seconds, "strength": cue.strength} for cue in cues]
+    (folder / "cues.json").write_text(json.dumps(entries))
+    assert read_cues(["cues.json"], folder) == cues
+    plain = [replace(cue, strength=1.0) for cue in cues]
+    assert read_cues([f"{cue.path}@{cue.seconds!r}" for cue in reversed(cues)], folder) == plain
+    named = [f"{name}:2@{cue.seconds!r}" for name, cue in zip(names, cues, strict=False)]
+    assert read_cues(named, folder) == plain
+
+
+runs = st.sampled_from(sorted(RECIPES)).flatmap(
+    lambda run: st.tuples(
+        st.just(run),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "seed": st.integers(0, 2**63),
+                "steps": st.integers(1, 10**6),
+                "learning_rate": st.floats(1e-9, 1.0),
+                "ema_decay": st.floats(0, 1, exclude_max=True),
+                "max_grad_norm": st.floats(1e-3, 1e3),
+            },
+        ),
+    )
+)
+
+
+@drawn
+@given(run=runs, key=words)
+def test_the_options_of_a_training_come_back_from_their_file(folder, run, key):
+    (preset, stage), changes = run
+    options = recipe(preset, stage, folder, None, **changes)
+    assert {name: getattr(options, name) for name in changes} == changes
+    options.save(folder / "options.json")
+    assert TrainOptions.load(folder / "options.json") == options
+    if key not in TrainOptions.model_fields:
+        with pytest.raises(InputError):
+            recipe(preset, stage, folder, None, **{key: 1})
+        (folder / "options.json").write_text(json.dumps(options.model_dump() | {key: 1}))
+        with pytest.raises(InputError):
+            TrainOptions.load(folder / "options.json")

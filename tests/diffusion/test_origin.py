@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 from PIL import Image
 from tiny_pipeline import drawn_portrait, random_style, tiny_pipeline, tone
 
+from command import svp
 from svp import Marking, SVPPipeline
 from svp.cli.verify import _rows
+from svp.diffusion import style_source
 from svp.diffusion.model_folder import foreign_weights
 from svp.diffusion.origin import Origin
 from svp.media.audio import write_wav
 from svp.media.hashing import sha256_file
 from svp.media.verification import Verification, verify_video
+from svp.style.extract import CLIP
 from svp.style.timeline import StyleTimeline
 from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.registry import find_weight
@@ -66,6 +70,34 @@ def test_what_was_asked_for_beside_files_is_told():
     pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
     silent = np.zeros(1600, np.float32)  # needs no encoder
     assert len(pipeline.stream(PORTRAIT, silent).origin.settings["audio_encoder_sha256"]) == 64
+
+
+def test_the_command_tells_the_face_box(tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path / "model")
+    write_wav(tmp_path / "sound.wav", tone(0.2))
+    given = ("--model", tmp_path / "model", "--portrait", PORTRAIT, "--audio", tmp_path / "sound.wav", "--steps", 1)
+    made = svp("generate", *given, "--face-box", "40,30,180,200", "-o", tmp_path / "video.mp4")
+    assert made.returncode == 0, made.stderr
+    assert verify_video(tmp_path / "video.mp4").facts["settings"]["face_box"] == "40,30,180,200"
+
+
+def test_a_style_learned_from_a_clip_does_not_tell_the_clip_s_name(tmp_path, monkeypatch):
+    pipeline = tiny_pipeline()
+    (clip := tmp_path / "secret_client.mp4").write_bytes(b"x")
+    monkeypatch.setattr(style_source, "probe", lambda path: None)
+    monkeypatch.setattr(style_source, "extract_style", lambda path, *_, **__: named(CLIP))
+
+    def named(name):
+        return replace(random_style(pipeline), name=name)
+
+    def told(style):
+        return pipeline.stream(drawn_portrait(), tone(0.1), style, "still").origin
+
+    assert told(clip).styles[0]["name"] == told(pipeline.style(clip)).styles[0]["name"] == "clip"
+    assert told(pipeline.style(clip).scale(2)).styles[0]["name"] == "clip x2"
+    assert told(named("secret_client")).read_from(styles=[clip]).styles[0]["name"] == "clip"  # kept by an older version
+    named("sad").save(saved := tmp_path / "mine.safetensors")
+    assert told(named("sad")).read_from(styles=[saved]).styles[0]["name"] == told(saved).styles[0]["name"] == "sad"
 
 
 def test_the_package_s_hash_is_not_told_of_a_model_s_own_encoder(tmp_path):

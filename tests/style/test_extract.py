@@ -55,7 +55,7 @@ def clip(shared: Path) -> Path:
 
 
 def test_a_clip_gives_what_the_encoder_says_of_its_features(encoder: StyleEncoder, clip: Path, tmp_path) -> None:
-    path = cut(clip, tmp_path / "clip.mp4", read_audio(clip))
+    path = cut(clip, tmp_path / "secret_client.mp4", read_audio(clip))
     prior = StylePrior.from_clip(path, encoder)
     track = require_track(track_landmarks(read_frames(path)), path)
     expression = torch.from_numpy(fit_clip(track).expression)

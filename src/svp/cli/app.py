@@ -32,9 +32,10 @@ def serve(
         Path | None, typer.Option(help="Folder with reports of `svp evaluate`, shown on the second tab.")
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(help="PEM chain that signs the provenance of the videos, with --key.")
+        Path | None,
+        typer.Option(help="PEM chain that signs the provenance of the videos, with --key; or $SVP_CERTIFICATE."),
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM key of the certificate, or $SVP_KEY.")] = None,
 ) -> None:
     """Make videos on a page in the browser. Its functions are an HTTP API too, see docs/app.md.
 

@@ -43,6 +43,10 @@ def doctor(
             raise InputError(f"{option} {given}: is for the figures of metrics; give --metrics too")
     if example is not None:
         need_file(example, "--example")
+    if metrics and bundle is not None:
+        raise InputError(
+            f"--bundle {bundle}: holds the report, which --metrics does not make; leave it or --metrics out"
+        )
     if metrics:
         check_metrics(weights, example, cifar)
         return
@@ -55,7 +59,7 @@ def doctor(
     report = examine_all(weights)
     report.print(Console())
     if bundle is not None:
-        report.save_bundle(bundle)
+        report.save_bundle(bundle, *([] if weights is None else [str(weights)]))
         typer.echo(f"{bundle}: this report without private paths; look into it before you send it")
     if not report.can_generate:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,7 @@ def extract(
         check_sound(clip)
     name = model_name(model, preset)
     check_styles_trained(find_model(name))
-    load_pipeline(name).style(clip).save(output)
+    replace(load_pipeline(name).style(clip), name=output.stem).save(output)
     typer.echo(f"{output}: style of {clip.name}")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -43,7 +43,8 @@ def verify(
         import json
         from dataclasses import asdict
 
-        typer.echo(json.dumps({"file": str(video)} | asdict(found), indent=2, ensure_ascii=False))
+        told = json.dumps({"file": str(video)} | asdict(found), indent=2, ensure_ascii=False)
+        typer.echo("\n".join(_printable(line) for line in told.splitlines()))
     else:
         print_verification(video, found)
     if code := EXIT_CODES[found.state]:
@@ -57,10 +58,10 @@ def print_verification(video: Path, found: Verification) -> None:
     from rich.text import Text
 
     console = Console()
-    console.print(Text(f"{video}: {found.state}: {_verdict(found)}"), soft_wrap=True)
+    console.print(Text(_printable(f"{video}: {found.state}: {_verdict(found)}")), soft_wrap=True)
     table = Table.grid(padding=(0, 2))
     for name, value in _rows(found):
-        table.add_row(name, Text(value, overflow="fold"))
+        table.add_row(Text(name), Text(value, overflow="fold"))
     if table.row_count:
         console.print(table)
 
@@ -81,26 +82,59 @@ def _verdict(found: Verification) -> str:
 
 
 def _rows(found: Verification) -> list[tuple[str, str]]:
-    facts = found.facts
-    model, inputs, settings = (facts.get(key, {}) for key in ("model", "inputs", "settings"))
+    """Name and value of what there is to tell, as plain text."""
     who = found.signer if found.local or not found.issuer else f"{found.signer} ({found.issuer})"
-    rows = [("signed by", who)]
-    rows += [("when", found.when), ("made with", found.software)]
+    rows: list[tuple[str, object]] = [("signed by", who), ("when", found.when), ("made with", found.software)]
     rows += [("made by AI", "yes" if found.generated else "not said")] if found.software else []
-    if model:
-        rows += [("model", model["name"] or "built in memory"), ("  weights", model["weights_sha256"])]
-        rows += [("  adapters", digest) for digest in model.get("adapters_sha256", ())]
-        rows += [("  made of", f"{of['title']}: {of['licence']}") for of in _once(model.get("weights", ()))]
-    for style in facts.get("styles", ()):
+    for name in (*READERS, *(name for name in found.facts if name not in READERS)):
+        if name in found.facts:
+            rows += _read(name, found.facts[name])
+    told = [(_printable(name), _printable(_plain(value))) for name, value in rows]
+    return [(name, value) for name, value in told if value]
+
+
+def _read(name: str, value: Any) -> list[tuple[str, object]]:
+    """A fact in rows; whatever is not of the shape that svp writes, for anybody can sign a manifest, as it stands."""
+    try:
+        return READERS[name](value)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return [(name, value)]
+
+
+def _model(model: Any) -> list[tuple[str, object]]:
+    if not model:
+        return []
+    rows = [("model", model["name"] or "built in memory"), ("  weights", model["weights_sha256"])]
+    rows += [("  adapters", digest) for digest in model.get("adapters_sha256", ())]
+    return rows + [("  made of", f"{of['title']}: {of['licence']}") for of in _once(model.get("weights", ()))]
+
+
+def _styles(styles: Any) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for style in styles:
         rows.append(("style", f"{style['name']}, from {style['seconds']:g} s on"))
         rows += [("  file", style.get("sha256", "")), ("  clip", style["source_sha256"])]
-    for role, hashed in inputs.items():
-        of = "" if hashed["of"] == "file" else f" ({hashed['of']})"
-        rows.append((role.replace("_", " "), hashed["sha256"] + of))
-    if "label" in facts:
-        rows.append(("label", facts["label"]))
-    rows += [(name.replace("_", " "), _plain(value)) for name, value in settings.items() if value not in ([], "given")]
-    return [(name, value) for name, value in rows if value]
+    return rows
+
+
+def _inputs(inputs: Any) -> list[tuple[str, object]]:
+    return [
+        (role.replace("_", " "), hashed["sha256"] + ("" if hashed["of"] == "file" else f" ({hashed['of']})"))
+        for role, hashed in inputs.items()
+    ]
+
+
+def _settings(settings: Any) -> list[tuple[str, object]]:
+    return [(name.replace("_", " "), value) for name, value in settings.items() if value not in ([], "given")]
+
+
+READERS: Final[dict[str, Callable[[Any], list[tuple[str, object]]]]] = {
+    "model": _model,
+    "styles": _styles,
+    "inputs": _inputs,
+    "label": lambda label: [("label", label)],
+    "settings": _settings,
+}
 
 
 def _once(weights: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -110,3 +144,8 @@ def _once(weights: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 def _plain(value: object) -> str:
     return ", ".join(f"{k} {_plain(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: whoever signs a video writes into our window."""
+    return "".join(letter for letter in text if letter.isprintable())

@@ -13,10 +13,12 @@ from PIL import Image
 
 from svp.diffusion.model_folder import fetched_encoder, weights_sha256
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
-from svp.diffusion.style_source import style_path
+from svp.diffusion.style_source import is_clip, style_path
+from svp.face.face_box import FaceBox
 from svp.media.hashing import sha256_file
 from svp.speech import package
 from svp.speech.layout import AUDIO_ENCODER
+from svp.style.extract import CLIP
 from svp.style.timeline import StyleTimeline
 from svp.weights.provenance import imported_files
 
@@ -34,8 +36,8 @@ class Origin:
         adapters: SHA-256 of each file of adapters that was merged into it.
         inputs: of portrait, recording and head motion, by role: `sha256`, and what it is `of`: a file, or the pixels,
             samples or points that were given instead.
-        styles: of each style its name, its first second and `source_sha256`, of the clip that it was learned from;
-            `sha256` of its file where it was read from one.
+        styles: of each style its name (`clip` if it was learned from a clip for this video), its first second and
+            `source_sha256`, of the clip that it was learned from; `sha256` of its file where it was read from one.
         settings: everything else that the frames follow from.
     """
 
@@ -99,7 +101,7 @@ class Origin:
         if not styles:
             return replace(self, inputs=inputs)
         told = zip(self.styles, styles, strict=True)
-        return replace(self, inputs=inputs, styles=tuple(style | {"sha256": sha256_file(path)} for style, path in told))
+        return replace(self, inputs=inputs, styles=tuple(_read_style(style, path) for style, path in told))
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain values; the weights are hashed now, and of an imported model it says whose they are."""
@@ -114,6 +116,12 @@ class Origin:
             "styles": list(self.styles),
             "settings": self.settings,
         }
+
+
+def _read_style(style: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A style with the hash of its file; the name of a clip, which features of older jobs still have, is left out."""
+    unnamed = {"name": CLIP} if is_clip(path) and not style["name"].startswith(CLIP) else {}
+    return style | unnamed | {"sha256": sha256_file(path)}
 
 
 def _foreign_weights(folder: Path) -> list[dict[str, str]]:
@@ -134,6 +142,8 @@ def _packaged_encoder(pipeline: SVPPipeline) -> dict[str, str]:
 
 def _written(value: object) -> object:
     """Several numbers as the command line takes them: c2pa reads a list of small ones back as bytes."""
+    if isinstance(value, FaceBox):
+        return str(value)
     return ",".join(f"{number:g}" for number in value) if isinstance(value, tuple) else value
 
 

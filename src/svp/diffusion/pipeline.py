@@ -374,7 +374,7 @@ class SVPPipeline(DiffusionPipeline):
         if partial is not None:
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(model, job, samples)))
         heard = samples if isinstance(audio, np.ndarray) else audio
-        shown = asdict(knobs) | asdict(view) | {"retarget": retarget, "face_box": face_box}
+        shown = asdict(knobs) | asdict(view) | {"retarget": retarget, "face_box": measured.face_box}
         origin = Origin.of(self, job, portrait, audio, style, head_motion, shown)
         frames, canvas = generate_frames(model, job, callback), measured.canvas(view)
         return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)

@@ -43,6 +43,7 @@ class Portrait:
         fit: face model fitted to the landmarks (one frame): it lifts the eight points to 3-D.
         crop: where the crop lies in the full picture.
         picture: that, uint8 RGB (H, W, 3); None where only the crop is at hand.
+        face_box: by which the face was told, in pixels of the picture; None where it was found.
     """
 
     image: np.ndarray
@@ -50,6 +51,7 @@ class Portrait:
     fit: FaceFit
     crop: SquareCrop
     picture: np.ndarray | None = None
+    face_box: FaceBox | None = None
 
     @classmethod
     def of_crop(cls, image: np.ndarray, landmarks: np.ndarray) -> Portrait:
@@ -100,7 +102,7 @@ def prepare_portrait(source: PictureSource, size: int, face_box: FaceBox | None 
     landmarks = find_face(image, str(source) if isinstance(source, str | Path) else "portrait", face_box)
     crop = portrait_crop(landmarks, size, image.shape[:2])
     landmarks = crop.points(landmarks)
-    return Portrait(crop.apply(image), landmarks, fit_clip(landmarks[None], FaceModel.load()), crop, image)
+    return Portrait(crop.apply(image), landmarks, fit_clip(landmarks[None], FaceModel.load()), crop, image, face_box)
 
 
 def read_picture(source: PictureSource) -> np.ndarray:

@@ -28,7 +28,7 @@ def check_style_source(source: StyleSource | StyleTimeline) -> None:
     path = style_path(source)
     if not path.is_file():
         raise InputError(f"{path}: no such style; give a clip or a saved style ({SAVED_STYLE})")
-    if _is_clip(path):
+    if is_clip(path):
         probe(path)
     else:
         StylePrior.load(path)
@@ -49,7 +49,7 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
         prior, named = source, source.name
     else:
         path = style_path(source)
-        if _is_clip(path):
+        if is_clip(path):
             return
         prior, named = StylePrior.load(path), str(source)
     own, size = style_encoder.fingerprint(), style_encoder.config["style_size"]
@@ -79,7 +79,7 @@ def load_style(
     if isinstance(source, StylePrior):
         return source
     path = style_path(source)
-    if style_encoder is not None and _is_clip(path):
+    if style_encoder is not None and is_clip(path):
         return extract_style(path, style_encoder, watch=watch)
     return StylePrior.load(path)
 
@@ -89,5 +89,6 @@ def style_path(source: str | Path) -> Path:
     return find_style(source) if isinstance(source, str) else source
 
 
-def _is_clip(path: Path) -> bool:
+def is_clip(path: Path) -> bool:
+    """Whether a style is to be learned from this file."""
     return path.suffix != SAVED_STYLE

@@ -72,15 +72,19 @@ class Report:
         values = {"can_generate": self.can_generate, "findings": [asdict(finding) for finding in self.findings]}
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
-    def save_bundle(self, path: Path) -> None:
+    def save_bundle(self, path: Path, *places: str) -> None:
         """Write a zip for a bug report: the report for people and for programs, and all installed packages.
 
         Home, user, computer and other places on its disks are left out, see `private.py`.
 
+        Args:
+            path: of the zip.
+            places: to be left out, too: paths that the user gave.
+
         Raises:
             InputError: it cannot be written.
         """
-        private = Report(tuple(_without_private(finding) for finding in self.findings))
+        private = Report(tuple(_without_private(finding, *places) for finding in self.findings))
         contents = {"doctor.txt": private.text(), "doctor.json": private.json(), "packages.txt": installed_packages()}
         try:
             with whole_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -109,10 +113,10 @@ def installed_packages() -> str:
     return "".join(f"{line}\n" for line in sorted(found, key=str.lower))
 
 
-def _without_private(finding: Finding) -> Finding:
+def _without_private(finding: Finding, *places: str) -> Finding:
     return Finding(
         finding.section,
         finding.name,
         finding.state,
-        *(without_private(text) for text in (finding.found, finding.enables, finding.remedy)),
+        *(without_private(text, *places) for text in (finding.found, finding.enables, finding.remedy)),
     )

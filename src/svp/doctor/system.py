@@ -17,7 +17,16 @@ SECTION: Final = "System"
 NEEDED_MEMORY_GB: Final = 2.0  # `mini` takes about 1
 NEEDED_DISK_GB: Final = 0.5
 VARIABLES: Final = ("SVP_", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES", "HF_H", "XDG_")
-SECRET: Final = ("PASSWORD", "TOKEN", "SECRET")  # in the name of a variable whose value is nobody's business
+SECRET: Final = (
+    "PASS",
+    "PWD",
+    "TOKEN",
+    "SECRET",
+    "AUTH",
+    "KEY",
+    "CREDENTIAL",
+    "COOKIE",
+)  # in the name of a variable whose value is nobody's business
 GB: Final = 1e9
 
 
@@ -97,7 +106,7 @@ def _devices() -> Iterator[Finding]:
 
 def _environment() -> Iterator[Finding]:
     given = [
-        f"{name}={'set' if any(word in name for word in SECRET) else value}"
+        f"{name}={'set' if any(word in name.upper() for word in SECRET) else value}"
         for name, value in sorted(os.environ.items())
         if name.startswith(VARIABLES)
     ]

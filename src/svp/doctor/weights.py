@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from svp.doctor.finding import Finding, State, examine
-from svp.media.hashing import sha256_file
+from svp.media.hashing import sha256_file, sha256_tensors
 
 ASSETS: Final = Path(__file__).parents[1] / "assets"
 SUMS: Final = "SHA256SUMS"  # of all other files of the assets, as `sha256sum` writes them; see scripts/hash_assets.py
@@ -70,7 +70,7 @@ def _shipped() -> Iterator[Finding]:
 
 
 def _whisper() -> Iterator[Finding]:
-    from svp.speech.package import ENCODER_SHA256, FOLDER, WEIGHTS, by_hand, local_folder, own_folder
+    from svp.speech.package import FOLDER, WEIGHTS, by_hand, local_folder, own_folder
 
     repository, purpose = f"openai/{FOLDER}", "hearing the recording (mini)"
     folder = local_folder(repository)
@@ -78,14 +78,24 @@ def _whisper() -> Iterator[Finding]:
         remedy = f"fetched at the first video; without network {by_hand(repository)}"
         yield Finding(SHIPPED, FOLDER, "missing", "not on this computer yet", purpose, remedy)
         return
-    digest = sha256_file(folder / WEIGHTS)
-    told = "SHA-256 not compared (as the hub or you gave it)"
-    remedy = ""
+    told, remedy = f"{sha256_file(folder / WEIGHTS)[:16]}, SHA-256 not compared (as the hub or you gave it)", ""
     if folder == own_folder(repository):
-        as_expected = digest == ENCODER_SHA256
-        told = "SHA-256 as expected" if as_expected else "SHA-256 is another than of the pinned package"
+        told, as_expected = _of_package(folder / WEIGHTS)
         remedy = "" if as_expected else f"unless you put it there, delete {folder}: it is fetched again"
-    yield Finding(SHIPPED, FOLDER, "ok", f"{folder}: {digest[:16]}, {told}; MIT (OpenAI)", purpose, remedy)
+    yield Finding(SHIPPED, FOLDER, "ok", f"{folder}: {told}; MIT (OpenAI)", purpose, remedy)
+
+
+def _of_package(path: Path) -> tuple[str, bool]:
+    """Whether a file holds the tensors of the pinned package, in words too; named by the hash that provenance tells."""
+    from svp.speech.package import ENCODER_SHA256, MODEL_SHA256
+
+    try:
+        digest = sha256_tensors(path)
+    except ValueError as error:
+        return f"damaged ({error})", False
+    if digest == ENCODER_SHA256:
+        return f"SHA-256 of its tensors as expected, made of {MODEL_SHA256[:16]}", True
+    return f"{digest[:16]}, SHA-256 of its tensors is another than of the pinned package", False
 
 
 def _imported(folder: Path | None) -> Iterator[Finding]:

@@ -17,6 +17,34 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_tensors(path: Path) -> str:
+    """SHA-256 of the tensors of a safetensors file, 64 hexadecimal digits: names, types, shapes and bytes.
+
+    Neither their order in the file nor its metadata count, which the library writes in random order.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no safetensors file, or is cut off.
+    """
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: no safetensors file")
+    header.pop("__metadata__", None)
+    content, found = memoryview(data)[8 + length :], hashlib.sha256()
+    for name, about in sorted(header.items()):
+        try:
+            kind, shape, (begin, end) = about["dtype"], about["shape"], about["data_offsets"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {name} has no type, shape or place") from error
+        if not 0 <= begin <= end <= len(content):
+            raise ValueError(f"{path}: {name} is cut off")
+        found.update(json.dumps([name, kind, shape, end - begin]).encode())
+        found.update(content[begin:end])
+    return found.hexdigest()
+
+
 def sha256_text(text: str) -> str:
     """SHA-256 of a text in UTF-8, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

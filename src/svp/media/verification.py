@@ -31,7 +31,8 @@ class Verification:
         when: UTC, as the signer says.
         software: that made it, with its version.
         generated: whether the manifest says that AI made it.
-        facts: what svp wrote of the video, see docs/provenance.md; empty where another program made it.
+        facts: what svp wrote of the video, see docs/provenance.md; empty where another program made it. Whoever signs
+            may have written anything of JSON's kinds.
     """
 
     state: State
@@ -99,24 +100,34 @@ def _read_store(store: dict[str, Any], asked_for_trust: bool) -> Verification:
     actions = [
         action
         for label, data in assertions.items()
-        if label.startswith("c2pa.actions")
-        for action in data.get("actions", [])
+        if label.startswith("c2pa.actions") and isinstance(data, dict)
+        for action in _dicts(data.get("actions"))
     ]
-    signature = manifest.get("signature_info", {})
-    [software, *_] = manifest.get("claim_generator_info") or [{}]
-    state = judge(codes, asked_for_trust)
+    signature = manifest.get("signature_info") or {}
+    software = next(iter(_dicts(manifest.get("claim_generator_info"))), {})
+    facts = assertions.get(GENERATION, {})
+    dates = (_text(said.get(key)) for said, key in ((signature, "time"), *((action, "when") for action in actions)))
     return Verification(
-        state,
+        judge(codes, asked_for_trust),
         problems=tuple(code for code in codes if code != UNTRUSTED or asked_for_trust),
-        signer=signature.get("common_name", ""),
-        issuer=signature.get("issuer", ""),
+        signer=_text(signature.get("common_name")),
+        issuer=_text(signature.get("issuer")),
         local=signature.get("common_name") == LOCAL_NAME,
         trusted=store.get("validation_state") == "Trusted",
-        when=signature.get("time") or next((action["when"] for action in actions if "when" in action), ""),
-        software=f"{software.get('name', '')} {software.get('version', '')}".strip(),
+        when=next(filter(None, dates), ""),
+        software=f"{_text(software.get('name'))} {_text(software.get('version'))}".strip(),
         generated=any(action.get("digitalSourceType") == MADE_BY_AI for action in actions),
-        facts=assertions.get(GENERATION, {}),
+        facts=facts if isinstance(facts, dict) else {"facts": facts},
     )
+
+
+def _dicts(values: object) -> list[dict[str, Any]]:
+    """Those of a list that are dictionaries: the signer may have written anything."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _read_anchors(path: Path) -> str:

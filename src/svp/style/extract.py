@@ -23,6 +23,7 @@ from svp.speech.alpha import AudioEncoder, is_silent, load_audio_encoder
 from svp.style.encoder import StyleEncoder
 from svp.style.prior import StylePrior
 
+CLIP = "clip"  # name of a style that nobody named: the name of a file is its owner's and no part of a signed video
 MIN_SHARE = 0.5  # of the frames must show a face: what is said of the clip should be true of most of it
 
 
@@ -30,7 +31,7 @@ def extract_style(
     path: str | Path,
     encoder: StyleEncoder,
     audio_encoder: AudioEncoder | None = None,
-    name: str | None = None,
+    name: str = CLIP,
     watch: Callable[[int], None] | None = None,
 ) -> StylePrior:
     """The style of a clip.
@@ -41,7 +42,7 @@ def extract_style(
         path: the clip, any length of one frame or more.
         encoder: the style encoder of the model that will use the style.
         audio_encoder: encoder of alpha; loaded by the style encoder's record when None.
-        name: name of the style, the clip's by default.
+        name: name of the style.
         watch: called with the number of frames looked at, after each; what it raises ends the work.
 
     Raises:
@@ -83,7 +84,7 @@ def extract_style(
         gaussian,
         encoder,
         source_sha256=sha256_file(path),
-        name=path.stem if name is None else name,
+        name=name,
         extra={
             "expression_encoder": wanted,
             "audio_encoder": encoder.config["audio_encoder"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def find_style(text: str, folder: Path = Path()) -> Path:
     Raises:
         InputError: if it is neither.
     """
-    if (folder / text).exists():
+    if os.path.exists(folder / text):  # nor is a name that cannot be
         return folder / text
     name, colon, level = text.partition(":")
     if name in gallery_names():
