@@ -18,7 +18,7 @@ ASSETS: Final = Path(__file__).parents[1] / "assets"
 SUMS: Final = "SHA256SUMS"  # of all other files of the assets, as `sha256sum` writes them; see scripts/hash_assets.py
 SHIPPED, IMPORTED = "Shipped weights", "Imported weights that measure (--weights DIR)"
 OF_MODELS: Final = "Imported weights of a model (--weights MODEL)"
-REINSTALL: Final = "pip install --force-reinstall svp-portrait"
+REINSTALL: Final = "pip install --force-reinstall . in a checkout of the repository"
 ABOUT: Final = {  # by file or folder of the assets: what it is, what it is for, licence
     "mini": ("model mini", "svp generate", "Apache-2.0, see docs/model-card.md"),
     "styles": ("gallery of styles", "svp generate --style happy", "Apache-2.0, see docs/model-card.md"),
