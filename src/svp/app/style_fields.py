@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import gradio as gr
 
+from svp.app.failure import explained
+from svp.app.order import continued
 from svp.app.style_map import StyleMap
 
 SOURCES: Final = {
@@ -98,9 +100,8 @@ class StyleFields:
         name = self._map.nearest(*event.index)
         if source != "timeline":
             return name, gr.skip()
-        filled = [row for row in rows if row[0] not in (None, "")]
-        last = max((float(row[1] or 0) for row in filled), default=-2.0)
-        return gr.skip(), [*filled, [name, last + 2]]
+        with explained():
+            return gr.skip(), continued(rows, name)
 
 
 def show_on(source: gr.Radio, shown: Sequence[tuple[gr.blocks.Block, tuple[str, ...]]]) -> None:
