@@ -14,11 +14,15 @@ import typer
 from PIL import Image
 from typer.core import TyperGroup
 
+sys.path.append(str(Path(__file__).parent / "diffusion"))
+from tiny_pipeline import random_style, tiny_pipeline, tone
+
 from svp.cli import app
 from svp.cli.weights import Kind
 from svp.diffusion.model_folder import find_model, weights_sha256
 from svp.jobs.request import VideoJob, read_jobs
 from svp.media.audio import read_audio, write_wav
+from svp.media.certificate import make_certificate
 from svp.media.verification import verify_video
 from svp.media.video import probe
 
@@ -161,3 +165,29 @@ def test_the_guide_can_be_followed(clone):
         assert probe(clone / "outputs" / f"{name}.mp4").has_audio
     assert verify_video(clone / "outputs" / "edgar.mp4").facts["styles"][0]["name"]
     assert (clone / "outputs" / "report.html").stat().st_size > 10_000
+
+
+def test_python_of_the_readme_and_of_provenance_makes_its_videos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipeline = tiny_pipeline()
+    pipeline.register_to_config(settings=pipeline.settings.model_copy(update={"num_inference_steps": 2}).model_dump())
+    pipeline.save_pretrained("mini")  # a folder of this name goes before the shipped model
+    random_style(pipeline).save(tmp_path / "somebody.safetensors")
+    for name in ("me.jpg", "me.png"):
+        with Image.open(ROOT / "samples" / "portraits" / "ada.png") as picture:
+            picture.convert("RGB").save(name)
+    for name in ("hello.wav", "long_talk.wav"):
+        write_wav(tmp_path / name, tone(0.4))
+    for name, text in zip(
+        ("chain.pem", "key.pem"), make_certificate("Ada Lovelace", "Analytical Engines"), strict=True
+    ):
+        (tmp_path / name).write_bytes(text)
+    [python] = blocks(README, "python")
+    exec(python, made := {})
+    assert made["frame"].shape == (pipeline.settings.image_size,) * 2 + (3,)
+    assert verify_video(tmp_path / "me.mp4").facts["styles"][0]["name"] == "style 0 x1.5"
+    verifying, marking = blocks(ROOT / "docs" / "provenance.md", "python")
+    exec(marking.replace(', label="AI-generated"', ""), {})  # which is larger than 32 pixels
+    exec(verifying, {})
+    verified = verify_video(tmp_path / "ada.mp4")
+    assert "Ada Lovelace" in verified.signer

@@ -1,12 +1,16 @@
 """What is asked of the page: names instead of folders, styles of the gallery alone, lines that say it all."""
 
+import os
+
 import numpy as np
 import pytest
 
-from svp.app.order import Mix, known_style, number, place_order, timeline_texts
+from svp.app.order import Mix, continued, known_style, number, place_order, timeline_texts
+from svp.app.reports import Reports
 from svp.app.style_map import StyleMap
 from svp.cli import app
 from svp.errors import InputError
+from svp.evaluation.report import Report
 from svp.style.gallery import LEVELS, gallery_names, gallery_path
 from svp.style.prior import StylePrior
 
@@ -47,6 +51,24 @@ def test_lines_name_files_and_what_is_not_usual():
     )
     plain = place_order("/a/me.png", "/a/talk.wav", style_strength=1.3)  # nothing to strengthen
     assert plain.command().replace(" \\\n ", "") == "svp generate --portrait me.png --audio talk.wav -o me_talk.mp4"
+
+
+def test_what_is_made_is_called_as_no_input():
+    mix = Mix("sad:3", "happy:3", 0.3)
+    order = place_order(
+        "/a/ada.png", "/a/sad3-happy3.safetensors", mix=mix, head_motion="/b/Ada_sad3-happy3.MP4"
+    )  # fmt: skip
+    assert order.command().replace(" \\\n ", "").splitlines() == [
+        "svp style mix sad:3 happy:3 --weight 0.3 -o other_sad3-happy3.safetensors",
+        "svp generate --portrait ada.png --audio sad3-happy3.safetensors --style other_sad3-happy3.safetensors "
+        "--head-motion Ada_sad3-happy3.MP4 -o other_ada_sad3-happy3.mp4",
+    ]
+    *_, mixed, _, style, made = order.python().splitlines()
+    assert mixed.endswith(".save('other_sad3-happy3.safetensors')")
+    assert "read_cues(['other_sad3-happy3.safetensors'])" in style
+    assert made.endswith(".save('other_ada_sad3-happy3.mp4')")
+    clip = place_order("/a/ada.png", "/a/talk.wav", clip="/c/ada_talk.mp4")
+    assert clip.output == "other_ada_talk.mp4" and "--style ada_talk.mp4 " in clip.command()
 
 
 def test_messages_show_no_folder_of_the_server():
@@ -90,6 +112,13 @@ def test_only_the_gallery_has_names(gallery, tmp_path):
     ):
         with pytest.raises(InputError, match=problem):
             timeline_texts(rows, gallery)
+    assert continued([["sad", None], ["", "soon"], ["happy", "2.5"]], "fear:2")[1:] == [
+        ["happy", "2.5"],
+        ["fear:2", 4.5],
+    ]
+    assert continued([["", None]], "fear:2") == [["fear:2", 0]]
+    with pytest.raises(InputError, match="row 2: soon is no time; give a number"):
+        continued([["", 0], ["sad", "soon"]], "fear:2")
     assert [number(value) for value in (1, 0.1, 1 / 3)] == ["1", "0.1", repr(1 / 3)]
 
 
@@ -103,6 +132,24 @@ def test_every_style_is_found_where_it_is_drawn(gallery):
         assert np.allclose(found, (x, y), atol=0.5)  # levels of neutral share a place
     assert not np.array_equal(style_map.marked("sad:3"), style_map.marked("happy:3"))
     assert np.array_equal(style_map.marked("nobody"), style_map.picture)
+
+
+def test_reports_that_are_gone_are_passed_over(tmp_path):
+    report = Report(
+        systems={"mini": "outputs/mini"}, reference="test/clips", seed=0, resamples=100, confidence=0.95, fps=25.0,
+        crop="none", resize="none", versions={"svp": "1"}, sizes={}, warnings=[], metrics=[], absent={}, problems=[],
+        clips=[],
+    )  # fmt: skip
+    for age, name in ((1, "new.json"), (2, "gone.json"), (3, "old.json")):
+        report.save(tmp_path / name)
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    (tmp_path / "link.json").symlink_to(tmp_path / "nowhere.json")
+    reports = Reports(tmp_path)
+    assert reports.names() == ["new.json", "gone.json", "old.json"]
+    (tmp_path / "gone.json").unlink()
+    assert reports.names() == ["new.json", "old.json"]
+    with pytest.raises(InputError, match=r"link\.json: no report"):
+        reports.page("link.json")
 
 
 def test_the_command_looks_at_its_options_first(tmp_path):

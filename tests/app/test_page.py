@@ -116,6 +116,11 @@ def test_a_picture_without_a_face_is_explained(browser, served, inputs, tmp_path
         assert "/" not in told.inner_text()
         assert not unfinished(served)
         page.locator("#knobs").get_by_text("Mouth, head, eyes, frame").click()
+        page.get_by_label("Face box").fill(r"${1+1} `<b>&amp;{{value}} C:\new")  # nothing of it is computed
+        page.click("#make")
+        page.locator("#progress .work").get_by_text(
+            r"face box ${1+1} `<b>&amp;{{value}} C:\new: give X,Y,W,H"
+        ).wait_for()
         page.get_by_label("Face box").fill("12,12,40,40")  # then it is where the visitor says
         page.click("#make")
         assert len(list(read_frames(finished(page, tmp_path / "wall.mp4")))) == 10
@@ -130,6 +135,8 @@ def test_a_voice_from_the_microphone_in_the_style_of_a_clip(browser, served, inp
         page.locator("#recording .record-button").click()
         page.locator("#recording .stop-button").click(delay=500)
         page.wait_for_selector("#recording #waveform")
+        with page.expect_download() as recording:
+            page.locator("#recording a[download]").click()
         page.locator("#style-from").get_by_text("A clip").click()
         page.set_input_files("#style-clip input[type=file]", tmp_path / "clip.mp4")
         page.wait_for_selector("#style-clip video")
@@ -137,7 +144,8 @@ def test_a_voice_from_the_microphone_in_the_style_of_a_clip(browser, served, inp
         video = probe(finished(page, tmp_path / "video.mp4"))
         assert video.has_audio and video.seconds > 0.2
         page.get_by_text("The same from the command line").click()
-        assert "--style clip.mp4" in page.locator("#command .cm-content").inner_text()
+        command = page.locator("#command .cm-content").inner_text()
+        assert "--style clip.mp4" in command and f"--audio {recording.value.suggested_filename}" in command
 
 
 def test_cancel_ends_the_work_and_removes_what_there_is(browser, served, inputs, monkeypatch):
@@ -235,6 +243,15 @@ def test_the_lines_shown_make_the_same_frames(client, served, inputs, tmp_path, 
     exec(python, {})
     assert same_frames(changed, tmp_path / "ada_short.mp4")
     assert not same_frames(changed, mixed)
+    for name, who in (("ada_short.mp4", "ada"), ("sways.mp4", "dorian")):  # one is called as the video would be
+        write_portrait_clip(tmp_path / name, who)
+    clips = {"style_from": "clip", "style_clip": handle_file(tmp_path / "ada_short.mp4"), "face_box": "60,60,140,160"}
+    moving = {"head_motion": "clip", "motion_clip": handle_file(tmp_path / "sways.mp4")}
+    learned, _, command, _ = client.predict(**files, **clips, **moving, api_name="/generate")
+    app(args=shlex.split(command.replace("\\\n", " "))[1:], standalone_mode=False)
+    assert Path(learned).name == "other_ada_short.mp4"
+    assert same_frames(learned, tmp_path / "other_ada_short.mp4")
+    assert not same_frames(learned, changed)
 
 
 def test_what_cannot_be_used_is_one_sentence(client, inputs):

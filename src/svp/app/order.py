@@ -66,8 +66,9 @@ class Order:
 
     @property
     def output(self) -> str:
-        """A name for the video."""
-        return f"{Path(self.request.portrait).stem}_{Path(self.request.audio).stem}.mp4"
+        """A name for the video, which no input has."""
+        name = f"{Path(self.request.portrait).stem}_{Path(self.request.audio).stem}.mp4"
+        return _another(name, self.names().values())
 
     def names(self) -> dict[str, str]:
         """The name of every file of this machine without its folder; no two are equal."""
@@ -75,11 +76,13 @@ class Order:
         for value in self.request.model_dump().values():
             for text in value if isinstance(value, tuple) else (value,):
                 if isinstance(text, str) and Path(text).is_absolute() and text not in names:
-                    name = Path(text).name
-                    while name in names.values():
-                        name = f"other_{name}"
-                    names[text] = name
+                    names[text] = _another(Path(text).name, names.values())
         return names
+
+    def _names_in_lines(self) -> dict[str, str]:
+        """`names`, and that of the mix."""
+        names = self.names()
+        return names if self.mix is None else names | {self.mix.file: _another(self.mix.file, names.values())}
 
     def told(self, text: str) -> str:
         """A message about this order without folders of this machine."""
@@ -89,11 +92,10 @@ class Order:
 
     def command(self) -> str:
         """The lines for a shell that make the same video; files by their names."""
-        lines = []
+        names, lines = self._names_in_lines(), []
         if self.mix is not None:
             mix = ["svp", "style", "mix", self.mix.first, self.mix.second, "--weight", number(self.mix.share)]
-            lines.append(shlex.join([*mix, "-o", self.mix.file]))
-        names = self.names()
+            lines.append(shlex.join([*mix, "-o", names[self.mix.file]]))
         words = []
         for option, value in self.request.model_dump(exclude_defaults=True).items():
             for one in value if isinstance(value, tuple) else (value,):
@@ -104,12 +106,12 @@ class Order:
 
     def python(self) -> str:
         """The same in Python."""
-        request, names = self.request, self.names()
+        request, names = self.request, self._names_in_lines()
         imports, steps = ["from svp import SVPPipeline"], []
         if self.mix is not None:
             imports = ["from svp import StylePrior, SVPPipeline", "from svp.style.gallery import find_style"]
             first, second = (f"StylePrior.load(find_style({name!r}))" for name in (self.mix.first, self.mix.second))
-            steps.append(f"{first}.mix({second}, {number(self.mix.share)}).save({self.mix.file!r})")
+            steps.append(f"{first}.mix({second}, {number(self.mix.share)}).save({names[self.mix.file]!r})")
         model = "mini" if request.model is None else names[request.model]
         steps.append(f"pipe = SVPPipeline.from_pretrained({model!r})")
         style = "None"
@@ -171,6 +173,14 @@ def place_order(
         raise InputError(f"{where or 'options'}: {problem['msg']}; correct it") from error
 
 
+def _another(name: str, taken: Iterable[str]) -> str:
+    """The name, or one made of it that none of the others is; some systems take Ada.mp4 for ada.mp4."""
+    others = {other.casefold() for other in taken}
+    while name.casefold() in others:
+        name = f"other_{name}"
+    return name
+
+
 def number(value: Any) -> str:
     """A number as a person writes it, without loss.
 
@@ -197,13 +207,33 @@ def timeline_texts(rows: Iterable[Sequence[Any]], gallery: Mapping[str, object])
         if style in (None, "") and second in (None, ""):
             continue
         name = known_style(str(style).strip(), gallery)
-        try:
-            texts.append(f"{name}@{number(second or 0)}")
-        except InputError as error:
-            raise InputError(f"row {row}: {second} is no time; give a number of seconds") from error
+        texts.append(f"{name}@{number(_second(row, second))}")
     if not texts:
         raise InputError("styles over time: the table is empty; write a style into its first row")
     return texts
+
+
+def continued(rows: Sequence[Sequence[Any]], name: str) -> list[Sequence[Any]]:
+    """The rows with a style, and one more for `name` two seconds after the last.
+
+    Raises:
+        InputError: a time is no number.
+    """
+    filled = {place: row for place, row in enumerate(rows, 1) if row[0] not in (None, "")}
+    last = max((_second(place, row[1]) for place, row in filled.items()), default=-2.0)
+    return [*filled.values(), [name, last + 2]]
+
+
+def _second(row: int, cell: Any) -> float:
+    """The time in a row of the table; an empty cell is 0.
+
+    Raises:
+        InputError: it is no number.
+    """
+    try:
+        return float(number(cell or 0))
+    except InputError as error:
+        raise InputError(f"row {row}: {cell} is no time; give a number of seconds") from error
 
 
 def known_style(name: str | None, gallery: Mapping[str, object]) -> str:

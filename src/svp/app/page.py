@@ -82,7 +82,7 @@ class Page:
                         label=f"Recording, up to {self.studio.max_seconds:g} s",
                         sources=["upload", "microphone"],
                         type="filepath",
-                        buttons=[],
+                        buttons=["download"],  # the lines for a shell need the file of a microphone's recording
                         min_width=240,
                         elem_id="recording",
                     )

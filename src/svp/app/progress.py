@@ -15,7 +15,9 @@ TEMPLATE: Final = """{{#if value.text}}<div class="work">
 {{#unless value.failed}}<div class="bar" role="progressbar" aria-label="Progress"
 aria-valuenow="{{value.percent}}" aria-valuemin="0" aria-valuemax="100">
 <span style="width: {{value.percent}}%"></span></div>{{/unless}}
-<p aria-live="polite">{{value.text}}</p></div>{{/if}}"""  # Handlebars, filled by the page with `Progress.shown`
+<p aria-live="polite">${value.text.replace(/[&<]/g, c => '&#' + c.charCodeAt() + ';')}</p></div>{{/if}}"""
+"""Handlebars, filled by the page with `Progress.shown`; what comes out is a JavaScript template literal. The literal
+takes the text: put in by Handlebars it would be a part of it, and `${1+1}` of a message be computed."""
 STYLE: Final = """
 .work { display: flex; flex-direction: column; align-items: center; gap: 0.6rem; padding: 0.8rem;
         border: 1px solid var(--border-color-primary); border-radius: 8px }

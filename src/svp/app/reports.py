@@ -24,8 +24,9 @@ class Reports:
         """Those that can be read, the newest first, by their paths in the folder."""
         if self.folder is None:
             return []
-        found = sorted(self.folder.rglob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return [path.relative_to(self.folder).as_posix() for path in found if _is_report(path)]
+        found = [(changed, path) for path in self.folder.rglob("*.json") if (changed := _changed(path)) is not None]
+        newest = [path for _, path in sorted(found, reverse=True)]
+        return [path.relative_to(self.folder).as_posix() for path in newest if _is_report(path)]
 
     def page(self, name: str) -> str:
         """A report of the folder, see `framed`.
@@ -49,6 +50,14 @@ def framed(path: Path) -> str:
     except InputError as error:
         raise InputError(f"{path.name}: no report; upload the .json that `svp evaluate` wrote") from error
     return f'<iframe class="report" title="Evaluation report" sandbox srcdoc="{escape(page)}"></iframe>'
+
+
+def _changed(path: Path) -> float | None:
+    """When; None of a file that is gone, or of a link to none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _is_report(path: Path) -> bool:

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import gradio as gr
 
+from svp.app.order import continued
 from svp.app.style_map import StyleMap
+from svp.errors import InputError
 
 SOURCES: Final = {
     "gallery": "Gallery",
@@ -18,6 +20,7 @@ SOURCES: Final = {
 }
 FIRST: Final = "happy:3"
 SECOND: Final = "neutral:3"
+TABLE: Final = "Styles over time"
 ROWS: Final = [["sad", 0], ["happy", 2.5]]
 QUIET: Final[dict[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Options of what changes what is shown alone: it does not wait for videos, and no progress fades it."""
@@ -57,7 +60,7 @@ class StyleFields:
             datatype=["str", "number"],
             type="array",
             column_count=2,
-            label="Styles over time",
+            label=TABLE,
             visible=False,
             elem_id="timeline",
         )
@@ -98,9 +101,10 @@ class StyleFields:
         name = self._map.nearest(*event.index)
         if source != "timeline":
             return name, gr.skip()
-        filled = [row for row in rows if row[0] not in (None, "")]
-        last = max((float(row[1] or 0) for row in filled), default=-2.0)
-        return gr.skip(), [*filled, [name, last + 2]]
+        try:
+            return gr.skip(), gr.update(value=continued(rows, name), label=TABLE)
+        except InputError as error:  # told where it is seen: Gradio shows no error of what does not wait in the queue
+            return gr.skip(), gr.update(label=f"{TABLE}: {error}")
 
 
 def show_on(source: gr.Radio, shown: Sequence[tuple[gr.blocks.Block, tuple[str, ...]]]) -> None:
