@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.request import urlretrieve
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tiny_pipeline import tiny_pipeline, tiny_preset
 
 from svp.app.server import ServerOptions, serving
@@ -80,6 +80,7 @@ def start_browser() -> Iterator[Browser]:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
     arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
     arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a microphone that beeps
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=arguments)
         yield browser
