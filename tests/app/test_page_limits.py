@@ -70,9 +70,12 @@ def left(served: Served) -> set[Path]:
     return set(served.folder.rglob("*"))
 
 
-def test_who_finds_the_queue_full_is_told_and_who_waits_is_served(browser, served, talk, tmp_path, monkeypatch):
+def test_who_finds_the_queue_full_is_told_and_who_waits_is_served(
+    browser, served, talk, tmp_path, monkeypatch, request
+):
     go_on, predict = threading.Event(), served.pipeline.predict_noise
     monkeypatch.setattr(served.pipeline, "predict_noise", lambda *a, **k: (go_on.wait(60), predict(*a, **k))[1])
+    request.addfinalizer(go_on.set)  # a failure here holds nobody else up
     (tmp_path / "other.json").write_text("{}")
     first = Client(served.address, verbose=False, download_files=str(tmp_path)).submit(
         portrait=handle_file(ADA), audio=handle_file(talk), api_name="/generate"
