@@ -63,7 +63,7 @@ def styles() -> Iterator[Case]:
     ):
         Path(f"{name}.json").write_text(content)
         yield error(f"timeline {name}", word, *generate("--style", f"{name}.json"))
-    yield error("style of a long name", "happyhappy", *generate("--style", "happy" * 99))
+    yield error("style of a long name", "too long", *generate("--style", "happy" * 99))
 
 
 def style_header() -> dict[str, object]:

@@ -20,7 +20,7 @@ from svp.diffusion.inputs import check_inputs
 from svp.diffusion.portrait import prepare_portrait
 from svp.diffusion.video import FrameStream
 from svp.errors import InputError
-from svp.media.audio import SAMPLE_RATE, check_sound, read_audio_or_none
+from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS, probe
 from svp.speech.alpha import is_silent
@@ -195,9 +195,8 @@ class Studio:
         Raises:
             InputError: if not.
         """
-        check_sound(audio)
-        samples = read_audio_or_none(audio, stop=self.max_seconds + 1)
-        if samples is not None and len(samples) > self.max_seconds * SAMPLE_RATE:
+        samples = read_audio(audio, stop=self.max_seconds + 1)
+        if len(samples) > self.max_seconds * SAMPLE_RATE:
             raise InputError(f"{audio}: longer than the {self.max_seconds:g} s that are taken here; cut it")
         if is_silent(samples):
             raise InputError(f"{audio}: is silent; record it again, and see that the microphone is on")

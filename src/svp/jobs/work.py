@@ -103,7 +103,7 @@ def _make(task: VideoTask) -> dict[str, int]:
     pipeline = loaded(*job.model)
     learned = {feature.source: feature.path for feature in task.features}
     if job.portrait in learned:
-        portrait = replace(load_portrait(learned[job.portrait], job.portrait), face_box=job.request.box())
+        portrait = replace(load_portrait(learned[job.portrait], job.portrait), face_box=request.box())
     else:  # measured already
         portrait = load_portrait(job.portrait, None)
     cues = [replace(cue, path=learned.get(cue.path, cue.path)) for cue in job.cues]

@@ -22,11 +22,12 @@ _GAP_SECONDS = 0.04
 _CHECKED_SECONDS = 60
 
 
-def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE, stop: float | None = None) -> np.ndarray:
     """The sound of a sound or video file.
 
     Sample 0 is heard with the first picture (or is the first sample of a file without pictures): sound that starts
-    late is preceded by silence, sound from before the first picture is cut, gaps in the time stamps are silent.
+    late is preceded by silence, sound from before the first picture is cut, gaps in the time stamps are silent. Hardly
+    more is read than up to `stop` seconds.
 
     Returns:
         (samples,) float32 mono in [-1, 1] at `sample_rate`.
@@ -34,9 +35,9 @@ def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> np.
     Raises:
         InputError: if the file is missing, unreadable, truncated, has no sound or one with NaN or infinite values.
     """
-    samples = read_audio_or_none(path, sample_rate)
+    samples = read_audio_or_none(path, sample_rate, stop)
     if samples is None:
-        raise _no_sound(path)
+        raise InputError(f"{path}: has no sound; give a file with an audio track")
     return samples
 
 
@@ -46,18 +47,7 @@ def check_sound(path: str | PathLike[str]) -> None:
     Raises:
         InputError: if not.
     """
-    blocks = sound_blocks(path, SAMPLE_RATE)
-    if blocks is None:
-        raise _no_sound(path)
-    heard = 0
-    for block in blocks:
-        heard += len(block)
-        if heard >= _CHECKED_SECONDS * SAMPLE_RATE:
-            break
-
-
-def _no_sound(path: str | PathLike[str]) -> InputError:
-    return InputError(f"{path}: has no sound; give a file with an audio track")
+    read_audio(path, stop=_CHECKED_SECONDS)
 
 
 def read_audio_or_none(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +41,13 @@ def find_style(text: str, folder: Path = Path()) -> Path:
         folder: what a path is relative to.
 
     Raises:
-        InputError: if it is neither.
+        InputError: if it is neither, or too long for a name.
     """
-    if os.path.exists(folder / text):  # nor is a name that cannot be
-        return folder / text
+    try:
+        if (folder / text).exists():
+            return folder / text
+    except OSError as error:  # a name that cannot be
+        raise InputError(f"{text}: {error.strerror}; choose a shorter name") from error
     name, colon, level = text.partition(":")
     if name in gallery_names():
         if colon and level not in map(str, LEVELS):
