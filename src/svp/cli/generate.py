@@ -14,6 +14,7 @@ from svp.cli.model import load_pipeline, model_name
 from svp.cli.paths import need_file, need_output
 from svp.cli.plan import print_generation_plan
 from svp.errors import InputError
+from svp.weights.header import check_adapters
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -170,6 +171,7 @@ def generate(
         need_file(path, name)
     if adapters is not None:
         need_file(adapters, "--adapters")
+        check_adapters(adapters)
     need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (*styles, head_motion)))
     chosen = model_name(model, preset)
     for option, value in (
@@ -196,6 +198,7 @@ def generate(
     from svp.diffusion.untrained import check_trained
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
+    from svp.style.style_file import Maker, check_style_file
 
     knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
     box = None if face_box is None else FaceBox.parse(face_box)
@@ -203,15 +206,15 @@ def generate(
     folder = find_model(chosen)
     check_model_folder(folder)
     check_trained(None if adapters else folder, styled=bool(styles))
+    maker = Maker.saved(folder)
+    for cue in cues:
+        check_style_file(cue.path, maker)
     face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
     from svp.diffusion.generation import sampling_of
     from svp.diffusion.memory_plan import within_memory
-    from svp.diffusion.style_source import check_style_source
     from svp.diffusion.video import partial_folder
     from svp.style.timeline import style_over_time
 
-    for cue in cues:
-        check_style_source(cue.path)
     pipeline = load_pipeline(chosen)
     if adapters is not None:
         pipeline.merge_adapters(adapters)

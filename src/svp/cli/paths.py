@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from svp.errors import InputError
+from svp.media.whole_file import partial_path, writing
+
+ROOM = 2**16  # bytes that any output takes
 
 
 def need_file(path: Path, option: str) -> None:
@@ -43,6 +46,12 @@ def need_output(path: Path, suffix: str, *inputs: Path) -> None:
     if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise InputError(f"{path}: is an input and would be lost; choose another name")
     need_output_folder(path.parent)
+    probe = partial_path(path)
+    try:
+        with writing(path):
+            probe.write_bytes(os.urandom(ROOM))  # zeros take no room where files are compressed
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def need_output_folder(path: Path) -> None:

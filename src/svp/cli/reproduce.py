@@ -124,12 +124,10 @@ def table3(
     Example: svp reproduce table3 --data data/puppets --model runs/seed0 --model runs/seed1 -o results
     """
     need_output_folder(output)
+    dataset, models = _codes(data, model, measured)
     from svp.reproduce.write import write_table3
 
-    _tell(
-        context,
-        write_table3(*_codes(data, model, measured), output, selection=split, seed=seed, command=_command(context)),
-    )
+    _tell(context, write_table3(dataset, models, output, selection=split, seed=seed, command=_command(context)))
 
 
 @reproduce_app.command()
@@ -205,12 +203,10 @@ def figure5(
     Example: svp reproduce figure5 --data data/puppets --model mini -o results
     """
     need_output_folder(output)
+    dataset, models = _codes(data, model, measured)
     from svp.reproduce.write import write_figure5
 
-    _tell(
-        context,
-        write_figure5(*_codes(data, model, measured), output, selection=split, seed=seed, command=_command(context)),
-    )
+    _tell(context, write_figure5(dataset, models, output, selection=split, seed=seed, command=_command(context)))
 
 
 @reproduce_app.command()
@@ -245,6 +241,8 @@ def _experiment(context: typer.Context) -> Experiment:
     if given.get("weights") is not None:
         need_folder(given["weights"])
     from svp.datasets.prepared import PreparedDataset
+
+    dataset = PreparedDataset(given["data"])  # before torch is imported
     from svp.diffusion.model_folder import find_trained
     from svp.evaluation.networks import NEEDED
     from svp.reproduce.experiment import Experiment
@@ -256,7 +254,7 @@ def _experiment(context: typer.Context) -> Experiment:
     if "weights" in given:
         show_metric_terms(networks, NEEDED)
     return Experiment(
-        dataset=PreparedDataset(given["data"]),
+        dataset=dataset,
         folder=given["output"],
         selection=given["split"],
         weights=networks,
@@ -268,14 +266,15 @@ def _experiment(context: typer.Context) -> Experiment:
 
 def _codes(data: Path, model: list[str], measured: bool) -> tuple[Any, Any]:
     """The dataset and the models whose style codes are measured."""
-    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
+
+    dataset = PreparedDataset(data)  # before torch is imported
+    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.diffusion.model_folder import find_trained
     from svp.reproduce.models import load_models
 
     show_terms(*map(find_trained, model))
     models = load_models(model)
-    dataset = PreparedDataset(data)
     return (SeenDataset(data, measured_expressions(dataset)) if measured else dataset), models
 
 

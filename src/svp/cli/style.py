@@ -125,8 +125,10 @@ def draw(
     Example: svp style map data/puppets --split test -o styles.png
     """
     need_output(output, ".png")
-    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.prepared import PreparedDataset
+
+    source = PreparedDataset(dataset)  # before torch is imported
+    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.selection import select_clips, unlabelled
     from svp.diffusion.model_folder import find_trained
     from svp.media.image import write_png
@@ -135,7 +137,6 @@ def draw(
     from svp.style.map import FEWEST, draw_map, project, rendered
 
     show_terms(find_trained(model))
-    source = PreparedDataset(dataset)
     if measured:
         source = SeenDataset(dataset, measured_expressions(source))
     rows = select_clips(source, split, clips=FEWEST)

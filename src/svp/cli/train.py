@@ -149,6 +149,7 @@ def train(
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
+    from svp.datasets.prepared import PreparedDataset
     from svp.diffusion.model_folder import find_model, find_trained
     from svp.training.options import recipe
 
@@ -195,6 +196,7 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
+    PreparedDataset(data)  # what is wrong with it is told before torch is imported
     from svp.training.run import train as run
 
     if init is not None:

@@ -13,6 +13,7 @@ from svp.cli.paths import need_output
 from svp.errors import InputError
 from svp.media.whole_file import output_file
 from svp.weights.differences import DifferentTensorsError
+from svp.weights.header import check_checkpoint
 from svp.weights.registry import find_weight
 from svp.weights.terms import tell_terms
 
@@ -77,6 +78,8 @@ def import_(
     if not source.exists():
         published = ", ".join(weight.files)
         raise InputError(f"{source}: no such file or folder; give {kind} as published ({published})")
+    if source.is_file():
+        check_checkpoint(source)
     if config is not None and kind not in CONFIGURED:
         raise InputError(f"--config {config}: {kind} has one size; leave it out")
     if differences is not None:

@@ -13,15 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from svp.errors import InputError
 from svp.media.whole_file import whole_file
+from svp.weights.header import DOWN, TRAINED, UP, check_adapters
 
-DOWN, UP = ".lora_A.weight", ".lora_B.weight"
-TRAINED = "give the file that `svp train --lora` wrote"
 BYTES = 2  # of a number in half precision
 
 
@@ -37,13 +35,8 @@ def load_adapters(path: Path, remedy: str = TRAINED) -> dict[str, Tensor]:
     Raises:
         InputError: it cannot be read, or holds no adapters.
     """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: no readable adapters ({error}); {remedy}") from error
-    if not any(name.endswith(DOWN) for name in tensors):
-        raise InputError(f"{path}: holds no LoRA adapters; {remedy}")
-    return tensors
+    check_adapters(path, remedy)
+    return load_file(path)
 
 
 @torch.no_grad()

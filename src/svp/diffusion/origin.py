@@ -13,12 +13,13 @@ from PIL import Image
 
 from svp.diffusion.model_folder import fetched_encoder, weights_sha256
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
-from svp.diffusion.style_source import is_clip, style_path
+from svp.diffusion.style_source import style_path
 from svp.face.face_box import FaceBox
 from svp.media.hashing import sha256_file
 from svp.speech import package
 from svp.speech.layout import AUDIO_ENCODER
 from svp.style.extract import CLIP
+from svp.style.style_file import is_clip
 from svp.style.timeline import StyleTimeline
 from svp.weights.provenance import imported_files
 

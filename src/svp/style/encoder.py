@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from svp.strict_model import StrictModel
+from svp.style.style_file import fingerprint
 
 EXPRESSION_STD_FLOOR, AUDIO_STD_FLOOR = 0.4, 0.01  # of the largest deviation
 
@@ -251,7 +252,7 @@ class StyleEncoder(StrictModel):
         Raises:
             ValueError: if the encoder was cast before it was ever saved.
         """
-        return self._weights_hash() + ("-deterministic" if self.config["deterministic"] else "")
+        return fingerprint(self._weights_hash(), deterministic=self.config["deterministic"])
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """As in `ModelMixin`, and the hash of the weights goes into the configuration."""

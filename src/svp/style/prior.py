@@ -5,26 +5,22 @@ Shapes: D channels of the style space.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from svp.errors import InputError
-from svp.media.whole_file import output_file
 from svp.style.encoder import StyleEncoder, StyleGaussian, deviation
+from svp.style.style_file import SavedStyle, check_gaussian
 
 if TYPE_CHECKING:
     from svp.speech.alpha import AudioEncoder
 
-FORMAT = "svp-style"
-VERSION = 1
 STRONGEST = 1000.0  # strength beyond which nothing is meant
 
 
@@ -51,13 +47,7 @@ class StylePrior:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.mean.ndim != 1 or not (self.mean.shape == self.variance.shape == self.neutral.shape):
-            shapes = [tuple(t.shape) for t in (self.mean, self.variance, self.neutral)]
-            raise ValueError(f"mean, variance and neutral must share one shape (D,), got {shapes}")
-        if not all(torch.isfinite(t).all() for t in (self.mean, self.variance, self.neutral)):
-            raise ValueError("mean, variance and neutral must be finite")
-        if (self.variance < 0).any():
-            raise ValueError("variance must not be negative")
+        check_gaussian(*self._arrays())
 
     @classmethod
     def from_gaussian(
@@ -143,23 +133,12 @@ class StylePrior:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write `mean`, `variance`, `neutral` as safetensors with a JSON header under the key `svp`.
+        """Write the style to a file, see `style_file.py`.
 
         Raises:
             InputError: if the file cannot be written.
         """
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
-            "encoder": self.encoder,
-            "source_sha256": self.source_sha256,
-            "name": self.name,
-            "extra": dict(self.extra),
-        }
-        tensors = {"mean": self.mean, "variance": self.variance, "neutral": self.neutral}
-        tensors = {key: value.detach().to("cpu", torch.float32).contiguous().clone() for key, value in tensors.items()}
-        with output_file(Path(path)) as partial:
-            partial.write_bytes(save(tensors, metadata={"svp": json.dumps(header, sort_keys=True)}))
+        SavedStyle(*self._arrays(), self.encoder, self.source_sha256, self.name, self.extra).write(path)
 
     @classmethod
     def load(cls, path: str | Path) -> StylePrior:
@@ -168,26 +147,13 @@ class StylePrior:
         Raises:
             InputError: if the file is missing or no saved style.
         """
-        if not Path(path).is_file():
-            raise InputError(f"{path}: no such file; save a style with `svp style extract CLIP -o {path}`")
-        remedy = "make it with `svp style extract`"
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                header = json.loads((file.metadata() or {})["svp"])
-                tensors = {key: file.get_tensor(key).float() for key in ("mean", "variance", "neutral")}
-            if header["format"] != FORMAT:
-                raise ValueError(f"format {header['format']}")
-            if header["version"] > VERSION:
-                raise InputError(
-                    f"{path}: a style of version {header['version']}; update svp, this one reads {VERSION}"
-                )
-            return cls(
-                **tensors,
-                encoder=header["encoder"],
-                source_sha256=header["source_sha256"],
-                name=header["name"],
-                extra=header["extra"],
-            )
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-            why = f"lacks {error}" if isinstance(error, KeyError) else error
-            raise InputError(f"{path}: not a saved style ({why}); {remedy}") from error
+        saved = SavedStyle.read(path)
+        mean, variance, neutral = map(torch.from_numpy, (saved.mean, saved.variance, saved.neutral))
+        return cls(mean, variance, neutral, saved.encoder, saved.source_sha256, saved.name, saved.extra)
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, variance and neutral code (D,), float32."""
+        mean, variance, neutral = (
+            t.detach().to("cpu", torch.float32).numpy() for t in (self.mean, self.variance, self.neutral)
+        )
+        return mean, variance, neutral

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from svp.diffusion.adapters import DOWN, UP
 from svp.diffusion.denoiser import Denoiser
 from svp.errors import InputError
 from svp.training.stages import Stage
+from svp.weights.header import DOWN, UP
 
 
 def require_peft() -> None:

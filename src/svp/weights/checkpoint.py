@@ -18,11 +18,11 @@ from torch import Tensor
 
 from svp.errors import InputError
 from svp.weights.differences import DifferentTensorsError
+from svp.weights.header import AGAIN, is_safetensors
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".model")
 WRAPPERS = ("state_dict", "model_state_dict", "net_recon")  # keys under which training programs keep the weights
 Shapes = Mapping[str, tuple[int, ...]]
-AGAIN = "download the file again"
 REFUSED = ("GLOBAL", "allowlisted", "Trying to call reduce")  # in torch's words for what would run
 
 
@@ -53,19 +53,6 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise InputError(f"{path}: holds no tensors by name; give the published file of weights")
     return without_prefix(tensors, "module.")
-
-
-def is_safetensors(path: Path) -> bool:
-    """Whether a file is laid out as safetensors, whatever it is called: 8 bytes of length, then a JSON object.
-
-    Raises:
-        InputError: if it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(9)[8:] == b"{"
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
 
 
 def read_pickle(path: Path) -> Any:
