@@ -14,7 +14,7 @@ class Case:
         expected: "error" or "works".
         word: that the line of an error holds.
         code: with which the process ends.
-        without: what the process must lack: "room" on the disk, or the "power" of root.
+        without: what the process must lack: "room" on the disk at once or "later", or the "power" of root.
         part: of the corpus.
     """
 

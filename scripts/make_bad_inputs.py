@@ -3,8 +3,9 @@
     python scripts/make_bad_inputs.py OUT
 
 The list holds for every case its name, the arguments of `svp` (paths relative to OUT), whether it is an error or works,
-a word that the line of an error holds, its exit code, and what the process must lack: "room" on the disk, or the
-"power" of root, who may read and write everything. The same version of the libraries writes the same bytes.
+a word that the line of an error holds, its exit code, and what the process must lack: "room" on the disk, at once or
+"later", or the "power" of root, who may read and write everything. The same version of the libraries writes the same
+bytes.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ def outputs() -> Iterator[Case]:
     yield error("folder as video", "is a folder", *generate(out="folder.mp4"))
     yield error("read-only folder", "no permission", *generate(out="locked/a.mp4"), without="power")
     yield error("full disk", "cannot be written", *generate(out="out/full.mp4"), without="room")
+    yield error("disk that fills up", "cannot be written", *generate(out="out/full.mp4"), without="later")
     full = ("style", "scale", "happy", "--strength", "2", "-o", "out/full.safetensors")
     yield error("full disk for a style", "cannot be written", *full, without="room")
     yield error("output of a long name", "too long", *generate(out=f"out/{LONG}123456.mp4"))
