@@ -18,9 +18,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import av
 
 SECONDS, GIGABYTES = 10.0, 2.0  # seconds until an error is told
 PATIENCE = 60  # seconds of processor time until a process is ended
@@ -57,12 +60,27 @@ def run(case: dict[str, Any], folder: Path) -> tuple[float, float, str]:
             stdin=subprocess.DEVNULL,
             preexec_fn=confined(case["without"]),
         )
+        patience = threading.Timer(10 * PATIENCE, process.kill)  # what waits takes no time of a processor
+        patience.start()
         _, status, used = os.wait4(process.pid, 0)
+        patience.cancel()
         told.seek(0)
         text = told.read().decode(errors="replace")
     process.returncode = code = os.waitstatus_to_exitcode(status)
     seconds, gigabytes = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
     return seconds, gigabytes, verdict(case, code, text, folder, seconds, gigabytes)
+
+
+def unmade(command: list[str], folder: Path) -> str:
+    """The output that a command names and has not made, or not whole; "" if there is none."""
+    if "-o" not in command or "--plan" in command:
+        return ""
+    output = folder / command[command.index("-o") + 1]
+    whole = any(output.iterdir()) if output.is_dir() else output.is_file() and output.stat().st_size > 0
+    if whole and output.suffix == ".mp4":
+        with av.open(str(output)) as video:
+            whole = any(True for _ in video.decode(video=0))
+    return "" if whole else str(output.relative_to(folder))
 
 
 def verdict(case: dict[str, Any], code: int, text: str, folder: Path, seconds: float, gigabytes: float) -> str:
@@ -75,6 +93,8 @@ def verdict(case: dict[str, Any], code: int, text: str, folder: Path, seconds: f
         return f"does not say {case['word']!r}: {last}"
     if code == 2 and not last.startswith("svp: "):
         return f"not one line: {last}"
+    if case["expected"] == "works" and (lacking := unmade(case["command"], folder)):
+        return f"has not made {lacking}"
     at_once = case["expected"] == "error" and case["without"] != "later"
     if (seconds > SECONDS and at_once) or gigabytes > GIGABYTES:
         return "takes too much"

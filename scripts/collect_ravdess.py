@@ -1,6 +1,6 @@
 """Real emotional speech for experiments with the puppet corpus: the recordings of RAVDESS, aligned with their words.
 
-usage: collect_ravdess.py RAVDESS_DIR OUT      (needs the extra `speech`: pip install 'svp-portrait[speech]')
+usage: collect_ravdess.py RAVDESS_DIR OUT      (needs the extra `speech`: pip install '.[speech]')
 
 RAVDESS (Livingstone and Russo 2018) is CC BY-NC-SA 4.0: what is made with it is for own experiments and is not passed
 on. Takes the speech recordings below RAVDESS_DIR, whose names are seven numbers (03-01-06-02-01-01-12.wav), and writes

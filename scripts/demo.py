@@ -28,7 +28,7 @@ def main() -> None:
     import cv2
 
     from svp import SVPPipeline
-    from svp.diffusion.model_folder import weights_sha256
+    from svp.media.hashing import weights_sha256
     from svp.media.image import contact_sheet, write_png
     from svp.media.marking import MARKED
     from svp.media.video import FPS, VideoWriter

@@ -136,7 +136,7 @@ def datasets() -> Iterator[Case]:
     description = {"format_version": 1, "size": 128, "expression_encoder": "e", "audio_encoder": "a", "options": {}}
     for name, index, manifest, word in (
         ("none", None, None, "no prepared dataset"),
-        ("words", "no JSON", None, "not valid JSON"),
+        ("words", "no JSON", None, "not readable as JSON"),
         ("new", json.dumps(description | {"format_version": 99}), None, "format version 99"),
         ("bare", json.dumps({"format_version": 1}), None, "lacks"),
         ("unfinished", json.dumps(description), None, "no such manifest"),

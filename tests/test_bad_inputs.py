@@ -5,6 +5,7 @@
 
 import sys
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 sys.path.append(str(Path(__file__).parent / "diffusion"))
 from tiny_pipeline import tiny_pipeline
 
+from check_bad_inputs import run, unmade
 from make_bad_inputs import PARTS, Case, make
 from svp.cli import main
 
@@ -57,7 +59,16 @@ def test_bad_inputs_are_told_in_one_line_or_work(part, corpus, monkeypatch, caps
         except Exception as error:
             wrong.append(f"{case.name}: {type(error).__name__}: {error}")
             continue
-        if code != case.code or (code == 2 and not (line.startswith("svp: ") and case.word in line)):
-            wrong.append(f"{case.name}: {code} {line} {said[-200:]}")
+        lacking = unmade(list(command), folder) if case.expected == "works" else ""
+        if lacking or code != case.code or (code == 2 and not (line.startswith("svp: ") and case.word in line)):
+            wrong.append(f"{case.name}: {code} {line} {said[-200:]} {lacking}")
     assert not wrong, "\n".join(wrong)
     assert tried >= 5
+
+
+def test_full_disks_and_missing_permissions_are_told_too(corpus):
+    """As processes of their own, which alone can be confined; a disk that fills up while a video is made takes long."""
+    folder, cases = corpus
+    confined = [asdict(case) for case in cases if case.without and case.without != "later"]
+    found = {case["name"]: run(case, folder)[2] for case in confined}
+    assert len(found) >= 4 and not any(found.values()), found

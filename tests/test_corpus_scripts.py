@@ -33,7 +33,7 @@ def run(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object)
 def test_ravdess_becomes_labelled_recordings(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("pocketsphinx", reason="alignment needs the extra svp-portrait[speech]")
+    pytest.importorskip("pocketsphinx", reason="alignment needs the extra speech")
     collect, source, out = script("collect_ravdess"), tmp_path / "Actor_05", tmp_path / "out"
     source.mkdir()
     assert run(collect, monkeypatch, tmp_path, out) == 2

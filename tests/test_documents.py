@@ -19,10 +19,11 @@ from tiny_pipeline import random_style, tiny_pipeline, tone
 
 from svp.cli import app
 from svp.cli.weights import Kind
-from svp.diffusion.model_folder import find_model, weights_sha256
+from svp.diffusion.model_folder import find_model
 from svp.jobs.request import VideoJob, read_jobs
 from svp.media.audio import read_audio, write_wav
 from svp.media.certificate import make_certificate
+from svp.media.hashing import weights_sha256
 from svp.media.verification import verify_video
 from svp.media.video import probe
 

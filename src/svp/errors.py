@@ -9,5 +9,10 @@ class InputError(Exception):
     """
 
 
+def install(extra: str) -> str:
+    """The remedy where libraries of an extra are missing."""
+    return f"pip install '.[{extra}]' in the folder with SVP's pyproject.toml"
+
+
 class InputWarning(UserWarning):
     """An input can be used, but perhaps not as it was meant; one line as for an error, and the work goes on."""

@@ -24,7 +24,7 @@ from joblib import Parallel, delayed, parallel_config, register_parallel_backend
 from joblib.externals.loky import ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
-from svp.errors import InputError
+from svp.errors import InputError, install
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -128,7 +128,7 @@ class Workers:
             import ray
             from ray.util.joblib.ray_backend import RayBackend
         except ImportError as error:
-            raise InputError(f"--ray {address}: needs Ray; `pip install 'svp-portrait[cluster]'`") from error
+            raise InputError(f"--ray {address}: needs Ray; {install('cluster')}") from error
 
         class Backend(RayBackend):  # results one by one; what Ray reports is raised
             supports_return_generator = True

@@ -141,7 +141,7 @@ def test_unusable_recordings_are_set_aside_and_told(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest goes on, and whatever is measured of a recording is measured once."""
-    pytest.importorskip("pocketsphinx", reason="alignment needs the extra svp-portrait[speech]")
+    pytest.importorskip("pocketsphinx", reason="alignment needs the extra speech")
     folder, speech = tmp_path / "portraits", tmp_path / "speech"
     folder.mkdir(), speech.mkdir()
     (folder / "ann.png").symlink_to(shared / "data/portraits/anitalker_aiface2.png")

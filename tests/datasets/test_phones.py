@@ -35,7 +35,7 @@ def test_missing_words_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_words_are_aligned_with_a_recording(tmp_path: Path) -> None:
-    pytest.importorskip("pocketsphinx", reason="alignment needs the extra svp-portrait[speech]")
+    pytest.importorskip("pocketsphinx", reason="alignment needs the extra speech")
     if not LIBRIVOX.is_dir():
         pytest.skip("Debian's pocketsphinx-testdata is not installed")
     audio = read_audio(LIBRIVOX / "sense_and_sensibility_01_austen_64kb-0880.wav")
@@ -58,7 +58,7 @@ def test_words_are_aligned_with_a_recording(tmp_path: Path) -> None:
 
 
 def test_words_outside_the_dictionary_and_silence_are_errors() -> None:
-    pytest.importorskip("pocketsphinx", reason="alignment needs the extra svp-portrait[speech]")
+    pytest.importorskip("pocketsphinx", reason="alignment needs the extra speech")
     with pytest.raises(InputError, match="x: cannot align qwxyzzy"):
         align(np.zeros(16000, np.float32), "hello qwxyzzy", "x")
     with pytest.raises(InputError, match="x: cannot align no words"):

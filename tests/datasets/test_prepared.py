@@ -324,7 +324,7 @@ def test_reader_errors_name_the_file_and_the_remedy(dataset: Path, tmp_path: Pat
     with pytest.raises(InputError, match="format version 99, this SVP reads 1"):
         PreparedDataset(root)
     (root / "dataset.json").write_text("{")
-    with pytest.raises(InputError, match="not valid JSON"):
+    with pytest.raises(InputError, match="not readable as JSON"):
         PreparedDataset(root)
 
 

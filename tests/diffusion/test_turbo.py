@@ -13,10 +13,10 @@ from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_d
 
 from svp.diffusion import sampling_plan
 from svp.diffusion.adapters import find_adapters
-from svp.diffusion.model_folder import weights_sha256
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.turbo import TURBO, Turbo
 from svp.errors import InputError
+from svp.media.hashing import weights_sha256
 from svp.weights.header import DOWN, UP
 
 ALL = 10**9  # bytes

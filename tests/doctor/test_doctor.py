@@ -65,7 +65,7 @@ def test_versions_and_modules_are_told_apart(monkeypatch):
     found = {finding.name: finding for finding in libraries.examine_libraries()}
     assert [found[name].state for name in ("av", "numpy", "tensorboard")] == ["broken", "ok", "missing"]
     assert found["av"].remedy.startswith("pip install") and found["numpy"].remedy == ""
-    assert "svp-portrait[speech]" in found["speech"].remedy and found["speech"].enables and "dev" not in found
+    assert "pip install '.[speech]'" in found["speech"].remedy and found["speech"].enables and "dev" not in found
     assert found["FFmpeg"].found.startswith("cannot be told")
 
 

@@ -39,7 +39,7 @@ def weights(folder):
 
 def test_the_extra_is_asked_for_before_anything_else(tiny_dataset, tmp_path, use_tiny, monkeypatch):
     monkeypatch.setattr(lora, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"--lora: needs peft.*pip install 'svp-portrait\[lora\]'"):
+    with pytest.raises(InputError, match=r"--lora: needs peft.*pip install '\.\[lora\]'"):
         train(small_options("style", tiny_dataset, None, lora=2), tmp_path / "run", resume=False, max_minutes=None)
     assert not (tmp_path / "run").exists()
 

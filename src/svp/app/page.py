@@ -23,6 +23,7 @@ from svp.app.style_map import StyleMap
 from svp.diffusion.model_folder import ASSETS
 from svp.diffusion.sampling_plan import MODES
 from svp.errors import InputError
+from svp.style.style_file import is_clip
 
 FACES: Final = ASSETS / "portraits"
 POLL: Final = 0.3  # seconds between two looks at the work
@@ -49,7 +50,6 @@ class Page:
 
     def blocks(self) -> gr.Blocks:
         """The page as Gradio serves it."""
-        gr.set_static_paths([FACES])  # shown from where they are: no copy that is cleaned away
         with gr.Blocks(title="SVP", analytics_enabled=False) as blocks:
             gr.Markdown(INTRODUCTION)
             with gr.Tab("Video"):
@@ -236,6 +236,10 @@ class Page:
         elif style_from == "clip":
             if style_clip is None:
                 raise InputError("style clip: none yet; upload a video of somebody speaking, or take a style otherwise")
+            if not is_clip(Path(style_clip)):
+                raise InputError(
+                    f"style clip {style_clip}: is no video; upload one, or give a saved style to `svp generate`"
+                )
             clip = style_clip
         elif style_from == "mix":
             mix = Mix(known_style(style, self.gallery), known_style(mix_with, self.gallery), mix_share)
@@ -249,7 +253,10 @@ class Page:
         """The reason that stays for a visitor whose video was not begun; Gradio's own is seen for some seconds."""
         if shown["text"]:
             return gr.skip()
-        text = f"Not begun: the queue is full, {self.queue} wait already; try again in some minutes"
+        text = (
+            f"Not begun: the server did not take it; most often {self.queue} wait already and its queue is full. "
+            "Try again in some minutes, or reload the page"
+        )
         return Progress(text, failed=True).shown()
 
     # ------------------------------------------------------------------ reports

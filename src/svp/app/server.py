@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
 
 CACHE: Final = "GRADIO_TEMP_DIR"
-KEEP: Final = 3600  # seconds that uploads and videos stay
+KEEP: Final = 3600  # seconds that uploads and videos stay at least
+SLOWNESS: Final = 4.0  # seconds that a second of video may take to make
 LARGEST_UPLOAD: Final = "100mb"
 # The browser itself refuses whatever the page would load from or send to anywhere else.
 POLICY: Final = (
@@ -61,6 +63,11 @@ class ServerOptions:
     reports: Path | None = None
     marking: Marking = MARKED
 
+    @property
+    def keep(self) -> int:
+        """Seconds that uploads and videos stay: longer than a visitor waits in a full queue of long recordings."""
+        return max(KEEP, math.ceil((self.queue + 1) * self.max_seconds * SLOWNESS))
+
 
 @contextmanager
 def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterator[str]:
@@ -79,10 +86,10 @@ def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterat
     """
     with _cache_folder() as folder:
         studio = Studio(pipeline, model, folder, options.max_seconds, options.marking)
-        blocks = Page(studio, Reports(options.reports), KEEP, options.queue).blocks()
+        blocks = Page(studio, Reports(options.reports), options.keep, options.queue).blocks()
         try:
             address = _launch(blocks, options)
-            with cleaned(folder, KEEP):
+            with cleaned(folder, options.keep):
                 yield address
         finally:
             studio.close()

@@ -14,7 +14,7 @@ import typer
 from svp.cli.marking import choose_marking
 from svp.cli.model import load_pipeline, model_name
 from svp.cli.paths import need_folder
-from svp.errors import InputError
+from svp.errors import InputError, install
 
 
 def serve(
@@ -51,7 +51,7 @@ def serve(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
-        raise InputError("svp app: needs Gradio; pip install 'svp-portrait[app]'") from error
+        raise InputError(f"svp app: needs Gradio; {install('app')}") from error
     from svp.diffusion.model_folder import find_model
     from svp.diffusion.untrained import check_trained
 

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from svp.errors import InputError
-from svp.media.whole_file import partial_path, writing
+from svp.media.whole_file import writing
 
 ROOM = 2**16  # bytes that any output takes
 
@@ -46,12 +47,9 @@ def need_output(path: Path, suffix: str, *inputs: Path) -> None:
     if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise InputError(f"{path}: is an input and would be lost; choose another name")
     need_output_folder(path.parent)
-    probe = partial_path(path)
-    try:
-        with writing(path):
-            probe.write_bytes(os.urandom(ROOM))  # zeros take no room where files are compressed
-    finally:
-        probe.unlink(missing_ok=True)
+    with writing(path), TemporaryFile(dir=path.parent) as probe:  # nobody has to remove it
+        probe.write(os.urandom(ROOM))  # zeros take no room where files are compressed
+        probe.flush()
 
 
 def need_output_folder(path: Path) -> None:

@@ -149,7 +149,8 @@ def train(
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
-    from svp.datasets.prepared import PreparedDataset
+    from svp.datasets.description import read_description
+    from svp.datasets.manifest import MANIFEST_NAME, read_manifest
     from svp.diffusion.model_folder import find_model, find_trained
     from svp.training.options import recipe
 
@@ -196,7 +197,8 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
-    PreparedDataset(data)  # what is wrong with it is told before torch is imported
+    read_description(data)  # what is wrong with the data is told before torch is imported
+    read_manifest(data / MANIFEST_NAME)
     from svp.training.run import train as run
 
     if init is not None:

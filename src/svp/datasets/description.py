@@ -7,6 +7,7 @@ from typing import Any
 
 from svp.errors import InputError
 from svp.media.whole_file import whole_file
+from svp.weights.config import read_config
 
 FORMAT_VERSION = 1
 DATASET_NAME = "dataset.json"
@@ -21,11 +22,8 @@ def read_description(root: Path) -> dict[str, Any]:
     path = root / DATASET_NAME
     if not path.is_file():
         raise InputError(f"{root}: no prepared dataset (no {DATASET_NAME}); make one with `svp prepare`")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); prepare the dataset again") from error
-    version = description.get("format_version") if isinstance(description, dict) else None
+    description = read_config(path, "prepare the dataset again")
+    version = description.get("format_version")
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: format version {version}, this SVP reads {FORMAT_VERSION}; prepare it again")
     missing = {"size", "expression_encoder", "audio_encoder", "options"} - set(description)

@@ -26,7 +26,7 @@ from svp.datasets.manifest import ClipRow
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError
 from svp.media.hashing import sha256_file
-from svp.media.whole_file import whole_file
+from svp.media.whole_file import output_file
 
 AT_ONCE = 8  # frames of 512 pixels encoded together: Stable Diffusion's VAE takes gigabytes for them
 MOST_AT_ONCE = 32  # smaller ones
@@ -219,5 +219,5 @@ def _posterior(vae: Any, pictures_BHW3: Tensor) -> Any:
 
 def _save(path: Path, encoded: Sequence[tuple[Tensor, Tensor]], digest: str) -> None:
     mean_NChw, logvar_NChw = (torch.cat(parts).contiguous() for parts in zip(*encoded, strict=True))
-    with whole_file(path) as partial:
+    with output_file(path) as partial:
         save_file({"mean": mean_NChw, "logvar": logvar_NChw}, partial, metadata=made_from(digest))

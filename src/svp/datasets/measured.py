@@ -30,7 +30,7 @@ from svp.face.fit import fit_clip
 from svp.face.landmarks import require_track, track_landmarks
 from svp.face.model import FaceModel
 from svp.media.hashing import sha256_file
-from svp.media.whole_file import whole_file
+from svp.media.whole_file import output_file
 from svp.workers import run_jobs
 
 EXPRESSION: Final = "expression"
@@ -140,7 +140,7 @@ def _measure(folder: Path, job: tuple[Clip, str]) -> None:
         arrays = {EXPRESSION: fit_clip(track, FaceModel.load()).expression.astype(np.float32)}
     except InputError:  # no face is seen in it
         arrays = {}
-    with whole_file(path) as unfinished:
+    with output_file(path) as unfinished:
         save_file(arrays or {"unseen": np.ones(1, np.uint8)}, unfinished, metadata=made_from(digest))
 
 

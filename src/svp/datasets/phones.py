@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from svp.errors import InputError
+from svp.errors import InputError, install
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.video import FPS
 
@@ -114,7 +114,7 @@ def write_phones(path: Path, phones: Sequence[Phone]) -> None:
 def require_aligner(name: Path | str) -> None:
     """Raises an InputError, which names what is to be aligned, if pocketsphinx is missing."""
     if find_spec("pocketsphinx") is None:
-        raise InputError(f"{name}: aligning needs pocketsphinx; pip install 'svp-portrait[speech]'")
+        raise InputError(f"{name}: aligning needs pocketsphinx; {install('speech')}")
 
 
 def align(audio: np.ndarray, words: str, name: str) -> list[Phone]:

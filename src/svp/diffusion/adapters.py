@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from svp.errors import InputError
-from svp.media.whole_file import whole_file
+from svp.media.whole_file import output_file
 from svp.weights.header import DOWN, TRAINED, UP, check_adapters
 
 BYTES = 2  # of a number in half precision
@@ -25,7 +25,7 @@ BYTES = 2  # of a number in half precision
 
 def save_adapters(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write adapters; the file appears when it is complete."""
-    with whole_file(path) as partial:
+    with output_file(path) as partial:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=dict(header))
 
 

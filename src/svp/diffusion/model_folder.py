@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
-from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from safetensors import SafetensorError, safe_open
 
 from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
-from svp.media.hashing import sha256_file, sha256_text
 from svp.speech.layout import AUDIO_ENCODER, published_as
 from svp.weights.config import INDEX, TRAINING_RECORD, read_config
 from svp.weights.provenance import RECORD_NAME, imported_files, imported_weights
@@ -113,16 +111,6 @@ def check_model_folder(folder: Path, replaced: Collection[str] = ()) -> None:
                     pass
             except (SafetensorError, OSError) as error:
                 raise InputError(f"{path}: damaged or cut short ({error}); {REMEDY}") from error
-
-
-@lru_cache(maxsize=4)  # many videos of one model
-def weights_sha256(folder: Path) -> str:
-    """One hash of all weights of a saved model: SHA-256 of what `sha256sum` prints of its `.safetensors` files by name.
-
-    find . -name "*.safetensors" -printf "%P\\n" | LC_ALL=C sort | xargs sha256sum | sha256sum
-    """
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
-    return sha256_text("".join(f"{sha256_file(folder / name)}  {name}\n" for name in names))
 
 
 def keep_imports(source: Path, target: Path) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from svp.diffusion.model_folder import fetched_encoder, weights_sha256
+from svp.diffusion.model_folder import fetched_encoder
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
 from svp.diffusion.style_source import style_path
 from svp.face.face_box import FaceBox
-from svp.media.hashing import sha256_file
+from svp.media.hashing import sha256_file, weights_sha256
 from svp.speech import package
 from svp.speech.layout import AUDIO_ENCODER
 from svp.style.extract import CLIP

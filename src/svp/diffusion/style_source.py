@@ -24,7 +24,7 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
     """
     maker = None if style_encoder is None else Maker(style_encoder.fingerprint(), style_encoder.config["style_size"])
     if isinstance(source, str | Path):
-        check_style_file(style_path(source), maker)
+        check_style_file(style_path(source), maker, str(source))
     if maker is None:
         raise InputError("style: this model has no style encoder; use a model that was trained with styles")
     if isinstance(source, StyleTimeline):

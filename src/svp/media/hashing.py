@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,13 @@ def sha256_text(text: str) -> str:
 def sha256_json(values: Mapping[str, Any]) -> str:
     """SHA-256 of values of JSON's kinds, whatever the order of their names, 64 hexadecimal digits."""
     return sha256_text(json.dumps(values, sort_keys=True))
+
+
+@lru_cache(maxsize=4)  # many videos of one model
+def weights_sha256(folder: Path) -> str:
+    """One hash of all weights of a saved model: SHA-256 of what `sha256sum` prints of its `.safetensors` files by name.
+
+    find . -name "*.safetensors" -printf "%P\\n" | LC_ALL=C sort | xargs sha256sum | sha256sum
+    """
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
+    return sha256_text("".join(f"{sha256_file(folder / name)}  {name}\n" for name in names))

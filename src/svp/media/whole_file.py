@@ -8,6 +8,8 @@ from pathlib import Path
 
 from svp.errors import InputError
 
+TORCH_WRITER = ("inline_container", "PytorchStreamWriter", "unexpected pos")  # in what torch.save says of a full disk
+
 
 def partial_path(path: Path) -> Path:
     """A hidden name beside `path` that nobody else writes to, whatever else writes the same file."""
@@ -32,13 +34,25 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         InputError: it cannot be written.
     """
-    from safetensors import SafetensorError  # late: `svp doctor` writes where it is missing, too
-
     try:
         yield
-    except (OSError, SafetensorError) as error:  # a full disk can be the latter
-        why = getattr(error, "strerror", None) or error
+    except Exception as error:
+        if not _forbids(error):
+            raise
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise InputError(f"{path}: cannot be written ({why}); make room, or choose another name or folder") from error
+
+
+def _forbids(error: Exception) -> bool:
+    """Whether it tells that something cannot be written, by the system or by what writes safetensors or pickles.
+
+    Those are known by name, as `svp doctor` writes where they are missing, too.
+    """
+    return (
+        isinstance(error, OSError)
+        or type(error).__name__ == "SafetensorError"
+        or (isinstance(error, RuntimeError) and any(word in str(error) for word in TORCH_WRITER))
+    )
 
 
 @contextmanager

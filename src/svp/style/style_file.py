@@ -44,11 +44,10 @@ class Maker:
         """That of a saved model, as its configuration says; None if it has none, or does not say."""
         path = folder / "style_encoder" / "config.json"
         config = read_config(path, "copy or save the model again") if path.is_file() else {}
-        if not {"_fingerprint", "style_size"} <= config.keys():
+        weights, size = config.get("_fingerprint"), config.get("style_size")
+        if not (isinstance(weights, str) and isinstance(size, int)):
             return None
-        return cls(
-            fingerprint(config["_fingerprint"], deterministic=bool(config.get("deterministic"))), config["style_size"]
-        )
+        return cls(fingerprint(weights, deterministic=bool(config.get("deterministic"))), size)
 
     def check(self, named: str, encoder: str, size: int) -> None:
         """Whether it made a style of this encoder and size; `named` is what the user calls it.
@@ -61,7 +60,7 @@ class Maker:
         if encoder != self.fingerprint:
             raise InputError(
                 f"style {named}: made by style encoder {encoder}, this model has {self.fingerprint}; "
-                "extract it again with this model"
+                "learn one with this model (`svp style extract CLIP --model MODEL`)"
             )
 
 
@@ -103,9 +102,11 @@ class SavedStyle:
                     f"{path}: a style of version {header['version']}; update svp, this one reads {VERSION}"
                 )
             check_gaussian(**numbers)
-            facts = {key: header[key] for key in ("encoder", "source_sha256", "name", "extra")}
-            return cls(**numbers, **facts)
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            words, extra = {key: header[key] for key in ("encoder", "source_sha256", "name")}, header["extra"]
+            if not isinstance(extra, dict) or not all(isinstance(w, str) for w in (*words.values(), *extra.values())):
+                raise ValueError("its header holds other than words")
+            return cls(**numbers, **words, extra=extra)
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
             why = f"lacks {error}" if isinstance(error, KeyError) else error
             raise InputError(f"{path}: not a saved style ({why}); {remedy}") from error
 
@@ -135,21 +136,22 @@ def check_gaussian(mean: np.ndarray, variance: np.ndarray, neutral: np.ndarray) 
         ValueError: they cannot.
     """
     arrays = (mean, variance, neutral)
-    if mean.ndim != 1 or not (mean.shape == variance.shape == neutral.shape):
+    if mean.ndim != 1 or not len(mean) or not (mean.shape == variance.shape == neutral.shape):
         shapes = [array.shape for array in arrays]
-        raise ValueError(f"mean, variance and neutral must share one shape (D,), got {shapes}")
+        raise ValueError(f"mean, variance and neutral must share one shape (D,), D > 0, got {shapes}")
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("mean, variance and neutral must be finite")
     if (variance < 0).any():
         raise ValueError("variance must not be negative")
 
 
-def check_style_file(path: Path, maker: Maker | None) -> None:
+def check_style_file(path: Path, maker: Maker | None, named: str = "") -> None:
     """What can be found wrong with a style's file at once and without a model; of a clip one frame is decoded.
 
     Args:
         path: of a clip or a saved style.
         maker: that a saved style must come from, if that is known.
+        named: what the user calls it, if not by its path.
 
     Raises:
         InputError: if there is no such file, a saved style is none or comes from another encoder, or a clip has no
@@ -162,7 +164,7 @@ def check_style_file(path: Path, maker: Maker | None) -> None:
         return
     style = SavedStyle.read(path)
     if maker is not None:
-        maker.check(str(path), style.encoder, len(style.mean))
+        maker.check(named or str(path), style.encoder, len(style.mean))
 
 
 def is_clip(path: Path) -> bool:

@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import get_wsd_schedule
 
 from svp.errors import InputError
+from svp.media.whole_file import writing
 from svp.training.device import micro_batch_size, mixed_precision, processes
 from svp.training.networks import trainable
 from svp.training.options import TrainOptions
@@ -278,7 +279,8 @@ def _save_checkpoint(accelerator: Accelerator, out: Path, step: int) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(final, ignore_errors=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
+    with writing(partial):
+        accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         partial.rename(final)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from svp.diffusion.denoiser import Denoiser
-from svp.errors import InputError
+from svp.errors import InputError, install
 from svp.training.stages import Stage
 from svp.weights.header import DOWN, UP
 
@@ -22,7 +22,7 @@ from svp.weights.header import DOWN, UP
 def require_peft() -> None:
     """Raise InputError where the library of the adapters is missing."""
     if find_spec("peft") is None:
-        raise InputError("--lora: needs peft, which is not installed; pip install 'svp-portrait[lora]'")
+        raise InputError(f"--lora: needs peft, which is not installed; {install('lora')}")
 
 
 def add_adapters(denoiser: Denoiser, stage: Stage, rank: int, seed: int) -> None:

@@ -11,6 +11,7 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.model_folder import find_trained
 from svp.diffusion.pipeline import SVPPipeline
 from svp.errors import InputError
+from svp.media.whole_file import writing
 from svp.presets import PRESETS, Preset
 from svp.weights.config import TRAINING_RECORD
 from svp.weights.training_record import training_records
@@ -61,7 +62,8 @@ def save_model(pipeline: SVPPipeline, model: Path, init: Path | None, record: di
     """Write the pipeline with the records of `init` and a new one; the folder changes only when all is written."""
     partial = model.with_name(model.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    pipeline.save_pretrained(partial)
+    with writing(partial):
+        pipeline.save_pretrained(partial)
     (partial / TRAINING_RECORD).write_text(json.dumps([*_records(init), record], indent=2) + "\n")
     shutil.rmtree(model, ignore_errors=True)
     partial.rename(model)

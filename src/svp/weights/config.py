@@ -25,7 +25,7 @@ def read_config(path: Path, remedy: str = "download it again") -> dict[str, Any]
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; download the whole folder") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {remedy}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds no JSON object; {remedy}")
@@ -42,5 +42,5 @@ def read_record(path: Path, parse: Callable[[Any], Entry], of: str, remedy: str)
         return []
     try:
         return [parse(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}: not readable as a record of {of}; {remedy}") from error

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from svp.errors import InputError
 
 AGAIN = "download the file again"
@@ -40,6 +38,8 @@ def check_adapters(path: Path, remedy: str = TRAINED) -> None:
     Raises:
         InputError: it cannot be read, or holds none.
     """
+    from safetensors import SafetensorError, safe_open  # late: `svp doctor` runs where it is missing, too
+
     try:
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
