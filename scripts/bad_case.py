@@ -31,8 +31,8 @@ def works(name: str, *command: str) -> Case:
     return Case(name, command, "works")
 
 
-def error(name: str, word: str, *command: str, code: int = 2, without: str = "") -> Case:
-    return Case(name, command, "error", word, code, without)
+def error(name: str, word: str, *command: str, without: str = "") -> Case:
+    return Case(name, command, "error", word, 2, without)
 
 
 def generate(*more: str, portrait: str = "good.png", audio: str = "good.wav", out: str = "out/video.mp4") -> list[str]:

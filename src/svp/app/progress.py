@@ -15,7 +15,8 @@ TEMPLATE: Final = """{{#if value.text}}<div class="work">
 {{#unless value.failed}}<div class="bar" role="progressbar" aria-label="Progress"
 aria-valuenow="{{value.percent}}" aria-valuemin="0" aria-valuemax="100">
 <span style="width: {{value.percent}}%"></span></div>{{/unless}}
-<p role="{{#if value.failed}}alert{{else}}status{{/if}}">${value.text.replace(/[&<]/g, c => '&#' + c.charCodeAt() + ';')}</p></div>{{/if}}"""
+<p role="{{#if value.failed}}alert{{else}}status{{/if}}"
+>${value.text.replace(/[&<]/g, c => '&#' + c.charCodeAt() + ';')}</p></div>{{/if}}"""
 """Handlebars, filled by the page with `Progress.shown`; what comes out is a JavaScript template literal. The literal
 takes the text: put in by Handlebars it would be a part of it, and `${1+1}` of a message be computed."""
 STYLE: Final = """

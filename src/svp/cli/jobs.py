@@ -26,7 +26,11 @@ def generate_jobs(
     max_memory: float | None,
     marking: Marking,
 ) -> None:
-    """Make the videos of a file; the exit code is 1 if one of them could not be made."""
+    """Make the videos of a file; the exit code is 1 if one of them could not be made.
+
+    Raises:
+        InputError: an option is not for many videos, or no line of the file can be used.
+    """
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in OF_ALL and source is not None and source.name == "COMMANDLINE":
@@ -39,6 +43,9 @@ def generate_jobs(
     from svp.jobs.run import generate_all
 
     report = generate_all(jobs, output, workers=workers, ray=ray, max_memory=max_memory, marking=marking)
+    if all(row.status == "rejected" for row in report.rows):
+        first = report.rows[0]
+        raise InputError(f"{jobs}: no line can be used, line {first.line}: {first.reason}")
     typer.echo(f"{output}: {report}")
     if not report.complete:
         raise typer.Exit(1)
