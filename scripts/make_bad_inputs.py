@@ -39,6 +39,9 @@ def styles() -> Iterator[Case]:
     save_style("short", {name: array[:8] for name, array in tensors.items()}, header)
     save_style("nan", tensors | {"mean": tensors["mean"] * np.nan}, header)
     save_style("new", tensors, header | {"version": 99})
+    save_style("typed", tensors, header | {"name": 7})
+    save_style("hollow", {name: array[:0] for name, array in tensors.items()}, header)
+    save_file(tensors, "deep.safetensors", metadata={"svp": "[" * 100_000})
     save_file(tensors, "bare.safetensors")
     Path("cut.safetensors").write_bytes(HAPPY.read_bytes()[:500])
     Path("pickle.safetensors").write_bytes(b"\x80\x04\x95" + bytes(99))
@@ -47,6 +50,9 @@ def styles() -> Iterator[Case]:
         ("short", "8 numbers, not"),
         ("nan", "must be finite"),
         ("new", "update svp"),
+        ("typed", "other than words"),
+        ("hollow", "share one shape"),
+        ("deep", "not a saved style"),
         ("bare", "not a saved style"),
         ("cut", "not a saved style"),
         ("pickle", "not a saved style"),
@@ -84,8 +90,9 @@ def models() -> Iterator[Case]:
         ("zero", weights, b"", "damaged or cut short"),
         ("pickled", weights, b"\x80\x04\x95" + bytes(9999), "damaged or cut short"),
         ("words", "vae/config.json", b"no config", "not readable as JSON"),
+        ("deep", "vae/config.json", b"[" * 100_000, "not readable as JSON"),
         ("list", "model_index.json", b"[]", "holds no JSON object"),
-        ("strange", "unet/config.json", b'{"_class_name": "UNet", "wings": 2}', "strange"),
+        ("strange", "unet/config.json", b'{"_class_name": "UNet", "wings": 2}', "wings"),
     ):
         linked_model(Path(f"model_{name}"))
         place = Path(f"model_{name}") / file
@@ -101,7 +108,7 @@ def models() -> Iterator[Case]:
     yield error("library that is a style", "not a motion library", *generate("--head-motion", "foreign.safetensors"))
     for kind in ("sd15", "animatediff", "v-express", "whisper", "syncnet", "styletalk", "deep3d", "i3d", "inception"):
         for name in ("empty.png", "text.png"):
-            yield error(f"{kind} from {name}", "svp: ", "import", kind, name, "-o", "out/imported")
+            yield error(f"{kind} from {name}", "no readable checkpoint", "import", kind, name, "-o", "out/imported")
 
 
 def linked_model(folder: Path) -> None:
@@ -137,6 +144,7 @@ def datasets() -> Iterator[Case]:
     for name, index, manifest, word in (
         ("none", None, None, "no prepared dataset"),
         ("words", "no JSON", None, "not readable as JSON"),
+        ("deep", "[" * 100_000, None, "not readable as JSON"),
         ("new", json.dumps(description | {"format_version": 99}), None, "format version 99"),
         ("bare", json.dumps({"format_version": 1}), None, "lacks"),
         ("unfinished", json.dumps(description), None, "no such manifest"),
@@ -186,8 +194,8 @@ def outputs() -> Iterator[Case]:
     yield error("output of a long name", "too long", *generate(out=f"out/{LONG}123456.mp4"))
     yield error("output that is no video", "must end in .mp4", *generate(out="out/a.gif"))
     yield error("output that is an input", "is an input", *generate("--style", "good.mp4", out="good.mp4"))
-    yield error("text to verify", "svp: ", "verify", "text.mp4")
-    yield error("nothing to verify", "svp: ", "verify", "empty.mp4")
+    yield error("text to verify", "text.mp4: ", "verify", "text.mp4")
+    yield error("nothing to verify", "empty.mp4: ", "verify", "empty.mp4")
 
 
 PARTS = (pictures, sounds, videos, styles, models, jobs, datasets, outputs)

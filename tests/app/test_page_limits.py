@@ -33,6 +33,7 @@ from served_page import (  # noqa: E402
 from tiny_pipeline import tone  # noqa: E402
 
 from svp.app import clean_up, server  # noqa: E402
+from svp.app.page import FACES  # noqa: E402
 
 pytestmark = pytest.mark.long
 
@@ -131,6 +132,12 @@ def test_what_visitors_leave_goes_when_its_time_is_over(browser, served, own, ta
     with opened(browser, served) as page:
         assert re.search(rf"deleted after {server.KEEP // 60} minutes", page.locator(".block.consent").inner_text())
         page.wait_for_function("document.querySelector('#style-map img')?.naturalWidth > 0")
+
+
+def test_the_configuration_of_the_page_tells_no_path_of_the_server_but_its_cache(served):
+    told = httpx.get(f"{served.address}config").text
+    assert str(FACES) not in told and str(Path(__file__).parents[2]) not in told
+    assert "grace.png" in told
 
 
 def test_an_upload_that_is_too_large_is_refused_with_the_limit(browser, served, tmp_path):

@@ -1,7 +1,9 @@
 """The studio of the page: a video that nobody waits for any more ends at once, whatever is being done for it."""
 
+import os
 import sys
 import threading
+import time
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,8 @@ pytest.importorskip("gradio", reason="the page needs the extra `app`")
 from portrait_clips import PORTRAITS, write_portrait_clip  # after what would skip
 from tiny_pipeline import tiny_pipeline, tone
 
+from svp.app import clean_up
+from svp.app.clean_up import remove_old
 from svp.app.order import place_order
 from svp.app.studio import Studio
 from svp.errors import InputError
@@ -66,3 +70,18 @@ def test_a_clip_is_left_in_the_middle(use, tmp_path, monkeypatch):
             work.result()
     assert len(seen) == LOOKED_AT and not work.folder.exists()
     studio.close()
+
+
+def test_the_clean_up_goes_on_when_a_folder_vanishes_under_it(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    walk = os.scandir
+
+    def vanishing(place):
+        if Path(place) != tmp_path:
+            raise FileNotFoundError(place)
+        return walk(place)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    monkeypatch.setattr(clean_up, "time", lambda: time.time() + 10)
+    remove_old(tmp_path, keep=1.0, own=frozenset())
+    assert not list(tmp_path.iterdir())
