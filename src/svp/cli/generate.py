@@ -224,7 +224,7 @@ def generate(
         if fitting is not None:
             sizes = "windows of {window}, chunks of {chunk}".format(**fitting.sizes)
             bar.console.print(f"--max-memory {max_memory:g}: {sizes}", highlight=False)
-        task = bar.add_task("generate", total=None)
+        task = bar.add_task("windows of frames", total=None)
         stream = pipeline.stream(
             face,
             audio,

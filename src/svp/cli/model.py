@@ -24,13 +24,10 @@ def model_name(model: Path | None, preset: str | None) -> str:
 
 
 def load_pipeline(name: str) -> SVPPipeline:
-    """The model to use, on a graphics card where there is one, without diffusers' own bar: loading is short."""
-    from diffusers.utils import logging
-
+    """The model to use, on a graphics card where there is one."""
     from svp.device import computing_device
     from svp.diffusion.pipeline import SVPPipeline
 
-    logging.disable_progress_bar()
     return SVPPipeline.from_pretrained(name).to(computing_device())
 
 

@@ -156,8 +156,13 @@ def load(style: str, output: Path | None = None) -> StylePrior:
         InputError: it is neither, or would be overwritten.
     """
     from svp.style.gallery import find_style
+    from svp.style.style_file import is_clip
 
     path = find_style(style)
+    if is_clip(path):
+        raise InputError(
+            f"{path}: no saved style; make one of a clip first, `svp style extract {path} -o STYLE.safetensors`"
+        )
     if output is not None:
         need_output(output, ".safetensors", path)
     from svp.style.prior import StylePrior

@@ -73,6 +73,8 @@ class CorpusReport:
         reasons = defaultdict(list)
         for name, reason in sorted(self.left_out.items()):
             reasons[reason].append(name)
+        bad = [(row.clip_id, row.reason) for row in self.rows if row.status != "ok"]
+        text += "".join(f"\n  {name}: {reason}" for name, reason in bad[:MOST_TOLD])
         common = sorted(reasons.items(), key=lambda item: -len(item[1]))
         told = [f"{len(names)} {reason} (such as {names[0]})" for reason, names in common[:MOST_TOLD]]
         if others := sum(len(names) for _, names in common[MOST_TOLD:]):

@@ -16,6 +16,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from diffusers.utils import logging
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -147,10 +148,15 @@ class SVPPipeline(DiffusionPipeline):
         folder = find_model(pretrained_model_name_or_path)
         tell_terms_of(folder)
         check_model_folder(folder, replaced=kwargs)
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # of diffusers: this takes a second
         try:
             pipeline = super().from_pretrained(str(folder), **kwargs)
         except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
             raise unusable_model(folder, error) from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         pipeline.folder, pipeline.turbo = folder, Turbo.load(folder)
         return pipeline
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from svp.errors import InputError
+from svp.errors import InputError, InputWarning
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet, find_clips
 from svp.evaluation.facts import NO_TRUTH
@@ -67,6 +68,12 @@ def evaluate(
             "another NAME in --system NAME=DIR"
         )
     clip_sets = find_clips(systems, reference, names)
+    if not any(clips.truth and clips.videos for clips in clip_sets):
+        names_of = [next(c.name for c in clip_sets if bool(c.videos) == made) for made in (True, False)]
+        told = "no video has the name of a reference ({} here, {} there), and equal names are compared".format(
+            *names_of
+        )
+        warnings.warn(f"{reference}: {told}; only figures that need none are measured", InputWarning, stacklevel=2)
     face, used = face_weights(), {metric.about.uses for metric in metrics}
     instruments: dict[Uses, str] = {"pixels": "none", "face": face}
     if "embedding" in used:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from svp import __version__
 from svp.diffusion.knobs import Knobs, parse_gaze
 from svp.diffusion.model_folder import find_model
-from svp.errors import InputError
+from svp.errors import InputError, first_problem
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.media.hashing import sha256_file, sha256_text
@@ -165,9 +165,8 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
                 raise ValueError(f"output {job.output} is that of line {first} too; name another one")
             jobs.append(job)
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            jobs.append(BadLine(number, name, f"{where}: {problem['msg']}" if where else problem["msg"]))
+            place, problem = first_problem(error, VideoRequest.model_fields)
+            jobs.append(BadLine(number, name, ": ".join([*[".".join(map(str, place))] * bool(place), problem])))
         except (InputError, ValueError, OSError) as error:
             jobs.append(BadLine(number, name, " ".join(str(error).split())))
     if not jobs:

@@ -141,7 +141,7 @@ def _make_all(
                 settle(VideoRow(output=job.output, line=job.line, status="failed", reason=wrong))
             else:
                 tasks.append(VideoTask(job, folder.resolve(), tuple(needed[job.line]), marking, max_memory))
-        shown = bar.add_task("videos", total=len(tasks), rate="")
+        shown = bar.add_task("videos", total=len(tasks), rate="", visible=bool(tasks))
         start, frames = time.perf_counter(), 0
         for row in pool.run(tasks, make_video, video_died):
             settle(row)

@@ -46,12 +46,9 @@ class VideoTask:
 @lru_cache(maxsize=1)  # jobs come sorted by model
 def loaded(model: str, adapters: str | None) -> SVPPipeline:
     """The pipeline of this worker."""
-    from diffusers.utils import logging
-
     from svp.device import computing_device
     from svp.diffusion.pipeline import SVPPipeline
 
-    logging.disable_progress_bar()
     pipeline = SVPPipeline.from_pretrained(model)
     if adapters is not None:
         pipeline.merge_adapters(adapters)

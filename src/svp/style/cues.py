@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from svp.errors import InputError
+from svp.errors import InputError, first_problem
 from svp.style.gallery import find_style
 
 TIMELINE_SUFFIX = ".json"
@@ -91,11 +91,11 @@ def _read_timeline(path: Path, folder: Path) -> list[Cue]:
     try:
         entries = _Entries.model_validate_json(path.read_text(encoding="utf-8")).root
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        entry, *key = problem["loc"] or (None,)
+        loc, problem = first_problem(error, _Entry.model_fields)
+        entry, *key = loc or (None,)
         place = "" if entry is None else f"entry {int(entry) + 1}: {''.join(f'{k}: ' for k in key)}"
         raise InputError(
-            f'{path}: {place}{problem["msg"]}; write [{{"style": "sad"}}, {{"style": "happy", "at": 2.5}}]'
+            f'{path}: {place}{problem}; write [{{"style": "sad"}}, {{"style": "happy", "at": 2.5}}]'
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or ("not UTF-8" if isinstance(error, UnicodeDecodeError) else error)
