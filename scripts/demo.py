@@ -23,7 +23,7 @@ SCALE = 2  # the shipped model makes 128-pixel frames; shown twice as large
 def main() -> None:
     console = Console(stderr=True)
     console.print(
-        f"demo: {PORTRAIT.name} says {SPEECH.name} in the styles {' and '.join(STYLES)} (about half a minute on 2 cores)"
+        f"demo: {PORTRAIT.name} says {SPEECH.name} in the styles {' and '.join(STYLES)} (half a minute on 2 cores)"
     )
     import cv2
 

@@ -160,9 +160,7 @@ def load(style: str, output: Path | None = None) -> StylePrior:
 
     path = find_style(style)
     if is_clip(path):
-        raise InputError(
-            f"{path}: no saved style; make one of a clip first, `svp style extract {path} -o STYLE.safetensors`"
-        )
+        raise InputError(f"{path}: no saved style; make one of it first: `svp style extract {path} -o X.safetensors`")
     if output is not None:
         need_output(output, ".safetensors", path)
     from svp.style.prior import StylePrior
