@@ -92,7 +92,7 @@ def test_bad_lines_are_told_apart(inputs):
     reasons = {job.line: job.reason for job in found if isinstance(job, BadLine)}
     expected = {3: "nosuch", 4: "nobody.png: no such file", 5: "no JSON object", 6: "steps", 7: "need a style"}
     expected |= {8: "inside the output folder", 10: "line 9 too", 11: "no style of the gallery", 12: "no such model"}
-    expected |= {13: "portrait: Field required", 14: "dictionary", 16: "gaze 50,0", 17: "mouth_amplitude 4"}
+    expected |= {13: "portrait: Field required", 14: "no JSON object", 16: "gaze 50,0", 17: "mouth_amplitude 4"}
     expected |= {18: "face box 1,2", 19: "aspect wide"}
     assert reasons.keys() == expected.keys()
     for number, text in expected.items():

@@ -69,11 +69,13 @@ def evaluate(
         )
     clip_sets = find_clips(systems, reference, names)
     if not any(clips.truth and clips.videos for clips in clip_sets):
-        names_of = [next(c.name for c in clip_sets if bool(c.videos) == made) for made in (True, False)]
-        told = "no video has the name of a reference ({} here, {} there), and equal names are compared".format(
-            *names_of
+        here, there = (next((c.name for c in clip_sets if bool(c.videos) == made), "none") for made in (True, False))
+        warnings.warn(
+            f"{reference}: holds no video of the name of one that was made ({there} there, {here} here), and equal names "
+            "are compared; only figures that need no truth are measured",
+            InputWarning,
+            stacklevel=2,
         )
-        warnings.warn(f"{reference}: {told}; only figures that need none are measured", InputWarning, stacklevel=2)
     face, used = face_weights(), {metric.about.uses for metric in metrics}
     instruments: dict[Uses, str] = {"pixels": "none", "face": face}
     if "embedding" in used:
