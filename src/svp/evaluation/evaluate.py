@@ -71,8 +71,8 @@ def evaluate(
     if not any(clips.truth and clips.videos for clips in clip_sets):
         here, there = (next((c.name for c in clip_sets if bool(c.videos) == made), "none") for made in (True, False))
         warnings.warn(
-            f"{reference}: holds no video of the name of one that was made ({there} there, {here} here), and equal names "
-            "are compared; only figures that need no truth are measured",
+            f"{reference}: holds no video of the name of one that was made ({there} there, {here} here), and those of "
+            "equal names are compared; only figures that need no truth are measured",
             InputWarning,
             stacklevel=2,
         )
