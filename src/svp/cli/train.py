@@ -35,7 +35,7 @@ def train(
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Consecutive frames per sample (motion, style).")] = None,
     expression_weight: Annotated[
-        float | None, typer.Option(help="Loss weight around mouth, eyes, brows and face edges; 1 is the paper's Eq. 1.")
+        float | None, typer.Option(help="Loss weight around mouth, eyes and brows; 1 is the paper's Eq. 1.")
     ] = None,
     min_snr_gamma: Annotated[
         float | None, typer.Option(help="Min-SNR weighting of the diffusion steps, 5 in its paper; off by default.")

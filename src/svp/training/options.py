@@ -37,7 +37,7 @@ class TrainOptions(Options):
         ge=0, le=1, description="chance that the reference comes from another clip of the person; 0 is the paper's"
     )
     expression_weight: float = Field(
-        ge=1, description="loss weight of the cells around mouth, eyes, brows and the edges of the face; 1 is Eq. 1"
+        ge=1, description="loss weight of the cells around mouth, eyes and brows; 1 is Eq. 1"
     )
     min_snr_gamma: float | None = Field(
         default=None,

@@ -30,14 +30,11 @@ from svp.training.options import TrainOptions
 
 CONDITIONS = ("reference", "audio", "head_kps", "style")
 
-# Landmarks around which the face changes with speech, expression and turning: lips; eye and brow of either side of the
-# person; edge of the face on either side, which Head-Kps name and a blurred outline would leave to chance.
+# Landmarks around which the face changes with speech and expression: lips; eye and brow of either side of the person.
 EXPRESSIVE = (
     (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 78, 308),
     (33, 133, 159, 145, 105, 107, 70),
     (263, 362, 386, 374, 334, 336, 300),
-    (127, 234),
-    (356, 454),
 )
 
 
@@ -204,7 +201,7 @@ def _audio_windows(clip: Clip, start: int, stop: int, frames: int, radius: int, 
 
 
 def _expression_weight(landmarks_FL3: np.ndarray, height: int, width: int, stride: int, weight: float) -> Tensor:
-    """Loss weight per cell (F, h, w): `weight` around the EXPRESSIVE parts, 1 elsewhere; the mean is kept 1."""
+    """Loss weight per cell (F, h, w): `weight` around mouth, eyes and brows, 1 elsewhere; the mean is kept 1."""
     weights = torch.ones(len(landmarks_FL3), height, width)
     if weight == 1:
         return weights
