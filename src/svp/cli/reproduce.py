@@ -267,13 +267,13 @@ def _experiment(context: typer.Context) -> Experiment:
 def _codes(data: Path, model: list[str], measured: bool) -> tuple[Any, Any]:
     """The dataset and the models whose style codes are measured."""
     from svp.datasets.prepared import PreparedDataset
-
-    dataset = PreparedDataset(data)  # before torch is imported
-    from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.diffusion.model_folder import find_trained
-    from svp.reproduce.models import load_models
 
     show_terms(*map(find_trained, model))
+    dataset = PreparedDataset(data)  # before torch is imported
+    from svp.datasets.measured import SeenDataset, measured_expressions
+    from svp.reproduce.models import load_models
+
     models = load_models(model)
     return (SeenDataset(data, measured_expressions(dataset)) if measured else dataset), models
 

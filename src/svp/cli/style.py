@@ -126,17 +126,17 @@ def draw(
     """
     need_output(output, ".png")
     from svp.datasets.prepared import PreparedDataset
+    from svp.diffusion.model_folder import find_trained
 
+    show_terms(find_trained(model))
     source = PreparedDataset(dataset)  # before torch is imported
     from svp.datasets.measured import SeenDataset, measured_expressions
     from svp.datasets.selection import select_clips, unlabelled
-    from svp.diffusion.model_folder import find_trained
     from svp.media.image import write_png
     from svp.reproduce.models import load_style_encoder
     from svp.style.codes import encode_clips
     from svp.style.map import FEWEST, draw_map, project, rendered
 
-    show_terms(find_trained(model))
     if measured:
         source = SeenDataset(dataset, measured_expressions(source))
     rows = select_clips(source, split, clips=FEWEST)

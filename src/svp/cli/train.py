@@ -197,11 +197,11 @@ def train(
 
         print_plan(plan_run(options), Console())
         return
+    if init is not None:
+        show_terms(find_trained(init))
     read_description(data)  # what is wrong with the data is told before torch is imported
     read_manifest(data / MANIFEST_NAME)
     from svp.training.run import train as run
 
-    if init is not None:
-        show_terms(find_trained(init))
     model = run(options, out, resume=resume, max_minutes=max_minutes)
     typer.echo(f"{model}: model after stage {stage}")

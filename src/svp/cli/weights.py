@@ -78,13 +78,13 @@ def import_(
     if not source.exists():
         published = ", ".join(weight.files)
         raise InputError(f"{source}: no such file or folder; give {kind} as published ({published})")
-    if source.is_file():
-        check_checkpoint(source)
     if config is not None and kind not in CONFIGURED:
         raise InputError(f"--config {config}: {kind} has one size; leave it out")
     if differences is not None:
         need_output(differences, differences.suffix.lower(), source)
     tell_terms([] if trust_script else [weight])  # of a file of one's own there are none to tell
+    if source.is_file():
+        check_checkpoint(source)  # before torch is imported
     module, function = IMPORTERS[kind].split(":")
     options = {"trust_script": trust_script or None, "config": config}
     given = {name: value for name, value in options.items() if value is not None}
