@@ -90,7 +90,10 @@ def test_who_finds_the_queue_full_is_told_and_who_waits_is_served(
         third.click("#make")
         told = third.locator("#progress .work")
         told.wait_for()
-        assert told.inner_text().startswith("Not begun: the server did not take it; most often 1 wait")
+        assert told.inner_text() == (
+            "Not begun: the server did not take it; most often 1 wait already and its queue is full. "
+            "Try again in some minutes, or reload the page"
+        )
         third.get_by_role("tab", name="Reports").click()  # these wait for nobody's video
         third.set_input_files("#own-report input[type=file]", tmp_path / "other.json")
         third.get_by_role("alert").get_by_text("other.json: no report").wait_for()
