@@ -84,7 +84,7 @@ def test_the_command_tells_the_face_box(tmp_path):
 def test_a_style_learned_from_a_clip_does_not_tell_the_clip_s_name(tmp_path, monkeypatch):
     pipeline = tiny_pipeline()
     (clip := tmp_path / "secret_client.mp4").write_bytes(b"x")
-    monkeypatch.setattr(style_source, "check_style_file", lambda path, *_: None)
+    monkeypatch.setattr(style_source, "read_style_file", lambda path: None)
     monkeypatch.setattr(style_source, "extract_style", lambda path, *_, **__: named(CLIP))
 
     def named(name):

@@ -27,6 +27,7 @@ from svp.speech.alpha import is_silent
 from svp.style.cues import read_cues
 from svp.style.gallery import gallery_styles
 from svp.style.prior import StylePrior
+from svp.style.style_file import is_clip
 from svp.style.timeline import style_over_time
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Studio:
         if is_silent(samples):
             raise InputError(f"{audio}: is silent; record it again, and see that the microphone is on")
         for clip in (Path(clip) for clip in clips):
-            if clip.is_absolute() and clip.suffix != ".safetensors" and probe(clip).seconds > self.longest_clip:
+            if clip.is_absolute() and is_clip(clip) and probe(clip).seconds > self.longest_clip:
                 raise InputError(f"{clip}: longer than the {self.longest_clip:g} s that are taken here; cut it")
 
     def close(self) -> None:

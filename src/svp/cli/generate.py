@@ -198,7 +198,7 @@ def generate(
     from svp.diffusion.untrained import check_trained
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
-    from svp.style.style_file import Maker, check_style_file
+    from svp.style.style_file import Maker, read_style_file
 
     knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
     box = None if face_box is None else FaceBox.parse(face_box)
@@ -208,7 +208,8 @@ def generate(
     check_trained(None if adapters else folder, styled=bool(styles))
     maker = Maker.saved(folder)
     for cue in cues:
-        check_style_file(cue.path, maker)
+        if (saved := read_style_file(cue.path)) is not None and maker is not None:
+            maker.check(str(cue.path), saved)
     face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
     from svp.diffusion.generation import sampling_of
     from svp.diffusion.memory_plan import within_memory

@@ -10,7 +10,7 @@ from svp.style.encoder import StyleEncoder
 from svp.style.extract import extract_style
 from svp.style.gallery import find_style
 from svp.style.prior import StylePrior
-from svp.style.style_file import Maker, check_style_file, is_clip
+from svp.style.style_file import Maker, SavedStyle, is_clip, read_style_file
 from svp.style.timeline import StyleTimeline
 
 StyleSource = str | Path | StylePrior  # of one style; words may name one of the gallery, as in `happy:2`
@@ -22,15 +22,16 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
     Raises:
         InputError: if the model has no style encoder, a saved style belongs to another, or it cannot be read.
     """
-    maker = None if style_encoder is None else Maker(style_encoder.fingerprint(), style_encoder.config["style_size"])
+    style: SavedStyle | StylePrior | None
     if isinstance(source, str | Path):
-        check_style_file(style_path(source), maker, str(source))
-    if maker is None:
+        style, named = read_style_file(style_path(source)), str(source)
+    else:
+        style = source.styles[0] if isinstance(source, StyleTimeline) else source  # they share their encoder
+        named = style.name
+    if style_encoder is None:
         raise InputError("style: this model has no style encoder; use a model that was trained with styles")
-    if isinstance(source, StyleTimeline):
-        source = source.styles[0]  # they share their encoder
-    if isinstance(source, StylePrior):
-        maker.check(source.name, source.encoder, len(source.mean))
+    if style is not None:
+        Maker(style_encoder.fingerprint(), style_encoder.config["style_size"]).check(named, style)
 
 
 def load_style(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,9 @@ from svp.errors import InputError
 from svp.media.video import probe
 from svp.media.whole_file import output_file
 from svp.weights.config import read_config
+
+if TYPE_CHECKING:
+    from svp.style.prior import StylePrior
 
 SAVED_STYLE = ".safetensors"
 FORMAT = "svp-style"
@@ -49,17 +52,18 @@ class Maker:
             return None
         return cls(fingerprint(weights, deterministic=bool(config.get("deterministic"))), size)
 
-    def check(self, named: str, encoder: str, size: int) -> None:
-        """Whether it made a style of this encoder and size; `named` is what the user calls it.
+    def check(self, named: str, style: SavedStyle | StylePrior) -> None:
+        """Whether it made a style, which the user calls `named`.
 
         Raises:
             InputError: it did not.
         """
-        if encoder == self.fingerprint and size != self.size:
+        size = len(style.mean)
+        if style.encoder == self.fingerprint and size != self.size:
             raise InputError(f"style {named}: has {size} numbers, not {self.size}; extract it again with this model")
-        if encoder != self.fingerprint:
+        if style.encoder != self.fingerprint:
             raise InputError(
-                f"style {named}: made by style encoder {encoder}, this model has {self.fingerprint}; "
+                f"style {named}: made by style encoder {style.encoder}, this model has {self.fingerprint}; "
                 "learn one with this model (`svp style extract CLIP --model MODEL`)"
             )
 
@@ -145,26 +149,18 @@ def check_gaussian(mean: np.ndarray, variance: np.ndarray, neutral: np.ndarray) 
         raise ValueError("variance must not be negative")
 
 
-def check_style_file(path: Path, maker: Maker | None, named: str = "") -> None:
-    """What can be found wrong with a style's file at once and without a model; of a clip one frame is decoded.
-
-    Args:
-        path: of a clip or a saved style.
-        maker: that a saved style must come from, if that is known.
-        named: what the user calls it, if not by its path.
+def read_style_file(path: Path) -> SavedStyle | None:
+    """A saved style, or None of a clip, of which one frame is decoded: what is wrong is told without a model.
 
     Raises:
-        InputError: if there is no such file, a saved style is none or comes from another encoder, or a clip has no
-            picture that can be read.
+        InputError: if there is no such file, a saved style is none, or a clip has no picture that can be read.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such style; give a clip or a saved style ({SAVED_STYLE})")
     if is_clip(path):
         probe(path)
-        return
-    style = SavedStyle.read(path)
-    if maker is not None:
-        maker.check(named or str(path), style.encoder, len(style.mean))
+        return None
+    return SavedStyle.read(path)
 
 
 def is_clip(path: Path) -> bool:
