@@ -149,8 +149,7 @@ def train(
 
     Example: svp train appearance --data data/puppets --init runs/prior --out runs/appearance
     """
-    from svp.datasets.description import read_description
-    from svp.datasets.manifest import MANIFEST_NAME, read_manifest
+    from svp.datasets.prepared import PreparedDataset
     from svp.diffusion.model_folder import find_model, find_trained
     from svp.training.options import recipe
 
@@ -199,9 +198,8 @@ def train(
         return
     if init is not None:
         show_terms(find_trained(init))
-    read_description(data)  # what is wrong with the data is told before torch is imported
-    read_manifest(data / MANIFEST_NAME)
+    dataset = PreparedDataset(data)  # before torch is imported
     from svp.training.run import train as run
 
-    model = run(options, out, resume=resume, max_minutes=max_minutes)
+    model = run(options, out, resume=resume, max_minutes=max_minutes, dataset=dataset)
     typer.echo(f"{model}: model after stage {stage}")

@@ -32,6 +32,7 @@ from svp.datasets.performance import Performance, perform_motion, perform_speech
 from svp.datasets.phones import UNKNOWN, frame_phones
 from svp.datasets.prepared import DatasetWriter, PreparedDataset
 from svp.datasets.puppet import MARGIN, Puppet
+from svp.datasets.report import reject_reasons
 from svp.datasets.sounds import Sound, motion_sounds, speech_sounds
 from svp.errors import InputError
 from svp.face.crop import portrait_crop
@@ -66,15 +67,15 @@ class CorpusReport:
 
     def __str__(self) -> str:
         accepted = [row for row in self.rows if row.status == "ok"]
+        rejected = [row for row in self.rows if row.status != "ok"]
         text = (
             f"{len(accepted)} clips of {len({row.identity for row in accepted})} identities, "
-            f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(self.rows) - len(accepted)} rejected"
+            f"{sum(row.seconds for row in accepted) / 60:.1f} minutes, {len(rejected)} rejected"
         )
         reasons = defaultdict(list)
         for name, reason in sorted(self.left_out.items()):
             reasons[reason].append(name)
-        bad = [(row.clip_id, row.reason) for row in self.rows if row.status != "ok"]
-        text += "".join(f"\n  {name}: {reason}" for name, reason in bad[:MOST_TOLD])
+        text = "\n".join([text, *reject_reasons(rejected)[1:]])
         common = sorted(reasons.items(), key=lambda item: -len(item[1]))
         told = [f"{len(names)} {reason} (such as {names[0]})" for reason, names in common[:MOST_TOLD]]
         if others := sum(len(names) for _, names in common[MOST_TOLD:]):

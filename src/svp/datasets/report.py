@@ -59,7 +59,7 @@ class PrepareReport:
             )
         if self.dropped:
             lines.append(f"{self.dropped} clips left the dataset: made with other options, and their source is gone")
-        return "\n".join([*lines, *self._work(), *self._reasons(), *self._speech(), *self._splits()])
+        return "\n".join([*lines, *self._work(), *reject_reasons(self.rejected), *self._speech(), *self._splits()])
 
     def _work(self) -> list[str]:
         """What each machine did, where several processes worked."""
@@ -72,17 +72,6 @@ class PrepareReport:
             f"{machine}: {len(made)} processes did {sum(made)} source files, {min(made)} to {max(made)} each"
             for machine, made in sorted(machines.items())
         ]
-
-    def _reasons(self) -> list[str]:
-        """How many were rejected for what, with the numbers of one of them."""
-        reasons: defaultdict[str, list[ClipRow]] = defaultdict(list)
-        for row in self.rejected:
-            reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row)
-        lines = []
-        for _, rows in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
-            shown = min(rows, key=lambda row: (row.source, row.clip_id))
-            lines.append(f"  {len(rows):5d}  {shown.reason} ({'such as ' if len(rows) > 1 else ''}{shown.source})")
-        return [f"{len(self.rejected)} rejected:", *lines] if lines else []
 
     def _speech(self) -> list[str]:
         """A table of the seconds with sound, identities by emotions."""
@@ -141,3 +130,15 @@ def write_speech(root: Path, rows: Sequence[ClipRow]) -> None:
         for (identity, emotion, split), clips in sorted(groups.items()):
             seconds = sum(row.seconds for row in clips)
             table.writerow([identity, emotion, split, len(clips), f"{seconds:.2f}", f"{heard[identity, emotion]:.2f}"])
+
+
+def reject_reasons(rejected: Sequence[ClipRow]) -> list[str]:
+    """How many were rejected for what, with the numbers of one of them, in lines; none if there are none."""
+    reasons: defaultdict[str, list[ClipRow]] = defaultdict(list)
+    for row in rejected:
+        reasons[re.sub(r"\d+(\.\d+)?", "n", row.reason)].append(row)
+    lines = []
+    for _, rows in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+        shown = min(rows, key=lambda row: (row.source, row.clip_id))
+        lines.append(f"  {len(rows):5d}  {shown.reason} ({'such as ' if len(rows) > 1 else ''}{shown.source})")
+    return [f"{len(rejected)} rejected:", *lines] if lines else []

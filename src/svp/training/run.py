@@ -46,7 +46,14 @@ VALIDATION_GROUP_BATCHES = 8
 STATISTICS_CLIPS = 400  # clips from which means and deviations of features are taken
 
 
-def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float | None) -> Path:
+def train(
+    options: TrainOptions,
+    out: Path,
+    *,
+    resume: bool,
+    max_minutes: float | None,
+    dataset: PreparedDataset | None = None,
+) -> Path:
     """Run one stage and write `out/model`.
 
     Args:
@@ -54,6 +61,7 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
         out: run folder.
         resume: go on from the newest checkpoint in `out`.
         max_minutes: stop after this time, save, and leave the rest to --resume.
+        dataset: that the options name, if it was opened already.
 
     Returns:
         The model folder.
@@ -65,7 +73,8 @@ def train(options: TrainOptions, out: Path, *, resume: bool, max_minutes: float 
     stage = STAGES[options.stage]
     if options.lora:
         require_peft()
-    dataset = PreparedDataset(options.data)
+    if dataset is None:
+        dataset = PreparedDataset(options.data)
     if stage.name != "prior":
         dataset.require_video(f"stage {stage.name}")
     init = Path(options.init) if options.init else None
