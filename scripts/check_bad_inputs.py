@@ -23,7 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
+from svp.errors import InputError
+from svp.media.video import probe
 
 SECONDS, GIGABYTES = 10.0, 2.0  # seconds until an error is told
 PATIENCE = 60  # seconds of processor time until a process is ended
@@ -78,8 +79,10 @@ def unmade(command: list[str], folder: Path) -> str:
     output = folder / command[command.index("-o") + 1]
     whole = any(output.iterdir()) if output.is_dir() else output.is_file() and output.stat().st_size > 0
     if whole and output.suffix == ".mp4":
-        with av.open(str(output)) as video:
-            whole = any(True for _ in video.decode(video=0))
+        try:
+            probe(output)
+        except InputError:
+            whole = False
     return "" if whole else str(output.relative_to(folder))
 
 

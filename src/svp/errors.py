@@ -1,4 +1,4 @@
-"""The error and the warning that a user is meant to see."""
+"""The error and the warning that a user is meant to see, and words that many of them share."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class InputError(Exception):
     """
 
 
+class InputWarning(UserWarning):
+    """An input can be used, but perhaps not as it was meant; one line as for an error, and the work goes on."""
+
+
 def install(extra: str) -> str:
     """The remedy where libraries of an extra are missing."""
     return f"pip install '.[{extra}]' in the folder with SVP's pyproject.toml"
-
-
-class InputWarning(UserWarning):
-    """An input can be used, but perhaps not as it was meant; one line as for an error, and the work goes on."""
 
 
 def first_problem(error: ValidationError, known: Iterable[str]) -> tuple[tuple[str | int, ...], str]:

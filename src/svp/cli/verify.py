@@ -125,9 +125,7 @@ def _inputs(inputs: Any) -> list[tuple[str, object]]:
 
 
 def _settings(settings: Any) -> list[tuple[str, object]]:
-    return [
-        (name.replace("_", " "), value) for name, value in settings.items() if value not in (None, "None", [], "given")
-    ]
+    return [(name.replace("_", " "), value) for name, value in settings.items() if value not in (None, [], "given")]
 
 
 READERS: Final[dict[str, Callable[[Any], list[tuple[str, object]]]]] = {

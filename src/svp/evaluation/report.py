@@ -164,7 +164,7 @@ def best_systems(metric: MetricReport) -> set[str]:
         row.system: row.mean if row.absolute is None else row.absolute for row in metric.rows if row.mean is not None
     }
     truth = known.pop(TRUTH, None)
-    if len(metric.rows) - any(row.system == TRUTH for row in metric.rows) < 2:
+    if len({row.system for row in metric.rows} - {TRUTH}) < 2:
         return set()  # nothing it could be better than
     if metric.better == "higher":
         badness = {name: -value for name, value in known.items()}

@@ -166,7 +166,8 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
             jobs.append(job)
         except ValidationError as error:
             place, problem = first_problem(error, VideoRequest.model_fields)
-            jobs.append(BadLine(number, name, ": ".join([*[".".join(map(str, place))] * bool(place), problem])))
+            where = ".".join(map(str, place))
+            jobs.append(BadLine(number, name, f"{where}: {problem}" if where else problem))
         except (InputError, ValueError, OSError) as error:
             jobs.append(BadLine(number, name, " ".join(str(error).split())))
     if not jobs:
