@@ -57,6 +57,7 @@ def serve(
 
     marking = choose_marking(True, certificate, key)  # what cannot sign is told now, not after a visitor's video
     name = model_name(model, None)
+    typer.echo(f"{name}: loading, which takes some seconds", err=True)
     pipeline = load_pipeline(name)
     check_trained(find_model(name), styled=True)
     typer.echo(f"sound features: {pipeline.audio_encoder.id}", err=True)  # loaded now, not while a visitor waits

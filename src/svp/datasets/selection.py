@@ -1,6 +1,5 @@
 """Which clips of a prepared dataset are measured."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -30,25 +29,25 @@ def select_clips(
     Raises:
         InputError: there are fewer.
     """
-    rows = [row for row in dataset.accepted() if row.split in SPLITS[selection]]
-    labelled = [row for row in rows if row.emotion != UNKNOWN]
-    has = {
-        "identities": (len({row.identity for row in labelled}), identities),
-        "emotions": (len({row.emotion for row in labelled}), emotions),
-        "clips": (len(labelled), clips),
-    }
-    if rows and not labelled:
-        raise InputError(
-            f"{dataset.root}: of all {len(rows)} clips of {_named(selection)} the emotion is unknown; "
-            "name emotions in clips.csv and prepare the dataset again, or choose another --split"
-        )
-    for what, (found, least) in has.items():
-        if found < least:
-            elsewhere = _elsewhere(dataset, selection)
+    rows = _rows(dataset, selection)
+    needed = {"identities": identities, "emotions": emotions, "clips": clips}
+    for what, found in _labelled(rows).items():
+        if found >= needed[what]:
+            continue
+        if rows and not _labelled(rows)["clips"]:
             raise InputError(
-                f"{dataset.root}: {_named(selection)} has {found} {what} in clips of known emotion, but {least} are "
-                f"needed; choose another --split ({elsewhere}) or make the dataset with larger shares --test and --val"
+                f"{dataset.root}: of all {len(rows)} clips of {_named(selection)} the emotion is unknown; "
+                "name emotions in clips.csv and prepare the dataset again, or choose another --split"
             )
+        enough = (
+            f"--split {other}"
+            for other in SPLITS
+            if all(number >= needed[kind] for kind, number in _labelled(_rows(dataset, other)).items())
+        )
+        raise InputError(
+            f"{dataset.root}: too few {what} of known emotion in {_named(selection)}, {found} where {needed[what]} are "
+            f"needed; give {next(enough, 'more clips')}, or make the dataset with larger shares --test and --val"
+        )
     return rows
 
 
@@ -62,7 +61,15 @@ def _named(selection: Selection) -> str:
     return f"split {splits[0]}" if len(splits) == 1 else f"splits {', '.join(splits[:-1])} and {splits[-1]}"
 
 
-def _elsewhere(dataset: PreparedDataset, selection: Selection) -> str:
-    """The other splits with their numbers of clips."""
-    count = Counter(row.split for row in dataset.accepted() if row.split not in SPLITS[selection])
-    return ", ".join(f"{split}: {n} clips" for split, n in sorted(count.items())) or "all others are empty"
+def _rows(dataset: PreparedDataset, selection: Selection) -> list[ClipRow]:
+    return [row for row in dataset.accepted() if row.split in SPLITS[selection]]
+
+
+def _labelled(rows: Sequence[ClipRow]) -> dict[str, int]:
+    """Numbers of identities, emotions and clips, of clips whose emotion is known."""
+    labelled = [row for row in rows if row.emotion != UNKNOWN]
+    return {
+        "identities": len({row.identity for row in labelled}),
+        "emotions": len({row.emotion for row in labelled}),
+        "clips": len(labelled),
+    }
