@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from svp.errors import InputError
+from svp.errors import InputError, first_problem
 from svp.jobs.request import VideoRequest
 from svp.style.gallery import DEFAULT_LEVEL, find_style
 from svp.style.prior import StylePrior
@@ -168,9 +168,9 @@ def place_order(
     try:
         return Order(VideoRequest.model_validate({"style": wanted, **files, **options}), mix)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"]).replace("_", " ")
-        raise InputError(f"{where or 'options'}: {problem['msg']}; correct it") from error
+        place, problem = first_problem(error, VideoRequest.model_fields)
+        where = ".".join(map(str, place)).replace("_", " ")
+        raise InputError(f"{where or 'options'}: {problem}; correct it") from error
 
 
 def _another(name: str, taken: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from svp.errors import InputError
+from svp.errors import InputError, first_problem
 from svp.media.whole_file import whole_file
 
 MANIFEST_NAME = "manifest.parquet"
@@ -190,8 +190,8 @@ def _row(path: Path, values: dict[str, Any]) -> ClipRow:
     try:
         return ClipRow(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "row"
+        place, problem = first_problem(error, ClipRow.model_fields)
+        where = ".".join(map(str, place)) or "row"
         raise InputError(
-            f"{path}: clip {values.get('clip_id')!r}: {where}: {first['msg']}; correct the manifest or prepare again"
+            f"{path}: clip {values.get('clip_id')!r}: {where}: {problem}; correct the manifest or prepare again"
         ) from error

@@ -14,7 +14,7 @@ from svp.datasets.emotions import EMOTIONS
 from svp.datasets.manifest import Split
 from svp.datasets.phones import read_words, require_aligner, times_of, words_of
 from svp.datasets.prepared import PreparedDataset
-from svp.errors import InputError
+from svp.errors import InputError, first_problem
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS
@@ -188,9 +188,9 @@ def _label(path: Path) -> Label:
     try:
         label = Label.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "JSON"
-        raise InputError(f"{path}: {where}: {first['msg']}; correct or remove it") from error
+        place, problem = first_problem(error, Label.model_fields)
+        where = ".".join(map(str, place)) or "JSON"
+        raise InputError(f"{path}: {where}: {problem}; correct or remove it") from error
     if label.emotion is not None and label.emotion not in EMOTIONS:
         raise InputError(f"{path}: unknown emotion {label.emotion!r}; use one of {', '.join(EMOTIONS)}")
     return label

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from svp.errors import InputError
+from svp.errors import InputError, first_problem
 
 STANDARD_GUIDANCE = 3.5  # as V-Express, until a model's own best value is measured
 STANDARD_STEPS = 25  # Sec. 4.1
@@ -87,6 +87,6 @@ class PipelineSettings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(str(part) for part in problem["loc"]) or "settings"
-            raise InputError(f"{source}: {where}: {problem['msg']}; save the pipeline again") from error
+            place, problem = first_problem(error, cls.model_fields)
+            where = ".".join(map(str, place)) or "settings"
+            raise InputError(f"{source}: {where}: {problem}; save the pipeline again") from error
