@@ -32,7 +32,9 @@ GUIDANCE = 1.5  # of the style
 
 def run(seconds: float = SECONDS) -> None:
     pipeline = SVPPipeline.from_pretrained("mini")
-    pipeline.settings = pipeline.settings.model_copy(update={"num_inference_steps": STANDARD_STEPS, "guidance_style": GUIDANCE})
+    pipeline.settings = pipeline.settings.model_copy(
+        update={"num_inference_steps": STANDARD_STEPS, "guidance_style": GUIDANCE}
+    )
     with patch.dict(MODES, ALONE, clear=True), TemporaryDirectory() as folder:
         print_flop("mini", FrameCost.of(MINI, tiny=pipeline.tiny_vae is not None), pipeline.settings)
         quality(pipeline, Path(folder), seconds)

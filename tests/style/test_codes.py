@@ -64,5 +64,5 @@ def test_the_baseline_is_standardised_unit_by_unit(style_dataset: Path) -> None:
 def test_a_selection_that_is_too_small_names_the_others(style_dataset: Path) -> None:
     dataset = PreparedDataset(style_dataset)
     assert {row.split for row in select_clips(dataset, "unseen", identities=3)} == {"test", "val"}
-    with pytest.raises(InputError, match="too few identities .*split val, 1 where 2 are needed; give --split unseen"):
+    with pytest.raises(InputError, match=r"too few identities .*split val, 1 where 2 are needed; give --split unseen"):
         select_clips(dataset, "val", identities=2)

@@ -18,6 +18,7 @@ from svp.style.prior import StylePrior
 
 PICTURE_MISSING: Final = "portrait: none yet; upload a picture or choose one of the faces below it"
 SOUND_MISSING: Final = "recording: none yet; upload one or record it with the microphone"
+LONGEST: Final = 100  # bytes of a portrait's or recording's name in that of its video
 _FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[^/\s]+/)+")
 
 
@@ -67,8 +68,8 @@ class Order:
     @property
     def output(self) -> str:
         """A name for the video, which no input has."""
-        name = f"{Path(self.request.portrait).stem}_{Path(self.request.audio).stem}.mp4"
-        return _another(name, self.names().values())
+        stems = (_cut(Path(given).stem) for given in (self.request.portrait, self.request.audio))
+        return _another(f"{'_'.join(stems)}.mp4", self.names().values())
 
     def names(self) -> dict[str, str]:
         """The name of every file of this machine without its folder; no two are equal."""
@@ -171,6 +172,11 @@ def place_order(
         place, problem = first_problem(error, VideoRequest.model_fields)
         where = ".".join(map(str, place)).replace("_", " ")
         raise InputError(f"{where or 'options'}: {problem}; correct it") from error
+
+
+def _cut(stem: str) -> str:
+    """A name of which two, and what tells one from another, fit into the 255 bytes of a file's."""
+    return stem.encode()[:LONGEST].decode(errors="ignore")
 
 
 def _another(name: str, taken: Iterable[str]) -> str:

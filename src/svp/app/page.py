@@ -17,7 +17,7 @@ from svp.app.knob_fields import KnobFields
 from svp.app.order import Mix, Order, known_style, number, place_order, timeline_texts
 from svp.app.progress import STYLE, TEMPLATE, Progress
 from svp.app.reports import Reports, framed
-from svp.app.studio import Studio
+from svp.app.studio import Studio, noticing
 from svp.app.style_fields import FIRST, QUIET, SECOND, SOURCES, StyleFields, show_on
 from svp.app.style_map import StyleMap
 from svp.diffusion.model_folder import ASSETS
@@ -192,11 +192,11 @@ class Page:
         try:
             with explained():
                 order = self._order(
-                    portrait,
-                    audio,
-                    *(style_from, style, style_clip, mix_with, mix_share, timeline),
+                    self._upload("portrait", portrait),
+                    self._upload("recording", audio),
+                    *(style_from, style, self._upload("style clip", style_clip), mix_with, mix_share, timeline),
                     style_strength=style_strength,
-                    head_motion=_motion(head_motion, motion_clip),
+                    head_motion=_motion(head_motion, self._upload("head motion", motion_clip)),
                     fast=quality,
                     seed=seed,
                     mouth_amplitude=mouth_amplitude,
@@ -213,7 +213,7 @@ class Page:
             with explained(order.told), self.studio.work(order) as work:
                 while not work.wait(POLL):
                     yield None, work.progress.shown(), *lines
-                yield str(work.result()), Progress("Done", 1.0).shown(), *lines
+                yield str(work.result()), Progress(noticing("Done", work.notice), 1.0).shown(), *lines
         except gr.Error as error:  # which is seen for some seconds; this stays
             yield None, Progress(html.unescape(error.message), failed=True).shown(), "", ""
             raise
@@ -238,7 +238,8 @@ class Page:
                 raise InputError("style clip: none yet; upload a video of somebody speaking, or take a style otherwise")
             if not is_clip(Path(style_clip)):
                 raise InputError(
-                    f"style clip {style_clip}: is no video; upload one, or give a saved style to `svp generate`"
+                    f"style clip {Path(style_clip).name}: is no video; upload one, or give a saved style to "
+                    "`svp generate`"
                 )
             clip = style_clip
         elif style_from == "mix":
@@ -248,6 +249,21 @@ class Page:
         elif style_from != "none":
             raise InputError(f"style_from {style_from}: unknown; use one of {', '.join(SOURCES)}")
         return place_order(portrait, audio, styles=styles, clip=clip, mix=mix, **options)
+
+    def _upload(self, what: str, given: str | None) -> str | None:
+        """A file that was given, by its real path.
+
+        Raises:
+            InputError: it was not uploaded to this server, as a program may name any path, or it is gone already.
+        """
+        if given is None:
+            return None
+        path = Path(given).resolve()
+        if not path.is_relative_to(self.studio.folder):
+            raise InputError(f"{what}: is no upload; upload the file itself")
+        if not path.is_file():
+            raise InputError(f"{what}: is deleted, {self.keep // 60} minutes after its upload; upload it again")
+        return str(path)
 
     def _turned_away(self, shown: dict[str, Any]) -> Any:
         """The reason that stays for a visitor whose video was not begun; Gradio's own is seen for some seconds."""
@@ -277,7 +293,7 @@ class Page:
         return _or_reason(lambda: self.reports.page(name))
 
     def _uploaded_report(self, path: str) -> str:
-        return _or_reason(lambda: framed(Path(path)))
+        return _or_reason(lambda: framed(Path(self._upload("report", path) or "")))
 
 
 def _uploaded(payload: ImageData | None) -> str | None:

@@ -23,10 +23,13 @@ STYLE: Final = """
 .work { display: flex; flex-direction: column; align-items: center; gap: 0.6rem; padding: 0.8rem;
         border: 1px solid var(--border-color-primary); border-radius: 8px }
 .work img { width: 100%; max-width: 20rem; border-radius: 8px }
-.work p { margin: 0; font-variant-numeric: tabular-nums }
+.work p { margin: 0; font-variant-numeric: tabular-nums; white-space: pre-line }
 .bar { width: 100%; height: 0.5rem; border-radius: 0.25rem; background: var(--border-color-primary); overflow: hidden }
 .bar span { display: block; height: 100%; background: var(--color-accent); transition: width 0.3s }
 """
+
+
+PREVIEW: Final = 640  # pixels of the longer side; it is shown 20 rem wide
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class Progress:
     failed: bool = False
 
     def shown(self) -> dict[str, Any]:
-        """As JSON for `TEMPLATE` and for API clients; the frame is a data address, so that no file is left of it."""
+        """As JSON for `TEMPLATE` and for API clients; the frame is a small data address: no file is left of it."""
         shown: dict[str, Any] = {"text": self.text, "percent": round(100 * self.share), "failed": self.failed}
         if self.frame is not None:
-            buffer = io.BytesIO()
-            Image.fromarray(self.frame).save(buffer, "JPEG", quality=85)
+            buffer, picture = io.BytesIO(), Image.fromarray(self.frame)
+            picture.thumbnail((PREVIEW, PREVIEW))
+            picture.save(buffer, "JPEG", quality=85)
             shown["frame"] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
         return shown

@@ -84,7 +84,7 @@ def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterat
     Raises:
         InputError: the port is taken, or the host is none of this machine's.
     """
-    with _cache_folder() as folder:
+    with _cache_folder() as folder, _past_proxies(options.host):
         studio = Studio(pipeline, model, folder, options.max_seconds, options.marking)
         blocks = Page(studio, Reports(options.reports), options.keep, options.queue).blocks()
         try:
@@ -126,13 +126,29 @@ def _launch(blocks: gr.Blocks, options: ServerOptions) -> str:
 @contextmanager
 def _cache_folder() -> Iterator[Path]:
     """A folder for all that Gradio and the studio write, which goes at the end."""
-    before = os.environ.get(CACHE)
-    with TemporaryDirectory(prefix="svp-app-", ignore_cleanup_errors=True) as folder:
-        os.environ[CACHE] = folder
-        try:
-            yield Path(folder).resolve()
-        finally:
-            if before is None:
-                del os.environ[CACHE]
+    with TemporaryDirectory(prefix="svp-app-", ignore_cleanup_errors=True) as folder, _environment(**{CACHE: folder}):
+        yield Path(folder).resolve()
+
+
+@contextmanager
+def _past_proxies(host: str) -> Iterator[None]:
+    """Gradio asks the page over HTTP whether it is there; no proxy knows the way to this machine."""
+    known = {name: os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")}
+    here = ",".join(dict.fromkeys((host, "localhost", "127.0.0.1")))
+    with _environment(**{name: f"{exempt},{here}".lstrip(",") for name, exempt in known.items()}):
+        yield
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Variables of this process, as they were afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
             else:
-                os.environ[CACHE] = before
+                os.environ[name] = value

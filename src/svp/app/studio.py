@@ -7,6 +7,7 @@ import secrets
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from svp.app.progress import Progress
 from svp.diffusion.inputs import check_inputs
 from svp.diffusion.portrait import prepare_portrait
 from svp.diffusion.video import FrameStream
-from svp.errors import InputError
+from svp.errors import InputError, InputWarning
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS, probe
@@ -41,6 +42,7 @@ class Work:
 
     Attributes:
         folder: its own; what is in it goes unless the video was made and taken.
+        notice: what a person should know of the portrait, though it can be used.
     """
 
     def __init__(self, studio: Studio, order: Order) -> None:
@@ -50,6 +52,7 @@ class Work:
         self._stage, self._begin = "Waiting for the video before this one", 0.0
         self._windows = (0, 1)
         self._stream: FrameStream | None = None
+        self.notice = ""
         self._future: Future[Path] = studio.pool.submit(self._make)
 
     def wait(self, seconds: float) -> bool:
@@ -85,7 +88,7 @@ class Work:
             return Progress(self._stage)
         left = (time.monotonic() - self._begin) * (total - done) / done
         text = f"Frame {stream.taken} of {stream.n_frames}, about {duration(left)} left"
-        return Progress(text, done / total, stream.last)
+        return Progress(noticing(text, self.notice), done / total, stream.last)
 
     def _make(self) -> Path:
         try:
@@ -103,7 +106,10 @@ class Work:
         if self._order.mix is not None:
             self._order.mix.save(self.folder)
         cues = read_cues(request.style, self.folder)
-        portrait = prepare_portrait(request.portrait, studio.pipeline.settings.image_size, request.box())
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", InputWarning)
+            portrait = prepare_portrait(request.portrait, studio.pipeline.settings.image_size, request.box())
+        self.notice = self._order.told(" ".join(str(w.message) for w in told if w.category is InputWarning))
         self._at("Learning the style" if cues else "Listening to the recording")
         learn = partial(studio.pipeline.style, watch=self._watch("Learning the style", studio.longest_clip))
         style = style_over_time(cues, learn, request.style_strength)
@@ -210,6 +216,11 @@ class Studio:
         for work in tuple(self._works):
             work.stop()
         self.pool.shutdown(cancel_futures=True)
+
+
+def noticing(text: str, notice: str) -> str:
+    """How far the work is, and below it what a person should know."""
+    return f"{text}\n{notice}" if notice else text
 
 
 def duration(seconds: float) -> str:

@@ -45,7 +45,7 @@ def serve(
     if password is not None and not (user and separator and word):
         raise InputError("--password: write USER:WORD")
     if reports is not None:
-        need_folder(reports)
+        need_folder(reports, "reports")
     try:
         from svp.app.server import ServerOptions, serving
     except ModuleNotFoundError as error:
@@ -64,7 +64,8 @@ def serve(
     options = ServerOptions(
         host, port, (user, word) if password is not None else None, max_seconds, queue, reports, marking
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what visitors left is deleted then too
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # killed, terminal closed: what visitors left is deleted then too
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     with serving(pipeline, name, options) as address:
         typer.echo(f"{address} is ready; end it with Ctrl-C")
         if password is None and not _only_here(host):

@@ -37,7 +37,7 @@ def doctor(
     Example: svp doctor --bundle report.zip
     """
     if weights is not None:
-        need_folder(weights)
+        need_folder(weights, "what `svp import` wrote")
     for option, given in (("--example", example), ("--cifar", cifar)):
         if given is not None and not metrics:
             raise InputError(f"{option} {given}: is for the figures of metrics; give --metrics too")

@@ -44,9 +44,9 @@ def evaluate(
         raise InputError(f"--system {own}={others[own]}: another folder has this name; choose another")
     systems = {own: generated, **others}
     for place in (generated, reference):  # before torch is imported
-        need_folder(place)
-    if weights is not None and not weights.is_dir():
-        raise InputError(f"{weights}: no such folder; give --weights one that `svp import` wrote")
+        need_folder(place, "videos")
+    if weights is not None:
+        need_folder(weights, "what `svp import` wrote")
     from svp.diffusion.model_folder import find_model
     from svp.evaluation.evaluate import evaluate as run
     from svp.evaluation.markdown import write_markdown

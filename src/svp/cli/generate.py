@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import typer
 from svp.cli.jobs import generate_jobs
 from svp.cli.marking import choose_marking
 from svp.cli.model import load_pipeline, model_name
+from svp.cli.numbers import finite
 from svp.cli.paths import need_file, need_output
 from svp.cli.plan import print_generation_plan
 from svp.errors import InputError
@@ -39,7 +39,10 @@ def generate(
         ),
     ] = None,
     style_strength: Annotated[
-        float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it; below 0 its opposite.")
+        float,
+        typer.Option(
+            callback=finite, help="0 is neutral, 1 the style as it is, more exaggerates it; below 0 its opposite."
+        ),
     ] = 1.0,
     head_motion: Annotated[
         str,
@@ -89,10 +92,13 @@ def generate(
     ] = None,
     guidance_audio: Annotated[
         float | None,
-        typer.Option(help="Guidance scale of portrait, head motion and sound; the model's own by default."),
+        typer.Option(
+            callback=finite, help="Guidance scale of portrait, head motion and sound; the model's own by default."
+        ),
     ] = None,
     guidance_style: Annotated[
-        float | None, typer.Option(help="Guidance scale of the style; the model's own by default.")
+        float | None,
+        typer.Option(callback=finite, help="Guidance scale of the style; the model's own by default."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and inputs give the same video.")] = 0,
     retarget: Annotated[
@@ -132,11 +138,15 @@ def generate(
     max_memory: Annotated[
         float | None,
         typer.Option(
-            min=0, help="GB the process, or each worker, may take; the frames computed at once are made to fit."
+            min=0,
+            help="GB the process, or each worker, may take; the frames computed at once are made to fit.",
         ),
     ] = None,
     size: Annotated[int | None, typer.Option(min=32, help="With --plan: pixels, if not the model's own.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0, help="With --plan: length, instead of --audio.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0, max=86_400, help="With --plan: length, instead of --audio; up to a day."),
+    ] = None,
     device: Annotated[Literal["cpu", "cuda"] | None, typer.Option(help="With --plan: cpu by default.")] = None,
 ) -> None:
     """Make a talking-head video, or many.
@@ -174,13 +184,6 @@ def generate(
         check_adapters(adapters)
     need_output(output, ".mp4", portrait, audio, *(Path(given) for given in (*styles, head_motion)))
     chosen = model_name(model, preset)
-    for option, value in (
-        ("--style-strength", style_strength),
-        ("--guidance-audio", guidance_audio),
-        ("--guidance-style", guidance_style),
-    ):
-        if value is not None and not math.isfinite(value):
-            raise InputError(f"{option} {value}: not a finite number; give one such as 1.5")
     if style_strength != 1.0 and not styles:
         raise InputError("--style-strength: needs --style; without a style there is nothing to strengthen")
     if guidance_style is not None and not styles:

@@ -18,10 +18,10 @@ def need_file(path: Path, option: str) -> None:
         raise InputError(f"{path}: {problem}; give {option} an existing file")
 
 
-def need_folder(path: Path) -> None:
-    """Raise InputError unless `path` is a folder."""
+def need_folder(path: Path, holds: str) -> None:
+    """Raise InputError unless `path` is a folder; `holds` is what it should have in it."""
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder; name one with videos")
+        raise InputError(f"{path}: no such folder; name one with {holds}")
 
 
 def named_folders(given: Sequence[str]) -> dict[str, Path]:
@@ -34,7 +34,7 @@ def named_folders(given: Sequence[str]) -> dict[str, Path]:
         if name in folders:
             raise InputError(f"--system {text}: another folder has this name; choose another")
         folders[name] = Path(folder)
-        need_folder(folders[name])
+        need_folder(folders[name], "videos")
     return folders
 
 

@@ -24,8 +24,6 @@ def print_generation_plan(
     """Memory and FLOP of a video of a recording's length, or of a length given.
 
     `scales`: steps and guidance, as `plan_sampling` takes them.
-
-    What `--fast` spares inside the steps is not taken off: the figures are bounds.
     """
     if (audio is None) == (seconds is None):
         raise InputError("--plan: needs one length; give --audio or --seconds")

@@ -156,7 +156,7 @@ def figure3(
     """
     systems = named_folders(system or [])
     if portraits is not None:
-        need_folder(portraits)
+        need_folder(portraits, "portraits")
     experiment = _experiment(context)
     from svp.reproduce.write import write_figure3
 
@@ -239,7 +239,7 @@ def _experiment(context: typer.Context) -> Experiment:
     given = context.params
     need_output_folder(given["output"])
     if given.get("weights") is not None:
-        need_folder(given["weights"])
+        need_folder(given["weights"], "what `svp import` wrote")
     from svp.datasets.prepared import PreparedDataset
 
     dataset = PreparedDataset(given["data"])  # before torch is imported

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from svp.cli.model import Preset, load_pipeline, model_name, show_terms
+from svp.cli.numbers import finite
 from svp.cli.paths import need_file, need_output
 from svp.cli.reproduce import Measured, Split
 from svp.errors import InputError
@@ -72,7 +73,10 @@ def scale(
     style: Style,
     output: Output,
     strength: Annotated[
-        float, typer.Option(help="0 is neutral, 1 the style as it is, more exaggerates it; below 0 its opposite.")
+        float,
+        typer.Option(
+            callback=finite, help="0 is neutral, 1 the style as it is, more exaggerates it; below 0 its opposite."
+        ),
     ],
 ) -> None:
     """Weaken or exaggerate a style: its codes move along the line from the neutral code.

@@ -6,6 +6,7 @@ step, decoding. What a process holds besides was measured once and stands here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -142,8 +143,7 @@ def plan_generation(
     Args:
         pipeline: see `network_shapes`.
         frames: of the video.
-        sampling: steps, guidance (every step counts as the first one, which is guided if any is), weights beside the
-            model's own, see `further_bytes`.
+        sampling: steps, guidance, weights beside the model's own, see `further_bytes`.
         styled: a style is given.
         settings: other sizes than the pipeline's own.
         tiled: see `GenerationPlan`.
@@ -156,7 +156,7 @@ def plan_generation(
     times = {
         "portrait": 1.0,
         "conditions": sum(map(len, plan_chunks(frames, **sizes))) / at_once,
-        "sampling": float(count_evaluations(frames, num_inference_steps=sampling.num_inference_steps, **sizes)),
+        "sampling": float(count_evaluations(frames, num_inference_steps=1, **sizes)),
         "decoding": frames / decoded_at_once(settings.image_size),
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
@@ -270,7 +270,7 @@ def _measure(
     *,
     together: bool,
 ) -> dict[str, Part]:
-    """Each part once: the portrait, the conditions of a chunk, a window, one batch of pictures.
+    """Each part once: the portrait, the conditions of a chunk, all steps of a window, one batch of pictures.
 
     Where deep levels are used again, those of all windows of a chunk are kept until the next. `together`: see `guided`;
     a graphics card does so.
@@ -304,27 +304,32 @@ def _measure(
             given = own.frames(0, window)
             given = type(given)(shared.reference, given.audio, shared.style, given.head_kps)
             noisy = torch.zeros(1, *reference.shape[1:2], window, *reference.shape[2:])
-            deep: dict[tuple[int, ...], torch.Tensor] = {}
-            with part("sampling", latents):
-                predict_guided(
-                    pipeline.unet,
-                    noisy,
-                    torch.tensor(500.0),
-                    given,
-                    **sampling.guidance(0),
-                    together=together,
-                    deep=deep if sampling.deep_every > 1 else None,
-                )
             others = len(plan_windows(frames, settings.window, settings.overlap)) - 1
-            kept = others * sum(tensor.nbytes for tensor in deep.values())
-            parts["sampling"] = replace(parts["sampling"], live=parts["sampling"].live + kept)
+            deep: dict[tuple[int, ...], torch.Tensor] = {}
+            flop = live = kept = 0
+            for step, times in sampling.kinds().items():
+                if sampling.runs_deep(step):
+                    deep.clear()
+                with part("sampling", latents):
+                    predict_guided(
+                        pipeline.unet,
+                        noisy,
+                        torch.tensor(500.0),
+                        given,
+                        **sampling.guidance(step),
+                        together=together,
+                        deep=deep if sampling.deep_every > 1 else None,
+                    )
+                flop, live = flop + times * parts["sampling"].flop, max(live, parts["sampling"].live)
+                kept = max(kept, others * sum(tensor.nbytes for tensor in deep.values()))
+            parts["sampling"] = Part(flop, live + kept)
             count, decoder = decoded_at_once(settings.image_size), decoder_of(pipeline, sampling.tiny_decoder)
             tiled = tiled and decoder is pipeline.vae
             with part("decoding", latents + kept):
                 side = min(size, TILE) // latent_stride(pipeline.vae) if tiled else reference.shape[-1]
                 decoder.decode(torch.zeros(count, reference.shape[1], side, side))
             if tiled:  # neighbours overlap by a quarter
-                tiles = -((-size * 4 // (3 * TILE)) ** 2)
+                tiles = math.ceil(4 * size / (3 * TILE)) ** 2
                 parts["decoding"] = Part(tiles * parts["decoding"].flop, parts["decoding"].live)
     return parts
 

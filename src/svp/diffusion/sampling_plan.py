@@ -102,6 +102,11 @@ class SamplingPlan:
         """Whether the levels below the first run in this step."""
         return step % self.deep_every == 0
 
+    def kinds(self) -> dict[int, int]:
+        """How many steps cost the same as each step that is the first of its kind, by that step."""
+        kinds = [(step < self.guided_steps, self.runs_deep(step)) for step in range(self.num_inference_steps)]
+        return {kinds.index(kind): kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
 
 def plan_sampling(
     fast: str,

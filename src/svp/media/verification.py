@@ -71,6 +71,10 @@ def verify_video(path: Path, trust: Path | None = None) -> Verification:
             store = json.loads(reader.json())
     except c2pa.C2paError.ManifestNotFound:
         return Verification("unsigned")
+    except c2pa.C2paError.RemoteManifest as error:
+        raise InputError(
+            f"{path}: its manifest lies on the network, and nothing is fetched; give a file with the manifest in it"
+        ) from error
     except (c2pa.C2paError, OSError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         unreadable = (OSError, c2pa.C2paError.Io, c2pa.C2paError.NotSupported)
