@@ -171,8 +171,10 @@ class _Processes:
         self.closed = False
 
     def take(self, threads: int) -> ProcessPoolExecutor:
-        """One that waits, or a new one."""
+        """One that waits, or a new one; none once all have ended."""
         with self.changing:
+            if self.closed:
+                raise BrokenProcessPool("the workers have ended")
             if self.idle:
                 process = self.idle.pop()
             else:
@@ -191,18 +193,21 @@ class _Processes:
 
     def give_back(self, process: ProcessPoolExecutor) -> None:
         """It waits again, or goes if all have ended meanwhile."""
-        self.busy.discard(process)
-        if self.closed:
-            process.shutdown(wait=False, kill_workers=True)
-        else:
-            self.idle.append(process)
+        with self.changing:
+            self.busy.discard(process)
+            if not self.closed:
+                self.idle.append(process)
+                return
+        process.shutdown(wait=False, kill_workers=True)
 
     def end(self) -> None:
         """Also those that are at work."""
-        self.closed = True
-        for process in (*self.idle, *self.busy):
+        with self.changing:
+            self.closed = True
+            ending = (*self.idle, *self.busy)
+            self.idle.clear()
+        for process in ending:
             process.shutdown(wait=False, kill_workers=True)
-        self.idle.clear()
 
 
 _of_this_worker = _Processes()  # on a cluster, where a worker of Ray starts its own

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from svp.diffusion.model_folder import find_model, saved_settings
 from svp.errors import InputError
+from svp.face.face_box import FaceBox
 from svp.jobs.request import VideoJob, file_hash, model_key
 from svp.media.hashing import sha256_text
 from svp.media.whole_file import whole_file
@@ -23,12 +26,13 @@ PORTRAIT_SUFFIX = ".npz"
 
 @dataclass(frozen=True)
 class Feature:
-    """A portrait or a style clip, for a model.
+    """A portrait for models of a size, or a style clip for a model.
 
     Attributes:
         source: picture or clip.
-        model: as in `VideoJob`.
+        model: of a style clip, as in `VideoJob`.
         path: where it is, or will be, kept.
+        size: of a portrait, in pixels.
         face_box: of a portrait, in its pixels; None lets the face be found.
     """
 
@@ -36,24 +40,26 @@ class Feature:
     source: Path
     model: tuple[str, str | None]
     path: Path
-    face_box: tuple[float, float, float, float] | None = None
+    size: int
+    face_box: FaceBox | None = None
 
 
 def features_of(job: VideoJob, folder: Path) -> list[Feature]:
-    """What has to be measured for a job: a picture, and the clips among its styles; named by content and model."""
-    wanted: list[tuple[Literal["portrait", "style"], Path]] = []
+    """What has to be measured for a job: a picture, and the clips among its styles; named by what they depend on."""
+    found, size, box = [], saved_settings(find_model(job.model[0])).image_size, job.request.box()
     if job.portrait.suffix != PORTRAIT_SUFFIX:
-        wanted.append(("portrait", job.portrait))
-    wanted += [("style", cue.path) for cue in job.cues if cue.path.suffix != STYLE_SUFFIX]
-    box = job.request.box()
-    found = []
-    for kind, source in wanted:
-        corners = astuple(box) if box is not None and kind == "portrait" else None
-        facts = file_hash(source) + model_key(*job.model) + (str(corners) if corners else "")
-        name = f"{kind}-{sha256_text(facts)[:32]}"
-        suffix = PORTRAIT_SUFFIX if kind == "portrait" else STYLE_SUFFIX
-        found.append(Feature(kind, source, job.model, folder / (name + suffix), corners))
+        path = folder / _name("portrait", file_hash(job.portrait), str(size), str(box), PORTRAIT_SUFFIX)
+        found.append(Feature("portrait", job.portrait, job.model, path, size, box))
+    for cue in job.cues:
+        if cue.path.suffix != STYLE_SUFFIX:
+            path = folder / _name("style", file_hash(cue.path), model_key(*job.model), STYLE_SUFFIX)
+            found.append(Feature("style", cue.path, job.model, path, size))
     return found
+
+
+def _name(kind: str, *facts: str) -> str:
+    """Of a file; the last fact is its suffix."""
+    return f"{kind}-{sha256_text(' '.join(facts))[:32]}{facts[-1]}"
 
 
 def save_portrait(path: Path, portrait: Portrait) -> None:
@@ -93,5 +99,5 @@ def load_portrait(path: Path, picture: Path | None) -> Portrait:
             fit = FaceFit(**{key.removeprefix("fit_"): arrays[key] for key in arrays if key.startswith("fit_")})
             x, y, side, size = arrays["crop"].tolist()
             return Portrait(arrays["image"], arrays["landmarks"], fit, SquareCrop(x, y, side, int(size)), full)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); delete it") from error

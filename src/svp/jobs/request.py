@@ -203,7 +203,6 @@ def _find(request: VideoRequest, line: int, folder: Path) -> VideoJob:
     return VideoJob(line, output, key, request, portrait, audio, motion, (model, adapters), tuple(cues))
 
 
-@cache
 def model_key(model: str, adapters: str | None) -> str:
     """A hash of a model's files, and of adapters.
 
@@ -221,6 +220,12 @@ def _file(path: Path) -> Path:
     return path.resolve()
 
 
-@cache
 def file_hash(path: Path) -> str:
+    """Of what is in the file now."""
+    status = path.stat()
+    return _hash_once(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@cache
+def _hash_once(path: Path, *_state: int) -> str:
     return sha256_file(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,26 +42,32 @@ class VideoTask:
     max_memory: float | None = None
 
 
-@lru_cache(maxsize=1)  # jobs come sorted by model
+_loaded: dict[tuple[str, str | None], SVPPipeline] = {}  # the model of this worker; jobs come sorted by model
+
+
 def loaded(model: str, adapters: str | None) -> SVPPipeline:
-    """The pipeline of this worker."""
+    """The pipeline of this worker; that of another model goes before it is loaded."""
     from svp.device import computing_device
     from svp.diffusion.pipeline import SVPPipeline
 
-    pipeline = SVPPipeline.from_pretrained(model)
-    if adapters is not None:
-        pipeline.merge_adapters(adapters)
-    return pipeline.to(computing_device())
+    if (model, adapters) not in _loaded:
+        _loaded.clear()
+        pipeline = SVPPipeline.from_pretrained(model)
+        if adapters is not None:
+            pipeline.merge_adapters(adapters)
+        _loaded[model, adapters] = pipeline.to(computing_device())
+    return _loaded[model, adapters]
 
 
 def make_feature(feature: Feature) -> tuple[Feature, str]:
     """Compute and keep a feature; (it, why not)."""
+    from svp.diffusion.portrait import prepare_portrait
+
     try:
-        pipeline = loaded(*feature.model)
         if feature.kind == "portrait":
-            save_portrait(feature.path, pipeline.portrait(feature.source, feature.face_box))
+            save_portrait(feature.path, prepare_portrait(feature.source, feature.size, feature.face_box))
         else:
-            pipeline.style(feature.source).save(feature.path)
+            loaded(*feature.model).style(feature.source).save(feature.path)
     except Exception as error:  # one job never stops the others
         return feature, _reason(error)
     return feature, ""

@@ -47,8 +47,10 @@ def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterato
         yield
     finally:
         with suppress(OSError):  # one is not empty, or gone
-            for path in missing:
-                path.rmdir()
+            # who saved a file in it may have removed it, and another run made it anew
+            if held is None or os.path.samestat(os.fstat(held), os.stat(folder)):
+                for path in missing:
+                    path.rmdir()
         if held in _held:
             _held.remove(held)
             os.close(held)
