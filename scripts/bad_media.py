@@ -9,14 +9,24 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from bad_case import Case, error, extract, generate, works
+from svp.datasets.corpus import load_puppet
+from svp.face.model import FaceModel
 
 ADA = Path(__file__).resolve().parents[1] / "samples" / "portraits" / "ada.png"
 RATE = 16000
 LONG = "ä" * 120  # 240 bytes; a name has 255 at most
+
+
+def turned(degrees: float) -> Image.Image:
+    """A head that is turned to its side; what a portrait does not show of it is missing."""
+    puppet = load_puppet(ADA.with_name("edgar.png"), 256)
+    neutral, rotation = np.zeros(len(FaceModel.load().unit_names)), cv2.Rodrigues(np.radians([0.0, degrees, 0.0]))[0]
+    return Image.fromarray(puppet.render(neutral, rotation, np.zeros(2), np.zeros(2)))
 
 
 def pictures() -> Iterator[Case]:
@@ -47,11 +57,10 @@ def pictures() -> Iterator[Case]:
         yield error(name, word, *generate(portrait=name))
     Image.new("RGB", (300, 200), (90, 120, 60)).save("wall.png")
     yield error("no face", "no face found", *generate(portrait="wall.png"))
-    profile = Image.new("RGB", (256, 256), "white")
-    edge = [(90, 20), (150, 30), (175, 80), (200, 125), (178, 135), (182, 160), (170, 190), (130, 210), (130, 256)]
-    ImageDraw.Draw(profile).polygon([*edge, (40, 256), (40, 80)], fill=(190, 140, 120))
-    profile.save("profile.png")
-    yield error("drawn profile", "no face found", *generate(portrait="profile.png"))
+    for name, degrees in (("turned.png", 50), ("profile.png", 86)):
+        turned(degrees).save(name)
+    yield works("turned.png", *generate(portrait="turned.png"))
+    yield error("profile", "no face found", *generate(portrait="profile.png"))
     text = PngImagePlugin.PngInfo()
     text.add_text("comment", "a" * 100_000_000, zip=True)
     ada.save("text_bomb.png", pnginfo=text)

@@ -181,7 +181,7 @@ def datasets() -> Iterator[Case]:
 
 
 def outputs() -> Iterator[Case]:
-    """Where nothing can be written, and files to verify."""
+    """Where nothing can be written, numbers that are none, and files to verify."""
     Path("folder.mp4").mkdir()
     Path("locked").mkdir(mode=0o555)
     yield error("file as folder", "cannot be made", *generate(out="good.png/a.mp4"))
@@ -194,6 +194,14 @@ def outputs() -> Iterator[Case]:
     yield error("output of a long name", "too long", *generate(out=f"out/{LONG}123456.mp4"))
     yield error("output that is no video", "must end in .mp4", *generate(out="out/a.gif"))
     yield error("output that is an input", "is an input", *generate("--style", "good.mp4", out="good.mp4"))
+    for name, option, value in (
+        ("endless plan", "--seconds", "inf"),
+        ("plan of no length", "--seconds", "nan"),
+        ("style of no strength", "--style-strength", "nan"),
+        ("guidance without an end", "--guidance-audio", "inf"),
+    ):
+        yield error(name, option, *generate("--plan", option, value))
+    yield error("page for endless recordings", "--max-seconds", "app", "--max-seconds", "nan")
     yield error("text to verify", "text.mp4: ", "verify", "text.mp4")
     yield error("nothing to verify", "empty.mp4: ", "verify", "empty.mp4")
 

@@ -33,14 +33,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Case]]:
 
 
 def svp(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Exit code and last line on stderr."""
+    """Exit code, what stands on stderr and on stdout."""
     monkeypatch.setattr(sys, "argv", ["svp", *command])
     with pytest.raises(SystemExit) as ended:
         main()
     told = capsys.readouterr()
-    return ended.value.code or 0, (told.err.strip().splitlines() or [""])[-1], told.out
+    return ended.value.code or 0, told.err.strip(), told.out
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the program has it; pytest forgets
 @pytest.mark.parametrize("part", [part.__name__ for part in PARTS])
 def test_bad_inputs_are_told_in_one_line_or_work(part, corpus, monkeypatch, capsys):
     folder, cases = corpus
@@ -55,13 +56,15 @@ def test_bad_inputs_are_told_in_one_line_or_work(part, corpus, monkeypatch, caps
         command = (*case.command, "--model", "tiny") if needs_model else case.command
         tried += 1
         try:
-            code, line, said = svp(command, monkeypatch, capsys)
+            code, told, said = svp(command, monkeypatch, capsys)
         except Exception as error:
             wrong.append(f"{case.name}: {type(error).__name__}: {error}")
             continue
         lacking = unmade(list(command), folder) if case.expected == "works" else ""
-        if lacking or code != case.code or (code == 2 and not (line.startswith("svp: ") and case.word in line)):
-            wrong.append(f"{case.name}: {code} {line} {said[-200:]} {lacking}")
+        *before, line = told.split("\n")  # the terms of what is imported stand before
+        one_line = line.startswith("svp: ") and case.word in line and (not before or case.command[0] == "import")
+        if lacking or code != case.code or (code == 2 and not one_line):
+            wrong.append(f"{case.name}: {code} {told} {said[-200:]} {lacking}")
     assert not wrong, "\n".join(wrong)
     assert tried >= 5
 

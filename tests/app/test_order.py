@@ -67,6 +67,8 @@ def test_what_is_made_is_called_as_no_input():
     assert mixed.endswith(".save('other_sad3-happy3.safetensors')")
     assert "read_cues(['other_sad3-happy3.safetensors'])" in style
     assert made.endswith(".save('other_ada_sad3-happy3.mp4')")
+    long = place_order(f"/a/{'ä' * 99}.png", f"/a/{'ö' * 99}.wav")
+    assert len(long.output.encode()) <= 255 and "ä_ö" in long.output
     clip = place_order("/a/ada.png", "/a/talk.wav", clip="/c/ada_talk.mp4")
     assert clip.output == "other_ada_talk.mp4" and "--style ada_talk.mp4 " in clip.command()
 

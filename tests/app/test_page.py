@@ -290,10 +290,16 @@ def test_programs_are_told_in_one_sentence_too(served, inputs):
         return httpx.get(f"{served.address}gradio_api/call/generate/{called}", timeout=120).text
 
     address = {"path": "http://127.0.0.1:9/large.png", "meta": {"_type": "gradio.FileData"}}
+    # neither is looked at by Gradio: what does not say that it is a file, and an address that is streamed
+    hidden = address | {"path": f"http:/{'/..' * 20}{inputs / 'short.wav'}", "is_stream": True}
     table = {"headers": ["style", "from second"], "metadata": None}
     for given, told in (
         ({"portrait": address}, "an address was given in place of a file"),
         ({"portrait": {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}}, "error"),
+        ({"portrait": {"path": str(inputs / "ada.png")}}, "portrait: is no upload"),
+        ({"audio": hidden}, "recording: is no upload"),
+        ({"style_from": "clip", "style_clip": {"video": hidden}}, "style clip: is no upload|error"),
+        ({"head_motion": "clip", "motion_clip": {"video": hidden}}, "head motion: is no upload|error"),
         ({"style_from": "timeline", "timeline": table | {"data": [["sad", 0, 1]]}}, "no style and time|error"),
         ({"style_from": "mix", "mix_share": None}, "mix: None is no share"),
         ({"gaze_right": None}, "None: no number"),

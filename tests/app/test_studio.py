@@ -1,5 +1,7 @@
 """The studio of the page: a video that nobody waits for any more ends at once, whatever is being done for it."""
 
+import base64
+import io
 import os
 import sys
 import threading
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("diffusion", "datasets")]
 pytest.importorskip("gradio", reason="the page needs the extra `app`")
@@ -19,6 +22,7 @@ from tiny_pipeline import tiny_pipeline, tone
 from svp.app import clean_up
 from svp.app.clean_up import remove_old
 from svp.app.order import place_order
+from svp.app.progress import Progress
 from svp.app.studio import Studio
 from svp.errors import InputError
 from svp.face.landmarks import LandmarkDetector
@@ -69,6 +73,24 @@ def test_a_clip_is_left_in_the_middle(use, tmp_path, monkeypatch):
         with pytest.raises(CancelledError):
             work.result()
     assert len(seen) == LOOKED_AT and not work.folder.exists()
+    studio.close()
+
+
+def test_what_is_said_of_a_portrait_that_can_be_used_is_shown(tmp_path):
+    with Image.open(PORTRAITS / "ada.png") as ada:
+        two = Image.new("RGB", (2 * ada.width, ada.height))
+        for column in range(2):
+            two.paste(ada, (column * ada.width, 0))
+        two.save(tmp_path / "two.png")
+    write_wav(tmp_path / "talk.wav", tone(0.1))
+    studio = Studio(tiny_pipeline(), "mini", tmp_path / "videos", 60.0)
+    with studio.work(place_order(str(tmp_path / "two.png"), str(tmp_path / "talk.wav"))) as work:
+        assert work.wait(60)
+        assert probe(work.result()).seconds > 0
+        assert work.notice.startswith("two.png: 2 faces, the largest is taken")
+        assert work.progress.text.endswith(f" left\n{work.notice}")
+    sent = Progress("", 0.5, np.zeros((1080, 1920, 3), np.uint8)).shown()["frame"].partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(sent))).size == (640, 360)
     studio.close()
 
 

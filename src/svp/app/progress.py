@@ -39,7 +39,7 @@ class Progress:
     Attributes:
         text: for a person; empty shows nothing.
         share: of the work, 0 to 1.
-        frame: the last one made, (S, S, 3) uint8 RGB.
+        frame: the last one made, (H, W, 3) uint8 RGB.
         failed: there is nothing to wait for any more.
     """
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 from svp.errors import InputError
 from svp.media.whole_file import writing
 
+LONGEST_NAME = 240  # bytes, so that those beside it, of what is not complete, fit into a file system's 255
 ROOM = 2**16  # bytes that any output takes
 
 
@@ -44,6 +45,8 @@ def need_output(path: Path, suffix: str, *inputs: Path) -> None:
         raise InputError(f"{path}: the output must end in {suffix}; choose another name")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; choose another name")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise InputError(f"{path}: the name is too long; choose a shorter one")
     if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise InputError(f"{path}: is an input and would be lost; choose another name")
     need_output_folder(path.parent)
