@@ -274,19 +274,14 @@ def test_what_cannot_be_used_is_one_sentence(client, inputs):
 
 def test_programs_are_told_in_one_sentence_too(served, inputs):
     def generate(**given: object) -> str:
-        """The error of a call as a program without Gradio's client makes it."""
-        client = Client(served.address, verbose=False)
-        [endpoint] = [e for e in client.endpoints.values() if e.api_name == "/generate"]
-        names = [parameter["parameter_name"] for parameter in endpoint.parameters_info]
-        usual = {p["parameter_name"]: p.get("parameter_default") for p in endpoint.parameters_info}
+        """What is told of a call as a program without Gradio's client makes it, by the lines of docs/app.md."""
         places = {}
         for role, name in (("portrait", "ada.png"), ("audio", "short.wav")):
             sent = httpx.post(
                 f"{served.address}gradio_api/upload", files={"files": (name, (inputs / name).read_bytes())}
             )
             places[role] = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
-        data = [(usual | places | given)[name] for name in names]
-        called = httpx.post(f"{served.address}gradio_api/call/generate", json={"data": data}).json()["event_id"]
+        called = httpx.post(f"{served.address}gradio_api/call/v2/generate", json=places | given).json()["event_id"]
         return httpx.get(f"{served.address}gradio_api/call/generate/{called}", timeout=120).text
 
     address = {"path": "http://127.0.0.1:9/large.png", "meta": {"_type": "gradio.FileData"}}
@@ -294,6 +289,7 @@ def test_programs_are_told_in_one_sentence_too(served, inputs):
     hidden = address | {"path": f"http:/{'/..' * 20}{inputs / 'short.wav'}", "is_stream": True}
     table = {"headers": ["style", "from second"], "metadata": None}
     for given, told in (
+        ({}, "event: complete"),
         ({"portrait": address}, "an address was given in place of a file"),
         ({"portrait": {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}}, "error"),
         ({"portrait": {"path": str(inputs / "ada.png")}}, "portrait: is no upload"),
