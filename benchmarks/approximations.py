@@ -10,10 +10,11 @@ from unittest.mock import patch
 
 from benchmarks.cost import FrameCost
 from benchmarks.fast import print_flop, quality
+from svp.diffusion.build import build_settings
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling_plan import MODES, FastMode
 from svp.diffusion.settings import STANDARD_STEPS
-from svp.presets import MINI
+from svp.presets import BASE, MINI
 
 ALONE = {
     "exact": FastMode(),
@@ -37,4 +38,5 @@ def run(seconds: float = SECONDS) -> None:
     )
     with patch.dict(MODES, ALONE, clear=True), TemporaryDirectory() as folder:
         print_flop("mini", FrameCost.of(MINI, tiny=pipeline.tiny_vae is not None), pipeline.settings)
+        print_flop("base, with TAESD", FrameCost.of(BASE, tiny=True), build_settings(BASE))
         quality(pipeline, Path(folder), seconds)

@@ -1,5 +1,6 @@
-"""Keys and values projected once per video against once per step; one shared reference against a copy per frame."""
+"""Ways to compute the same: conditions projected once or per step, one reference or copies, channels last or first."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -43,6 +44,12 @@ def run() -> None:
             path: (keys.repeat_interleave(frames, 0), values.repeat_interleave(frames, 0))
             for path, (keys, values) in (shared.reference or {}).items()
         },
+    )
+    apart = deepcopy(pipeline.unet).to(memory_format=torch.contiguous_format)
+    compare(
+        "an evaluation, weights with channels last against first",
+        lambda: pipeline.unet(latents, 1.0, shared),
+        lambda: apart(latents, 1.0, shared),
     )
     flat = latents.transpose(1, 2).flatten(0, 1)[:, :, None]  # frames as videos of one frame: each with its own copy
     alone = replace(

@@ -51,8 +51,9 @@ def print_flop(what: str, cost: FrameCost, settings: PipelineSettings) -> None:
     print(f"  {what}: plain {STANDARD_STEPS} guided steps {plain / 1e9:.3g} GFLOP per frame")
     for name, plan in plans(settings):
         flop = cost.per_frame(plan)
-        print(f"    {name}, {plan.num_inference_steps} steps, {plan.guided_steps} of them guided by "
-              f"{plan.guidance_audio:g}: {flop / 1e9:.3g} GFLOP, 1 / {plain / flop:.1f} of plain")  # fmt: skip
+        scales = f"{plan.guidance_audio:g}, the style's {plan.guidance_style:g}"
+        print(f"    {name}, {plan.num_inference_steps} steps, {plan.guided_steps} of them with guidance {scales}: "
+              f"{flop / 1e9:.3g} GFLOP, 1 / {plain / flop:.1f} of plain")  # fmt: skip
 
 
 def psnr(frames: np.ndarray, exact: np.ndarray) -> float:

@@ -28,9 +28,11 @@ def seam_ratio(frames: np.ndarray, seams: list[int]) -> float:
     return float(change_N[at_seam_N].mean() / change_N[~at_seam_N].mean())
 
 
-def compared(pipeline: SVPPipeline, face: str, speech: str, mode: str, first: int = FRAMES) -> list[float]:
+def compared(
+    pipeline: SVPPipeline, face: str, speech: str, mode: str, first: int = FRAMES
+) -> list[tuple[float, float]]:
     """The change at the seams of a video, as a share of that at the same frames where chunks are a window shorter, and
-    the other way round; of the first so many frames."""
+    of that elsewhere in the video; then the other way round. Of the first so many frames."""
     own, videos, seams = pipeline.settings, [], []
     sound = np.resize(read_audio(SAMPLES / "speech" / f"{speech}.wav"), int(FRAMES * SAMPLE_RATE / FPS))
     portrait, sampling = pipeline.portrait(SAMPLES / "portraits" / f"{face}.png"), sampling_of(pipeline, mode)
@@ -40,11 +42,14 @@ def compared(pipeline: SVPPipeline, face: str, speech: str, mode: str, first: in
         chunks = plan_chunks(FRAMES, **sampling.sizes(pipeline.settings))
         seams.append([part.start + part.known for part in chunks[1:]])
     pipeline.settings = own
-    return [seam_ratio(videos[k], seams[k]) / seam_ratio(videos[1 - k], seams[k]) for k in range(2)]
+    elsewhere = [seam_ratio(videos[k], seams[k]) for k in range(2)]
+    return [(elsewhere[k] / seam_ratio(videos[1 - k], seams[k]), elsewhere[k]) for k in range(2)]
 
 
 def run() -> None:
     pipeline = SVPPipeline.from_pretrained("mini")
     for mode in MODES:
-        ratios = [ratio for case in CASES for ratio in compared(pipeline, *case, mode)]
-        print(f"  mini, {mode}: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; mean {np.mean(ratios):.2f}")
+        ratios = np.array([pair for case in CASES for pair in compared(pipeline, *case, mode)])
+        for what, column in zip(("without seams there", "elsewhere in the video"), ratios.T, strict=True):
+            figures = ", ".join(f"{ratio:.2f}" for ratio in column)
+            print(f"  mini, {mode}, against {what}: {figures}; mean {column.mean():.2f}")
