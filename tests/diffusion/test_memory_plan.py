@@ -140,7 +140,7 @@ def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one(tiny):
 
 def test_the_plan_tells_the_windows_and_chunks_that_are_sampled(monkeypatch, capsys):
     pipeline = tiny_pipeline()
-    pipeline.settings = pipeline.settings.model_copy(update={"overlap": 2, "turbo_steps": 1})
+    pipeline.settings = pipeline.settings.model_copy(update={"overlap": 2, "num_inference_steps": 1, "turbo_steps": 1})
     sampled: list[dict[str, int]] = []
 
     def watched(*given: object, **options: Any) -> Iterator[torch.Tensor]:
