@@ -112,7 +112,8 @@ def test_checkpointing_takes_more_flop_and_less_memory(tiny_dataset, use_tiny):
 
 
 def test_base_is_planned_without_data_and_without_touching_the_disk(tmp_path, monkeypatch):
-    sizes = PRESETS["base"].unet.model_copy(update={"block_out_channels": (32, 64, 64, 64)})  # quick
+    quick = {"block_out_channels": (32, 64, 64, 64), "layers_per_block": 1}
+    sizes = PRESETS["base"].unet.model_copy(update=quick)
     monkeypatch.setitem(PRESETS, "base", PRESETS["base"].model_copy(update={"unet": sizes, "image_size": 64}))
     plan = plan_run(recipe("base", "appearance", tmp_path / "none", None))
     with (console := Console(width=120)).capture() as shown:
