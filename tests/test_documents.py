@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 sys.path.append(str(Path(__file__).parent / "diffusion"))
 from tiny_pipeline import random_style, tiny_pipeline, tone
 
+from svp import workers
 from svp.cli import app
 from svp.cli.weights import Kind
 from svp.diffusion.model_folder import find_model
@@ -26,6 +27,7 @@ from svp.media.certificate import make_certificate
 from svp.media.hashing import weights_sha256
 from svp.media.verification import verify_video
 from svp.media.video import probe
+from workers_here import WorkersHere
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("samples/*.md")])
@@ -151,7 +153,8 @@ def test_the_demo_of_the_readme_makes_its_video_and_picture(clone, monkeypatch):
         assert picture.info["weights_sha256"] == weights_sha256(find_model("mini"))
 
 
-def test_the_guide_can_be_followed(clone):
+def test_the_guide_can_be_followed(clone, monkeypatch):
+    monkeypatch.setattr(workers, "Workers", WorkersHere)
     for line in lines(GUIDE):
         words = shlex.split(line, comments=True)
         if words[0] != "svp":

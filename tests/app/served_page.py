@@ -49,11 +49,11 @@ def free_port() -> int:
 
 
 def gallery_pipeline() -> SVPPipeline:
-    """A tiny model with the style encoder of `mini`; four steps."""
+    """A tiny model with the style encoder of `mini`; two steps."""
     sizes = {"audio_encoder": MINI.audio_encoder, "style_encoder": MINI.style_encoder}
     pipeline = tiny_pipeline(preset=tiny_preset().model_copy(update=sizes))
     pipeline.register_modules(style_encoder=StyleEncoder.from_pretrained(find_model("mini") / "style_encoder"))
-    pipeline.settings = pipeline.settings.model_copy(update={"num_inference_steps": 4})
+    pipeline.settings = pipeline.settings.model_copy(update={"num_inference_steps": 2})
     pipeline.register_to_config(settings=pipeline.settings.model_dump())
     return pipeline
 

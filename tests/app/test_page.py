@@ -150,6 +150,9 @@ def test_a_voice_from_the_microphone_in_the_style_of_a_clip(browser, served, inp
 
 def test_cancel_ends_the_work_and_removes_what_there_is(browser, served, inputs, monkeypatch):
     calls, predict = [], served.pipeline.predict_noise
+    monkeypatch.setattr(
+        served.pipeline, "settings", served.pipeline.settings.model_copy(update={"num_inference_steps": 4})
+    )
     monkeypatch.setattr(served.pipeline, "predict_noise", lambda *a, **k: calls.append(1) or predict(*a, **k))
 
     def idle() -> bool:

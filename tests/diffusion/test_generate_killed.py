@@ -19,7 +19,7 @@ from warm_process import start_process, wait_until
 
 pytestmark = pytest.mark.long
 
-KILLS, SECONDS = 3, 4.0
+KILLS, SECONDS = 3, 2.0
 PORTRAIT = Path(__file__).resolve().parents[2] / "samples" / "portraits" / "ada.png"
 
 

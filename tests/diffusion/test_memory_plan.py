@@ -26,6 +26,7 @@ from svp.diffusion.memory_plan import (
     within_memory,
 )
 from svp.diffusion.model_folder import ASSETS
+from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.sampling import sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
@@ -39,25 +40,43 @@ pytestmark = pytest.mark.long
 GUIDED = SamplingPlan(1, 2.0, 2.0, guided_steps=1)
 
 
-def test_the_flop_of_a_window_are_those_of_a_real_one():
+@pytest.fixture(scope="module", autouse=True)
+def measured_once() -> Iterator[None]:
+    """The same networks with the same sizes are measured once in this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory_plan, "_measure", cache(memory_plan._measure))
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny() -> SVPPipeline:
+    """To plan with only."""
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="module")
+def mini() -> SVPPipeline:
+    """Its shapes."""
+    return network_shapes("mini")
+
+
+def test_the_flop_of_a_window_are_those_of_a_real_one(tiny):
     pipeline = tiny_pipeline()
     c = pipeline.encode_conditions(
         torch.randn(1, 4, 4, 4), torch.randn(4, 5, 1920), torch.rand(1, 3, 4, 32, 32), torch.randn(16)
     )
     with FlopCounterMode(display=False) as counter:
         pipeline.predict_noise(torch.randn(1, 4, 4, 4, 4), 500, c, guidance_scale=2.0)
-    shapes = tiny_pipeline()
-    plan = plan_generation(shapes, 4, GUIDED)
+    plan = plan_generation(tiny, 4, GUIDED)
     # torch's counter knows no fused attention of a CPU, which at this size is little beside convolutions
     assert counter.get_total_flops() <= plan.parts["sampling"].flop <= 1.3 * counter.get_total_flops()
     assert (
-        plan_generation(tiny_pipeline(), 4, replace(GUIDED, num_inference_steps=3)).parts["sampling"].flop
+        plan_generation(tiny, 4, replace(GUIDED, num_inference_steps=3)).parts["sampling"].flop
         == 3 * plan.parts["sampling"].flop
     )
 
 
-def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():
-    mini = network_shapes("mini")
+def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory(mini):
     short, long = (plan_generation(mini, frames, GUIDED) for frames in (250, 15000))
     assert 55 < long.flop / short.flop < 65
     assert long.peak < 1.1 * short.peak
@@ -65,25 +84,24 @@ def test_more_frames_of_a_video_are_more_work_and_hardly_more_memory():
     assert short.weights == pytest.approx(sum(p.nbytes for p in parameters), rel=0.01) and short.peak > PROCESS
 
 
-def test_mini_is_planned_as_it_is_shipped_and_other_weights_beside_its_own_count():
-    mini = network_shapes("mini")
+def test_mini_is_planned_as_it_is_shipped_and_other_weights_beside_its_own_count(mini, monkeypatch):
     assert mini.settings == PipelineSettings.parse(read_config(ASSETS / "mini" / INDEX)["settings"], INDEX)
     sizes = network_bytes(mini)
     rounded = SamplingPlan(2, 1.0, 1.0, guided_steps=2, bf16=True)
     assert further_bytes(mini, rounded) == sum(sizes[name] for name in PARTS) // 2
     distilled = SamplingPlan(2, 1.0, 1.0, guided_steps=2, distilled=True)
-    mini.turbo = None
+    monkeypatch.setattr(mini, "turbo", None)
     assert further_bytes(mini, distilled) == 0
-    mini.turbo = Turbo({})
+    monkeypatch.setattr(mini, "turbo", Turbo({}))
     assert further_bytes(mini, distilled) == sizes["unet"]
-    plans = [plan_generation(mini, 2, sampling) for sampling in (GUIDED, distilled)]
+    plans = [plan_generation(mini, 250, sampling) for sampling in (GUIDED, distilled)]
     assert plans[1].weights - plans[0].weights == sizes["unet"]
 
 
-def test_deep_levels_that_are_kept_for_all_windows_of_a_chunk_count():
-    own = tiny_pipeline().settings
+def test_deep_levels_that_are_kept_for_all_windows_of_a_chunk_count(tiny):
+    own = tiny.settings
     plans = [
-        plan_generation(tiny_pipeline(), own.chunk, SamplingPlan(8, 1.0, 1.0, guided_steps=8, deep_every=every))
+        plan_generation(tiny, own.chunk, SamplingPlan(8, 1.0, 1.0, guided_steps=8, deep_every=every))
         for every in (1, 2)
     ]
     assert own.chunk > own.window
@@ -91,38 +109,38 @@ def test_deep_levels_that_are_kept_for_all_windows_of_a_chunk_count():
     assert plans[1].flop == plans[0].flop
 
 
-def test_a_gpu_holds_what_all_evaluations_of_guidance_take_at_once():
-    one, two = (plan_generation(tiny_pipeline(), 8, GUIDED, device=device) for device in ("cpu", "cuda"))
-    three = plan_generation(tiny_pipeline(), 8, replace(GUIDED, guidance_style=3.0), device="cuda")
+def test_a_gpu_holds_what_all_evaluations_of_guidance_take_at_once(tiny):
+    one, two = (plan_generation(tiny, 8, GUIDED, device=device) for device in ("cpu", "cuda"))
+    three = plan_generation(tiny, 8, replace(GUIDED, guidance_style=3.0), device="cuda")
     alone = one.parts["sampling"].live
     assert alone < two.parts["sampling"].live < three.parts["sampling"].live
     assert one.parts["sampling"].flop < two.parts["sampling"].flop < three.parts["sampling"].flop
     assert two.parts["decoding"] == one.parts["decoding"]
 
 
-def test_a_gpu_holds_what_a_cpu_computes_in_pieces(monkeypatch):
+def test_a_gpu_holds_what_a_cpu_computes_in_pieces(tiny, monkeypatch):
     monkeypatch.setattr(feed_forward, "FRESH_BYTES", 0)
     monkeypatch.setattr(feed_forward, "ROWS", 8)
     pieces, whole = (plan_generation(tiny_pipeline(), 8, GUIDED, device=device) for device in ("cpu", "cuda"))
     monkeypatch.undo()
-    assert pieces.parts["sampling"].live < plan_generation(tiny_pipeline(), 8, GUIDED).parts["sampling"].live
-    assert whole.parts["sampling"] == plan_generation(tiny_pipeline(), 8, GUIDED, device="cuda").parts["sampling"]
+    assert pieces.parts["sampling"].live < plan_generation(tiny, 8, GUIDED).parts["sampling"].live
+    assert whole.parts["sampling"] == plan_generation(tiny, 8, GUIDED, device="cuda").parts["sampling"]
 
 
-def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one():
+def test_turbo_is_planned_with_the_tiny_decoder_where_there_is_one(tiny):
     turbo = SamplingPlan(2, 1.0, 1.0, guided_steps=2, tiny_decoder=True)
-    exact, tiny = plan_generation(tiny_pipeline(), 8, turbo), with_tiny_decoder(tiny_pipeline())
+    exact, decoding = plan_generation(tiny, 8, turbo), with_tiny_decoder(tiny)
     channels, width, pixels = 4, 8, 3 * 8**2
     layers = 9 * (channels * width + 2 * width**2 + width * pixels) + channels * pixels
     cells = 8 * (SIZE // 8) ** 2
-    planned = plan_generation(tiny, 8, turbo)
+    planned = plan_generation(decoding, 8, turbo)
     assert planned.parts["decoding"].flop == 2 * cells * layers < exact.parts["decoding"].flop
-    assert planned.weights == exact.weights + network_bytes(tiny)["tiny_vae"]
+    assert planned.weights == exact.weights + network_bytes(decoding)["tiny_vae"]
 
 
 def test_the_plan_tells_the_windows_and_chunks_that_are_sampled(monkeypatch, capsys):
     pipeline = tiny_pipeline()
-    pipeline.settings = pipeline.settings.model_copy(update={"overlap": 2, "turbo_steps": 1})
+    pipeline.settings = pipeline.settings.model_copy(update={"overlap": 2, "num_inference_steps": 1, "turbo_steps": 1})
     sampled: list[dict[str, int]] = []
 
     def watched(*given: object, **options: Any) -> Iterator[torch.Tensor]:
@@ -138,10 +156,9 @@ def test_the_plan_tells_the_windows_and_chunks_that_are_sampled(monkeypatch, cap
         assert sampled.pop() == plan.sizes
 
 
-def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
+def test_what_fits_is_changed_no_more_than_it_must(tiny):
     pipeline = tiny_pipeline()
-    own = plan_generation(tiny_pipeline(), 250, GUIDED)
-    monkeypatch.setattr(memory_plan, "_measure", cache(memory_plan._measure))  # of several plans with the same sizes
+    own = plan_generation(tiny, 250, GUIDED)
     for part in (pipeline.denoiser, pipeline.vae, pipeline.style_encoder):
         part.to("meta")
     settings = pipeline.settings
@@ -156,7 +173,7 @@ def test_what_fits_is_changed_no_more_than_it_must(monkeypatch):
     assert fit_memory(pipeline, 250, GUIDED, resident.peak - 1, device="cuda").offload
 
 
-def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tmp_path, monkeypatch):
+def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tiny, tmp_path, monkeypatch):
     pipeline, sound = tiny_pipeline(), tmp_path / "sound.wav"
     write_wav(sound, tone(3.0))
     pipeline.turbo = Turbo({})
@@ -164,9 +181,8 @@ def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tmp_
     assert network_bytes(shapes) == network_bytes(pipeline) and shapes.turbo is pipeline.turbo
     assert {parameter.device.type for parameter in shapes.unet.parameters()} == {"meta"}
     own = plan_generation(shapes, 75, GUIDED)
-    assert own == plan_generation(tiny_pipeline(), 75, GUIDED)
-    for name in ("shapes_of", "_measure"):  # so that equal plans are made once
-        monkeypatch.setattr(memory_plan, name, cache(getattr(memory_plan, name)))
+    assert own == plan_generation(tiny, 75, GUIDED)
+    monkeypatch.setattr(memory_plan, "shapes_of", cache(shapes_of))  # so that equal plans are made once
     with within_memory(pipeline, sound, own.peak / 1e9, GUIDED, styled=True):
         assert pipeline.settings == shapes.settings
     with within_memory(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True) as plan:
@@ -190,7 +206,6 @@ def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():
 
 
 def test_base_has_a_plan_without_weights():
-    base = network_shapes("base")
-    plan = plan_generation(base, 24, GUIDED, tiled=True)
+    plan = plan_generation(network_shapes("base"), 2, GUIDED, tiled=True)
     assert plan.weights > 9e9 and plan.settings.image_size == BASE.image_size
     assert plan.parts["decoding"].live < 0.8e9  # whole pictures take 1.5

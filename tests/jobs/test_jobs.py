@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
 from tiny_jobs import line, rows, write, write_inputs
 from tiny_pipeline import random_style, tiny_pipeline
 
+from command import svp
 from svp.cli import app
 from svp.cli.generate import generate
 from svp.diffusion import generation, memory_plan
@@ -197,7 +198,7 @@ def test_an_option_that_no_line_has_is_not_to_be_written_into_one(inputs, tmp_pa
             app(["generate", "--jobs", str(jobs), "-o", str(tmp_path), option], standalone_mode=False)
 
 
-def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path):
+def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path, monkeypatch):
     jobs = write(inputs, [line(audio="long.wav", seed=n, steps=6) for n in range(3)], "long.jsonl")
     command = ("generate", "--jobs", jobs, "-o", tmp_path, "--workers")
     running = WarmCommand(*command, 2)
@@ -213,7 +214,8 @@ def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tm
     assert not any(worker.is_running() for worker in workers)
     first = rows(tmp_path)
     assert first and all(row["status"] == "ok" for row in first)
-    resumed = WarmCommand(*command, 1).wait()
+    monkeypatch.setattr(run, "Workers", WorkersHere)
+    resumed = svp(*command, 1)
     assert resumed.returncode == 0, resumed.stderr
     assert f"3 of 3 videos are there, {len(first)} of them from before" in resumed.stdout
     assert [row["output"] for row in rows(tmp_path)] == ["000001.mp4", "000002.mp4", "000003.mp4"]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,16 @@ def test_without_memory_costs_what_real_tensors_do(tiny_preset, tiny_dataset, us
     assert place_code.cache_info().currsize == 0  # nothing without values is left for later
 
 
+@cache
+def planned(stage, data):
+    """Options and plan of a stage at tiny sizes; stage style encodes its pictures as it trains."""
+    options = small_options(stage, data, None, **({"latents": "fly"} if stage == "style" else {}))
+    return options, plan_run(options)
+
+
 @pytest.mark.parametrize("stage", ["vae", "prior", "appearance", "motion", "style", "tiny-vae"])
 def test_the_counts_are_the_real_ones(stage, tiny_preset, tiny_dataset, use_tiny):
-    options = small_options(stage, tiny_dataset, None)
-    plan = plan_run(options)
+    options, plan = planned(stage, tiny_dataset)
     objective = build_objective(build_pipeline(tiny_preset, seed=0), STAGES[stage], options)
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     assert sum(counts[0] for counts in plan.parameters.values()) == trained
@@ -98,14 +105,15 @@ def test_the_counts_are_the_real_ones(stage, tiny_preset, tiny_dataset, use_tiny
 
 
 def test_checkpointing_takes_more_flop_and_less_memory(tiny_dataset, use_tiny):
-    plan = plan_run(small_options("style", tiny_dataset, None, latents="fly"))
+    _, plan = planned("style", tiny_dataset)
     assert plan.steps[True].flop > plan.steps[False].flop
     assert plan.steps[True].activation_bytes < plan.steps[False].activation_bytes
     assert plan.parameters["vae"][0] == 0 < plan.parameters["vae"][1]
 
 
 def test_base_is_planned_without_data_and_without_touching_the_disk(tmp_path, monkeypatch):
-    sizes = PRESETS["base"].unet.model_copy(update={"block_out_channels": (32, 64, 64, 64)})  # quick
+    quick = {"block_out_channels": (32, 64, 64, 64), "layers_per_block": 1}
+    sizes = PRESETS["base"].unet.model_copy(update=quick)
     monkeypatch.setitem(PRESETS, "base", PRESETS["base"].model_copy(update={"unet": sizes, "image_size": 64}))
     plan = plan_run(recipe("base", "appearance", tmp_path / "none", None))
     with (console := Console(width=120)).capture() as shown:

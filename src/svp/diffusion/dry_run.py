@@ -94,9 +94,13 @@ def without_memory(module: nn.Module) -> Iterator[nn.Module]:
     place_code.cache_clear()  # what it kept of an earlier run would not be counted
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
-            yield module.to_empty(device="cpu")
+            yield module._apply(_shape_alone)  # `to_empty` would make one more for each tensor that is there
     finally:
         place_code.cache_clear()  # it kept what was computed without values
+
+
+def _shape_alone(there: Tensor) -> Tensor:
+    return torch.empty_strided(there.size(), there.stride(), dtype=there.dtype, device="cpu")
 
 
 def measure_step(objective: nn.Module, batch: dict[str, Tensor], *, bf16: bool) -> StepCost:
