@@ -12,6 +12,18 @@ from svp.presets import MINI, PRESETS
 from svp.training.run import train
 
 FRAMES = 14
+RUNS: dict[str, tuple[str, str | None, dict[str, object]]] = {  # stage, run it starts from, changes
+    "vae": ("vae", None, {}),
+    "prior": ("prior", "vae", {}),
+    "appearance": ("appearance", "prior", {}),
+    "motion": ("motion", "appearance", {}),
+    "style": ("style", "motion", {}),
+    "turbo": ("turbo", "style", {}),
+    "tiny-vae": ("tiny-vae", "turbo", {}),
+    "literal": ("motion", "appearance", {"train_spatial": False}),
+    "literal style": ("style", "motion", {"train_spatial": False}),
+    "single frames": ("style", "motion", {"frames": 1}),
+}
 
 
 @pytest.fixture(scope="session")
@@ -53,21 +65,24 @@ def tiny_dataset(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory, tiny_preset, tiny_dataset) -> dict[str, Path]:
-    """Model folders after each stage of one small training from start to end.
+def runs(tmp_path_factory, tiny_dataset) -> dict[str, Path]:
+    """Model folders after each stage of one small training from start to end."""
+    return Runs(tmp_path_factory.mktemp("runs"), tiny_dataset)
+
+
+class Runs(dict[str, Path]):
+    """Runs by name, each trained when it is first asked for.
 
     `literal` and `literal style` train only what the paper's stages train; `single frames` is stage style with f = 1.
     """
-    root, folders, init = tmp_path_factory.mktemp("runs"), {}, None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "mini", tiny_preset)
-        for stage in ("vae", "prior", "appearance", "motion", "style", "turbo", "tiny-vae"):
-            init = train(small_options(stage, tiny_dataset, init), root / stage, resume=False, max_minutes=None)
-            folders[stage] = init
-        literal = small_options("motion", tiny_dataset, folders["appearance"], train_spatial=False)
-        folders["literal"] = train(literal, root / "literal", resume=False, max_minutes=None)
-        single = small_options("style", tiny_dataset, folders["motion"], frames=1)
-        folders["single frames"] = train(single, root / "single", resume=False, max_minutes=None)
-        literal = small_options("style", tiny_dataset, folders["motion"], train_spatial=False)
-        folders["literal style"] = train(literal, root / "literal_style", resume=False, max_minutes=None)
-    return folders
+
+    def __init__(self, root: Path, data: Path) -> None:
+        self.root, self.data = root, data
+
+    def __missing__(self, name: str) -> Path:
+        stage, before, changes = RUNS[name]
+        options = small_options(stage, self.data, None if before is None else self[before], **changes)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(PRESETS, "mini", TINY)
+            self[name] = train(options, self.root / name.replace(" ", "_"), resume=False, max_minutes=None)
+        return self[name]
