@@ -92,7 +92,8 @@ def models() -> Iterator[Case]:
         ("words", "vae/config.json", b"no config", "not readable as JSON"),
         ("deep", "vae/config.json", b"[" * 100_000, "not readable as JSON"),
         ("list", "model_index.json", b"[]", "holds no JSON object"),
-        ("strange", "unet/config.json", b'{"_class_name": "UNet", "wings": 2}', "wings"),
+        ("strange", "unet/config.json", b'{"_class_name": "DenoisingUNet", "wings": 2}', "wings"),
+        ("other", "unet/config.json", b'{"_class_name": "UNet"}', "configuration of UNet"),
     ):
         linked_model(Path(f"model_{name}"))
         place = Path(f"model_{name}") / file

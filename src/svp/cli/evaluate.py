@@ -43,14 +43,14 @@ def evaluate(
     if own in others:
         raise InputError(f"--system {own}={others[own]}: another folder has this name; choose another")
     systems = {own: generated, **others}
-    for place in (generated, reference):  # before torch is imported
+    for place in (generated, reference):
         need_folder(place, "videos")
     if weights is not None:
         need_folder(weights, "what `svp import` wrote")
+    from svp.evaluation.clips import find_clips
+
+    find_clips(systems, reference)  # before torch is imported
     from svp.diffusion.model_folder import find_model
-    from svp.evaluation.evaluate import evaluate as run
-    from svp.evaluation.markdown import write_markdown
-    from svp.evaluation.page import write_html
     from svp.evaluation.registry import choose
     from svp.speech.package import cache_dir
 
@@ -59,6 +59,10 @@ def evaluate(
     styles = find_model(model_name(model, preset))
     show_terms(styles)
     show_metric_terms(networks, {metric.about.uses for metric in chosen})
+    from svp.evaluation.evaluate import evaluate as run
+    from svp.evaluation.markdown import write_markdown
+    from svp.evaluation.page import write_html
+
     report = run(
         systems,
         reference,

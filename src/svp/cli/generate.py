@@ -189,7 +189,7 @@ def generate(
     if guidance_style is not None and not styles:
         raise InputError("--guidance-style: needs --style; without a style there is nothing to guide to")
     marking = choose_marking(not no_provenance, certificate, key).labelled(label, label_text)
-    from svp.style.cues import read_cues
+    from svp.style.cues import need_within, read_cues
 
     cues = read_cues(styles)  # before torch is imported
     from dataclasses import asdict
@@ -201,11 +201,14 @@ def generate(
     from svp.diffusion.untrained import check_trained
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
+    from svp.media.audio import SAMPLE_RATE, read_audio
     from svp.style.style_file import Maker, read_style_file
 
     knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
     box = None if face_box is None else FaceBox.parse(face_box)
     check_inputs(portrait, audio, head_motion, retarget, knobs)
+    if cues and (last := cues[-1].seconds):
+        need_within(cues[-1].path.stem, last, len(read_audio(audio, stop=last + 1)) / SAMPLE_RATE)
     folder = find_model(chosen)
     check_model_folder(folder)
     check_trained(None if adapters else folder, styled=bool(styles))
@@ -224,11 +227,12 @@ def generate(
         pipeline.merge_adapters(adapters)
     prior = style_over_time(cues, pipeline.style, style_strength)
     fitted = within_memory(pipeline, audio, max_memory, sampling_of(pipeline, fast, **scales), styled=bool(styles))
-    with fitted as fitting, partial_folder(output) as partial, progress_bar() as bar:
+    bar = progress_bar()
+    task = bar.add_task("windows of frames", total=None)
+    with fitted as fitting, partial_folder(output) as partial:
         if fitting is not None:
             sizes = "windows of {window}, chunks of {chunk}".format(**fitting.sizes)
             bar.console.print(f"--max-memory {max_memory:g}: {sizes}", highlight=False)
-        task = bar.add_task("windows of frames", total=None)
         stream = pipeline.stream(
             face,
             audio,
@@ -244,7 +248,8 @@ def generate(
             partial=partial,
         )
         stream.made_from(portrait, [cue.path for cue in cues])
-        stream.save(output, marking)
+        with bar:  # nothing more is wrong with what was given
+            stream.save(output, marking)
     typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.width} x {stream.height}")
 
 

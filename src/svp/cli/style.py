@@ -39,13 +39,15 @@ def extract(
     need_output(output, ".safetensors", clip)
     from svp.diffusion.model_folder import find_model
     from svp.diffusion.untrained import check_styles_trained
+    from svp.face.landmarks import need_face
     from svp.media.audio import check_sound
     from svp.media.video import probe
 
-    if probe(clip).has_audio:  # before torch is imported
-        check_sound(clip)
     name = model_name(model, preset)
     check_styles_trained(find_model(name))
+    if probe(clip).has_audio:
+        check_sound(clip)
+    need_face(clip)  # before torch is imported
     replace(load_pipeline(name).style(clip), name=output.stem).save(output)
     typer.echo(f"{output}: style of {clip.name}")
 

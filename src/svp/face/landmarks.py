@@ -15,6 +15,7 @@ import numpy as np
 from svp.errors import InputError
 from svp.face.graph import MediaPipeGraph
 from svp.face.topology import FACE_OVAL, N_LANDMARKS
+from svp.media.video import FPS, read_frames
 
 # The face finder sees faces of about a fifth of the picture or more; smaller ones are sought in overlapping tiles.
 _TILE_SHARES = (0.6, 0.35)
@@ -138,6 +139,17 @@ def track_landmarks(
             if watch is not None:
                 watch(len(track))
     return np.stack(track) if track else np.zeros((0, N_LANDMARKS, 3), np.float32)
+
+
+def need_face(path: str | os.PathLike[str]) -> None:
+    """Raise InputError unless a frame of a clip shows a face; it is sought until the first one."""
+    looked_at = 0
+    with LandmarkDetector() as detector:
+        for frame in read_frames(path, FPS):
+            if detector.detect(frame) is not None:
+                return
+            looked_at += 1
+    raise InputError(f"{path}: a face is found in 0 of {looked_at} frames; use a clip with one visible face")
 
 
 def require_track(track: np.ndarray, path: str | os.PathLike[str], min_share: float = 0.5) -> np.ndarray:

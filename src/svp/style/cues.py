@@ -71,6 +71,12 @@ def read_cues(texts: Sequence[str], folder: Path = Path()) -> list[Cue]:
     return cues
 
 
+def need_within(name: str, second: float, end: float) -> None:
+    """Raise InputError unless a style that holds from a second on begins before a video ends."""
+    if second >= end:
+        raise InputError(f"style {name} at {second:g} s: the sound ends at {end:g} s; give it an earlier time")
+
+
 def _read_cue(text: str, folder: Path) -> Cue:
     name, separator, seconds = text.rpartition("@")
     if not separator or os.path.exists(folder / text):  # nor is a name that cannot be

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from svp.errors import InputError
 from svp.media.video import FPS
-from svp.style.cues import Cue
+from svp.style.cues import Cue, need_within
 from svp.style.encoder import deviation
 from svp.style.prior import StylePrior
 
@@ -59,10 +59,8 @@ class StyleTimeline:
 
     def need_seconds(self, seconds: float) -> None:
         """Raise InputError unless every style begins within a video of this length."""
-        late = [(at, style.name) for at, style in zip(self.seconds, self.styles, strict=True) if at >= seconds]
-        if late:
-            at, name = late[0]
-            raise InputError(f"style {name} at {at:g} s: the sound ends at {seconds:g} s; give it an earlier time")
+        for at, style in zip(self.seconds, self.styles, strict=True):
+            need_within(style.name, at, seconds)
 
     def weights(self, start: int, stop: int) -> Tensor:
         """Share of each style in the frames start … stop - 1, (F, K); rows sum to 1."""
