@@ -24,7 +24,7 @@ class FastMode:
     Attributes:
         steps: share of the model's own steps, rounded up, but not below FEW_STEPS.
         guided: share of those steps, from the first on, that are guided; the others take one evaluation. (The last ones
-            guided instead: 33.6 dB to exact against 38.5 dB, `mini`, 13 steps of 25.)
+            guided instead were further from exact, by 5 dB of an early `mini`.)
         deep_every: the UNet's levels below the first run in every n-th step and are reused in between (DeepCache,
             Ma et al. 2024).
         bf16: bfloat16 arithmetic, where the device is fast at it.
