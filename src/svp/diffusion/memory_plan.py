@@ -42,7 +42,7 @@ from svp.presets import PRESETS
 Device = Literal["cpu", "cuda"]
 
 PROCESS = (
-    760e6  # of a process that imports torch, finds a face, hears with Whisper and writes a video, without networks
+    790e6  # of a process that imports torch, finds a face, hears with Whisper and writes a video, without networks
 )
 CUDA_CONTEXT = 800e6  # on the GPU; not measured here
 SLACK = 1.12  # memory that the allocator holds and nobody uses
