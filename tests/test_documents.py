@@ -162,7 +162,8 @@ def test_the_guide_can_be_followed(clone, monkeypatch):
         elif "--jobs" in words:  # what becomes of jobs is tested where they are
             assert [type(job) for job in read_jobs(clone / "jobs.jsonl")] == [VideoJob, VideoJob]
         elif words[1] != "doctor":  # which would hash everything that is installed
-            app(args=[word if word != "20" else "1" for word in words[1:]], standalone_mode=False)
+            told = app(args=[word if word != "20" else "1" for word in words[1:]], standalone_mode=False)
+            assert told in (None, 0)
     [python] = blocks(GUIDE, "python")
     exec(python, {})
     for name in ("ada", "edgar", "trained/ada", "python"):

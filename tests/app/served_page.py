@@ -67,6 +67,7 @@ def serve_page(root: Path, queue: int = 16) -> Iterator[Served]:
     options = ServerOptions(port=free_port(), max_seconds=45.0, reports=root / "reports", queue=queue)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(root / "temporary"))
+        patch.setenv("http_proxy", "http://127.0.0.1:9")  # which the page must not ask for itself
         with serving(pipeline, str(root / "model"), options) as address:
             [folder] = (root / "temporary").glob("svp-app-*")
             yield Served(address, folder, root / "model", root / "reports", pipeline)

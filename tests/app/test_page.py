@@ -297,8 +297,9 @@ def test_programs_are_told_in_one_sentence_too(served, inputs):
         ({"portrait": {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}}, "error"),
         ({"portrait": {"path": str(inputs / "ada.png")}}, "portrait: is no upload"),
         ({"audio": hidden}, "recording: is no upload"),
-        ({"style_from": "clip", "style_clip": {"video": hidden}}, "style clip: is no upload|error"),
-        ({"head_motion": "clip", "motion_clip": {"video": hidden}}, "head motion: is no upload|error"),
+        ({"style_from": "clip", "style_clip": hidden}, "style clip: is no upload"),
+        ({"head_motion": "clip", "motion_clip": hidden}, "head motion: is no upload"),
+        ({"portrait": {"path": "a\0b"}}, "portrait: is no upload"),
         ({"style_from": "timeline", "timeline": table | {"data": [["sad", 0, 1]]}}, "no style and time|error"),
         ({"style_from": "mix", "mix_share": None}, "mix: None is no share"),
         ({"gaze_right": None}, "None: no number"),
@@ -307,6 +308,13 @@ def test_programs_are_told_in_one_sentence_too(served, inputs):
         answer = generate(**given)
         assert re.search(told, answer), (given, answer)
         assert "root:" not in answer and "Traceback" not in answer and "Something broke" not in answer
+
+
+def test_the_server_fetches_nothing_and_lets_nobody_pass_the_queue(served):
+    for path in ("file=http://127.0.0.1:9/x.png", "file=https%3A//127.0.0.1/x", "proxy=http://127.0.0.1:9/x"):
+        answer = httpx.get(f"{served.address}gradio_api/{path}")
+        assert answer.status_code == 403 and answer.text == "this server fetches nothing"
+    assert httpx.post(f"{served.address}gradio_api/run/generate", json={"data": []}).status_code in (401, 404)
 
 
 def test_the_name_of_an_upload_does_not_lead_out_of_their_folder(served, inputs):

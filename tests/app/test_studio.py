@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -87,7 +88,7 @@ def test_what_is_said_of_a_portrait_that_can_be_used_is_shown(tmp_path):
     with studio.work(place_order(str(tmp_path / "two.png"), str(tmp_path / "talk.wav"))) as work:
         assert work.wait(60)
         assert probe(work.result()).seconds > 0
-        assert work.notice.startswith("two.png: 2 faces, the largest is taken")
+        assert re.fullmatch(r"two\.png: 2 faces, the largest is taken .*; for another one Face box .*", work.notice)
         assert work.progress.text.endswith(f" left\n{work.notice}")
     sent = Progress("", 0.5, np.zeros((1080, 1920, 3), np.uint8)).shown()["frame"].partition(",")[2]
     assert Image.open(io.BytesIO(base64.b64decode(sent))).size == (640, 360)

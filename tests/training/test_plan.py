@@ -87,9 +87,9 @@ def test_without_memory_costs_what_real_tensors_do(tiny_preset, tiny_dataset, us
 
 
 @cache
-def planned(stage, data):
-    """Options and plan of a stage at tiny sizes; stage style encodes its pictures as it trains."""
-    options = small_options(stage, data, None, **({"latents": "fly"} if stage == "style" else {}))
+def planned(stage, data, **changes):
+    """Options and plan of a stage at tiny sizes."""
+    options = small_options(stage, data, None, **changes)
     return options, plan_run(options)
 
 
@@ -105,7 +105,7 @@ def test_the_counts_are_the_real_ones(stage, tiny_preset, tiny_dataset, use_tiny
 
 
 def test_checkpointing_takes_more_flop_and_less_memory(tiny_dataset, use_tiny):
-    _, plan = planned("style", tiny_dataset)
+    _, plan = planned("style", tiny_dataset, latents="fly")
     assert plan.steps[True].flop > plan.steps[False].flop
     assert plan.steps[True].activation_bytes < plan.steps[False].activation_bytes
     assert plan.parameters["vae"][0] == 0 < plan.parameters["vae"][1]

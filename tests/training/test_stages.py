@@ -202,9 +202,10 @@ def test_the_run_folder_is_checked_before_the_heavy_work(runs, tiny_dataset, mon
     def heavy(*_):
         raise AssertionError("a model was made although the run folder cannot be used")
 
+    run = runs["vae"].parent
     monkeypatch.setattr("svp.training.run.load_init", heavy)
     with pytest.raises(InputError, match="holds a run already"):
-        train(small_options("vae", tiny_dataset, None), runs["vae"].parent, resume=False, max_minutes=None)
+        train(small_options("vae", tiny_dataset, None), run, resume=False, max_minutes=None)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_advice_that_works(tiny_dataset, tmp_path, use_tiny):

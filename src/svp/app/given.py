@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from gradio_client.utils import is_http_url_like
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_ADDRESS: Final = re.compile(r"/(file|proxy)[=/]+https?:", re.IGNORECASE)
 
 
 def judge_ourselves(block: gr.blocks.Block) -> None:
@@ -26,6 +31,19 @@ def judge_ourselves(block: gr.blocks.Block) -> None:
         return await move(place)
 
     block.async_move_resource_to_block_cache = take  # type: ignore[method-assign, assignment]
+
+
+class NoAddresses:
+    """Refuses what Gradio would fetch for whoever asks: with it a server stands in for its visitors on other ones."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _ADDRESS.search(scope["path"]):
+            await PlainTextResponse("this server fetches nothing", 403)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def _as_it_is(payload: Any) -> Any:

@@ -58,7 +58,7 @@ class Page:
                 self._reports_tab()
         for block in blocks.blocks.values():
             judge_ourselves(block)
-        return blocks.queue(max_size=self.queue)
+        return blocks.queue(max_size=self.queue, api_open=False)
 
     # ------------------------------------------------------------------ a video
 
@@ -194,9 +194,9 @@ class Page:
                 order = self._order(
                     self._upload("portrait", portrait),
                     self._upload("recording", audio),
-                    *(style_from, style, self._upload("style clip", style_clip), mix_with, mix_share, timeline),
+                    *(style_from, style, style_clip, mix_with, mix_share, timeline),
                     style_strength=style_strength,
-                    head_motion=_motion(head_motion, self._upload("head motion", motion_clip)),
+                    head_motion=self._motion(head_motion, motion_clip),
                     fast=quality,
                     seed=seed,
                     mouth_amplitude=mouth_amplitude,
@@ -234,14 +234,13 @@ class Page:
         if style_from == "gallery":
             styles = [known_style(style, self.gallery)]
         elif style_from == "clip":
-            if style_clip is None:
+            clip = self._upload("style clip", style_clip)
+            if clip is None:
                 raise InputError("style clip: none yet; upload a video of somebody speaking, or take a style otherwise")
-            if not is_clip(Path(style_clip)):
+            if not is_clip(Path(clip)):
                 raise InputError(
-                    f"style clip {Path(style_clip).name}: is no video; upload one, or give a saved style to "
-                    "`svp generate`"
+                    f"style clip {Path(clip).name}: is no video; upload one, or give a saved style to `svp generate`"
                 )
-            clip = style_clip
         elif style_from == "mix":
             mix = Mix(known_style(style, self.gallery), known_style(mix_with, self.gallery), mix_share)
         elif style_from == "timeline":
@@ -258,12 +257,25 @@ class Page:
         """
         if given is None:
             return None
-        path = Path(given).resolve()
+        try:
+            path = Path(given).resolve()
+            there = path.is_file()
+        except (OSError, ValueError):  # a name that cannot be
+            path, there = Path(), False
         if not path.is_relative_to(self.studio.folder):
             raise InputError(f"{what}: is no upload; upload the file itself")
-        if not path.is_file():
+        if not there:
             raise InputError(f"{what}: is deleted, {self.keep // 60} minutes after its upload; upload it again")
         return str(path)
+
+    def _motion(self, name: str, clip: str | None) -> str:
+        if name not in MOTIONS:
+            raise InputError(f"head motion {name}: unknown; use one of {', '.join(MOTIONS)}")
+        if name != "clip":
+            return name
+        if (upload := self._upload("head motion", clip)) is None:
+            raise InputError("head motion: no clip yet; upload one, or choose natural or still")
+        return upload
 
     def _turned_away(self, shown: dict[str, Any]) -> Any:
         """The reason that stays for a visitor whose video was not begun; Gradio's own is seen for some seconds."""
@@ -293,7 +305,7 @@ class Page:
         return _or_reason(lambda: self.reports.page(name))
 
     def _uploaded_report(self, path: str) -> str:
-        return _or_reason(lambda: framed(Path(self._upload("report", path) or "")))
+        return _or_reason(lambda: framed(Path(str(self._upload("report", path)))))
 
 
 def _uploaded(payload: ImageData | None) -> str | None:
@@ -307,13 +319,3 @@ def _or_reason(page: Callable[[], str]) -> str:
             return page()
     except gr.Error as error:
         return f'<p role="alert">{error.message}</p>'
-
-
-def _motion(name: str, clip: str | None) -> str:
-    if name not in MOTIONS:
-        raise InputError(f"head motion {name}: unknown; use one of {', '.join(MOTIONS)}")
-    if name != "clip":
-        return name
-    if clip is None:
-        raise InputError("head motion: no clip yet; upload one, or choose natural or still")
-    return str(Path(clip).resolve())

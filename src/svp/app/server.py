@@ -12,8 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from svp.app.clean_up import cleaned
+from svp.app.given import NoAddresses
 from svp.app.page import Page
 from svp.app.reports import Reports
 from svp.app.studio import Studio
@@ -112,6 +114,7 @@ def _launch(blocks: gr.Blocks, options: ServerOptions) -> str:
             run_history=False,
             enable_monitoring=False,
             footer_links=["api", "settings"],
+            app_kwargs={"middleware": [Middleware(NoAddresses)]},
             theme=theme,
             css=CSS,
             head=HEAD,
@@ -133,9 +136,9 @@ def _cache_folder() -> Iterator[Path]:
 @contextmanager
 def _past_proxies(host: str) -> Iterator[None]:
     """Gradio asks the page over HTTP whether it is there; no proxy knows the way to this machine."""
-    known = {name: os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")}
-    here = ",".join(dict.fromkeys((host, "localhost", "127.0.0.1")))
-    with _environment(**{name: f"{exempt},{here}".lstrip(",") for name, exempt in known.items()}):
+    exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    value = ",".join(dict.fromkeys(filter(None, (*exempt.split(","), host, "localhost", "127.0.0.1"))))
+    with _environment(NO_PROXY=value, no_proxy=value):
         yield
 
 
@@ -149,6 +152,6 @@ def _environment(**values: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from svp.app.progress import Progress
 from svp.diffusion.inputs import check_inputs
 from svp.diffusion.portrait import prepare_portrait
 from svp.diffusion.video import FrameStream
-from svp.errors import InputError, InputWarning
+from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.marking import MARKED, Marking
 from svp.media.video import FPS, probe
@@ -106,10 +105,8 @@ class Work:
         if self._order.mix is not None:
             self._order.mix.save(self.folder)
         cues = read_cues(request.style, self.folder)
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", InputWarning)
-            portrait = prepare_portrait(request.portrait, studio.pipeline.settings.image_size, request.box())
-        self.notice = self._order.told(" ".join(str(w.message) for w in told if w.category is InputWarning))
+        size = studio.pipeline.settings.image_size
+        portrait = prepare_portrait(request.portrait, size, request.box(), self._notice)
         self._at("Learning the style" if cues else "Listening to the recording")
         learn = partial(studio.pipeline.style, watch=self._watch("Learning the style", studio.longest_clip))
         style = style_over_time(cues, learn, request.style_strength)
@@ -131,6 +128,9 @@ class Work:
             (self.folder / self._order.mix.file).unlink()
         self._stream.save(output, studio.marking.labelled(request.label, request.label_text))
         return output
+
+    def _notice(self, text: str) -> None:
+        self.notice = self._order.told(text).replace("--face-box", "Face box")
 
     def _at(self, stage: str) -> None:
         if self._stopped.is_set():

@@ -52,25 +52,38 @@ def serve(
         if (error.name or "").partition(".")[0] != "gradio":
             raise
         raise InputError(f"svp app: needs Gradio; {install('app')}") from error
-    from svp.diffusion.model_folder import find_model
+    from svp.diffusion.model_folder import check_model_folder, find_model
     from svp.diffusion.untrained import check_trained
 
     marking = choose_marking(True, certificate, key)  # what cannot sign is told now, not after a visitor's video
     name = model_name(model, None)
+    check_model_folder(find_model(name))
+    check_trained(find_model(name), styled=True)
     typer.echo(f"{name}: loading, which takes some seconds", err=True)
     pipeline = load_pipeline(name)
-    check_trained(find_model(name), styled=True)
     typer.echo(f"sound features: {pipeline.audio_encoder.id}", err=True)  # loaded now, not while a visitor waits
     options = ServerOptions(
         host, port, (user, word) if password is not None else None, max_seconds, queue, reports, marking
     )
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # killed, terminal closed: what visitors left is deleted then too
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    _leave_nothing()
     with serving(pipeline, name, options) as address:
         typer.echo(f"{address} is ready; end it with Ctrl-C")
         if password is None and not _only_here(host):
             typer.echo("svp: whoever reaches this machine can use the page; --password asks for one", err=True)
         threading.Event().wait()
+
+
+def _leave_nothing() -> None:
+    """A server that is ended, or whose terminal is closed, deletes what visitors left as one that is interrupted."""
+    endings = [ending for ending in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(ending) is not signal.SIG_IGN]
+
+    def end(number: int, _: object) -> None:
+        for ending in endings:  # kernel and shell may both tell that a terminal is gone
+            signal.signal(ending, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for ending in endings:
+        signal.signal(ending, end)
 
 
 def _only_here(host: str) -> bool:

@@ -1,7 +1,7 @@
 """What a generation would take before it runs: peak memory, FLOP, and the largest windows that fit a given memory.
 
-The networks run once on tensors without memory (see `dry_run.py`): portrait, conditions of a chunk, one window of one
-step, decoding. What a process holds besides was measured once and stands here.
+The networks run once on tensors without memory (see `dry_run.py`): portrait, conditions of a chunk, each kind of
+step of a window, decoding. What a process holds besides was measured once and stands here.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from svp.diffusion.knobs import UNCHANGED, Knobs
 from svp.errors import InputError
 from svp.face.canvas import Canvas, View
 from svp.face.crop import SquareCrop, clip_crop, portrait_crop
-from svp.face.face_box import FaceBox, find_face
+from svp.face.face_box import FaceBox, find_face, warn
 from svp.face.fit import FaceFit, fit_clip
 from svp.face.key_points import KEY_POINTS, KeyPoints
 from svp.face.landmarks import require_track, track_landmarks
@@ -87,19 +87,22 @@ class Portrait:
         return Canvas.of(self.picture, self.crop, view)
 
 
-def prepare_portrait(source: PictureSource, size: int, face_box: FaceBox | None = None) -> Portrait:
+def prepare_portrait(
+    source: PictureSource, size: int, face_box: FaceBox | None = None, notice: Callable[[str], None] = warn
+) -> Portrait:
     """Find the face, crop it as training clips are cropped, fit the face model.
 
     Args:
         source: picture file, PIL picture or (H, W, 3) uint8 RGB.
         size: S.
-        face_box: where the face is, see `find_face`.
+        face_box, notice: see `find_face`.
 
     Raises:
         InputError: if the picture cannot be read or shows no face, or the box is not in it.
     """
     image = read_picture(source)
-    landmarks = find_face(image, str(source) if isinstance(source, str | Path) else "portrait", face_box)
+    name = str(source) if isinstance(source, str | Path) else "portrait"
+    landmarks = find_face(image, name, face_box, notice)
     crop = portrait_crop(landmarks, size, image.shape[:2])
     landmarks = crop.points(landmarks)
     return Portrait(crop.apply(image), landmarks, fit_clip(landmarks[None], FaceModel.load()), crop, image, face_box)

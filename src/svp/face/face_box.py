@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -97,13 +98,21 @@ class FaceBox:
         return np.asarray(landmarks, np.float32)
 
 
-def find_face(image: np.ndarray, name: str, box: FaceBox | None = None) -> np.ndarray:
-    """Landmarks (478, 3) of a portrait's face: of the largest, with an `InputWarning` if there are others.
+def warn(text: str) -> None:
+    """What is done with a notice where nobody says otherwise."""
+    warnings.warn(text, InputWarning, stacklevel=2)
+
+
+def find_face(
+    image: np.ndarray, name: str, box: FaceBox | None = None, notice: Callable[[str], None] = warn
+) -> np.ndarray:
+    """Landmarks (478, 3) of a portrait's face: of the largest, with a notice if there are others.
 
     Args:
         image: uint8 RGB (H, W, 3).
         name: what the picture is called in messages.
         box: where the face is: it is sought around there, and is the mean face if the detector sees none.
+        notice: is called with what a person should know; by default an `InputWarning`.
 
     Raises:
         InputError: if no face is found, or the box lies outside the picture.
@@ -129,8 +138,7 @@ def find_face(image: np.ndarray, name: str, box: FaceBox | None = None) -> np.nd
             boxes.append(FaceBox.around(face, size))
     if len(boxes) > 1:
         others = " or ".join(str(other) for other in boxes[1:])
-        text = f"{name}: {len(boxes)} faces, the largest is taken ({boxes[0]}); for another one --face-box {others}"
-        warnings.warn(text, InputWarning, stacklevel=2)
+        notice(f"{name}: {len(boxes)} faces, the largest is taken ({boxes[0]}); for another one --face-box {others}")
     return faces[0]
 
 

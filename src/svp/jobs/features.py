@@ -30,9 +30,9 @@ class Feature:
 
     Attributes:
         source: picture or clip.
-        model: of a style clip, as in `VideoJob`.
+        model: as in `VideoJob`; a portrait is the same for all of its size.
         path: where it is, or will be, kept.
-        size: of a portrait, in pixels.
+        size: of the model's pictures, in pixels.
         face_box: of a portrait, in its pixels; None lets the face be found.
     """
 
@@ -48,18 +48,17 @@ def features_of(job: VideoJob, folder: Path) -> list[Feature]:
     """What has to be measured for a job: a picture, and the clips among its styles; named by what they depend on."""
     found, size, box = [], saved_settings(find_model(job.model[0])).image_size, job.request.box()
     if job.portrait.suffix != PORTRAIT_SUFFIX:
-        path = folder / _name("portrait", file_hash(job.portrait), str(size), str(box), PORTRAIT_SUFFIX)
+        path = folder / _name("portrait", PORTRAIT_SUFFIX, file_hash(job.portrait), str(size), str(box))
         found.append(Feature("portrait", job.portrait, job.model, path, size, box))
     for cue in job.cues:
         if cue.path.suffix != STYLE_SUFFIX:
-            path = folder / _name("style", file_hash(cue.path), model_key(*job.model), STYLE_SUFFIX)
+            path = folder / _name("style", STYLE_SUFFIX, file_hash(cue.path), model_key(*job.model))
             found.append(Feature("style", cue.path, job.model, path, size))
     return found
 
 
-def _name(kind: str, *facts: str) -> str:
-    """Of a file; the last fact is its suffix."""
-    return f"{kind}-{sha256_text(' '.join(facts))[:32]}{facts[-1]}"
+def _name(kind: str, suffix: str, *facts: str) -> str:
+    return f"{kind}-{sha256_text(' '.join(facts))[:32]}{suffix}"
 
 
 def save_portrait(path: Path, portrait: Portrait) -> None:

@@ -148,6 +148,7 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
     Raises:
         InputError: the file cannot be read, or holds no line.
     """
+    model_key.cache_clear()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -203,6 +204,7 @@ def _find(request: VideoRequest, line: int, folder: Path) -> VideoJob:
     return VideoJob(line, output, key, request, portrait, audio, motion, (model, adapters), tuple(cues))
 
 
+@cache  # until other jobs are read
 def model_key(model: str, adapters: str | None) -> str:
     """A hash of a model's files, and of adapters.
 

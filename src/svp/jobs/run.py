@@ -12,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from svp.cores import CORES
 from svp.diffusion.model_folder import find_model, tell_terms_of
-from svp.jobs.features import features_of
+from svp.errors import InputError
+from svp.jobs.features import Feature, features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
-from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died
+from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died, video_failed
 from svp.media.marking import MARKED, Marking
 from svp.media.only_writer import only_writer
 from svp.media.video import FPS
@@ -121,7 +122,18 @@ def _make_all(
         *(BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
     )
     with pool, Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        needed = {job.line: features_of(job, store) for job in todo}
+
+        def settle(row: VideoRow) -> None:
+            settled[row.line] = row
+            add_row(folder, row)
+
+        needed: dict[int, list[Feature]] = {}
+        for job in todo:
+            try:
+                needed[job.line] = features_of(job, store)
+            except (InputError, OSError) as error:  # its model is damaged, or a file went since it was read
+                settle(video_failed(job, error))
+        todo = [job for job in todo if job.line in needed]
         missing = {f.path: f for features in needed.values() for f in features if not f.path.is_file()}
         shown = bar.add_task("portraits and styles", total=len(missing), rate="", visible=bool(missing))
         broken: dict[Path, str] = {}
@@ -129,10 +141,6 @@ def _make_all(
             if reason:
                 broken[feature.path] = reason
             bar.update(shown, advance=1)
-
-        def settle(row: VideoRow) -> None:
-            settled[row.line] = row
-            add_row(folder, row)
 
         tasks = []
         for job in todo:

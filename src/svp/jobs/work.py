@@ -89,6 +89,10 @@ def make_video(task: VideoTask) -> VideoRow:
     return row.model_copy(update=facts | made)
 
 
+def video_failed(job: VideoJob, error: Exception) -> VideoRow:
+    return VideoRow(output=job.output, line=job.line, status="failed", reason=_reason(error))
+
+
 def video_died(task: VideoTask) -> VideoRow:
     return VideoRow(output=task.job.output, line=task.job.line, status="failed", reason=DIED)
 

@@ -59,8 +59,8 @@ def only_writer(folder: Path, doing: str, output: Path | None = None) -> Iterato
 def _lock(folder: Path) -> int:
     """A descriptor that holds the lock; BlockingIOError where another run does."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # who held it has just removed it
+            folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
