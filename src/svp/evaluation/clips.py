@@ -12,6 +12,7 @@ from svp.datasets.manifest import MANIFEST_NAME, UNKNOWN
 from svp.datasets.prepared import PreparedDataset
 from svp.datasets.sources import CLIPS_CSV, VIDEO_SUFFIXES, folder_sources
 from svp.errors import InputError
+from svp.evaluation.report import TRUTH
 
 CLIPS: Final = "clips"  # folder of a prepared dataset
 SAMPLE: Final = re.compile(r"(?P<name>.+)\.sample\d+$")  # of several videos of one input
@@ -54,8 +55,13 @@ def find_clips(systems: Mapping[str, Path], reference: Path, names: Collection[s
         names: of the references that count; None for all.
 
     Raises:
-        InputError: a folder is missing or holds no video, or two files share a name.
+        InputError: a folder is missing or holds no video, two files share a name, or a system is called as the truth.
     """
+    if TRUTH in systems:
+        raise InputError(
+            f"{systems[TRUTH]}: would be called `{TRUTH}`, as the references' own row; rename the folder, or choose "
+            "another NAME in --system NAME=DIR"
+        )
     folder = reference / CLIPS if (reference / MANIFEST_NAME).is_file() else reference
     truths, emotions = _videos(folder), _emotions(reference)
     generated: dict[str, list[Video]] = {name: [] for name in truths}

@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from svp.errors import InputError, InputWarning
+from svp.errors import InputWarning
 from svp.evaluation.cache import MeasurementCache
 from svp.evaluation.clips import ClipSet, find_clips
 from svp.evaluation.facts import NO_TRUTH
@@ -62,11 +62,6 @@ def evaluate(
     Raises:
         InputError: a folder or the style encoder cannot be used, or the cache cannot be written.
     """
-    if TRUTH in systems:
-        raise InputError(
-            f"{systems[TRUTH]}: would be called `{TRUTH}`, as the references' own row; rename the folder, or choose "
-            "another NAME in --system NAME=DIR"
-        )
     clip_sets = find_clips(systems, reference, names)
     if not any(clips.truth and clips.videos for clips in clip_sets):
         here, there = (next((c.name for c in clip_sets if bool(c.videos) == made), "none") for made in (True, False))

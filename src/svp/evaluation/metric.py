@@ -12,11 +12,11 @@ from typing import Final, Literal
 import numpy as np
 
 from svp.evaluation.facts import NO_TRUTH, PixelFacts, Unmeasurable, VideoFacts
+from svp.evaluation.report import Better
 from svp.style.prior import StylePrior
 
 Uses = Literal["pixels", "face", "style", "embedding", "inception", "i3d", "syncnet", "styletalk"]
 FACELESS: Final = ("pixels", "inception", "i3d")  # these look at no face
-Better = Literal["higher", "lower", "near zero", "near the truth's"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from svp.errors import InputError
-from svp.evaluation.metric import Better
 from svp.media.whole_file import whole_file
 
 TRUTH = "truth"  # name of the row of the references themselves
+Better = Literal["higher", "lower", "near zero", "near the truth's"]
 
 Key = TypeVar("Key", bound=Hashable)
 
