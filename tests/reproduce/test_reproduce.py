@@ -166,7 +166,7 @@ def test_figure5_has_a_map_per_model_and_input(style_dataset, style_models, tmp_
 
 def test_what_cannot_be_measured_is_said_in_one_line(style_dataset, style_models, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="split val has 1 identities"):
+    with pytest.raises(InputError, match="too few identities of known emotion in split val, 1 where 2 are needed"):
         run("table3", style_dataset, style_models[:1], out, "--split", "val")
     with pytest.raises(InputError, match="same style encoder"):
         run("table3", style_dataset, [style_models[0], make_model(tmp_path / "copy", 0)], out)

@@ -109,14 +109,19 @@ def test_before_reproducing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tol
 def test_before_evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     model, weights = imported(tmp_path / "model", "v-express"), imported(tmp_path / "weights", "inception", "i3d")
     monkeypatch.setattr("svp.evaluation.evaluate.evaluate", begin)
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "a.mp4").touch()
     with pytest.raises(BegunError):
-        evaluate(model, model, tmp_path / "report.json", metrics="fid", model=model, weights=weights)
+        evaluate(videos, videos, tmp_path / "report.json", metrics="fid", model=model, weights=weights)
     assert told() == notices("v-express", "inception")
 
 
 def test_before_a_model_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setitem(sys.modules, "svp.app.server", SimpleNamespace(ServerOptions=None, serving=begin))  # Gradio
     model = imported(tmp_path / "model", "v-express")
+    for look in ("model_folder.check_model_folder", "untrained.check_trained"):  # at headers, before any use
+        monkeypatch.setattr(f"svp.diffusion.{look}", lambda *_, **__: None)
     for use in (
         lambda: load_pipeline(str(model)),  # of `svp generate` and `svp style extract`
         lambda: serve(model=model),
