@@ -122,7 +122,8 @@ def shapes_of(pipeline: SVPPipeline) -> SVPPipeline:
     with torch.device("meta"):
         for name, part in _networks(pipeline).items():
             network: Any = part
-            parts[name] = type(network).from_config(network.config).to(network.dtype)
+            shape = type(network).from_config(network.config)
+            parts[name] = shape if shape.dtype == network.dtype else shape.to(network.dtype)  # diffusers warns of `to`
     shapes = SVPPipeline(**parts, settings=pipeline.settings)
     shapes.turbo = pipeline.turbo
     return shapes
