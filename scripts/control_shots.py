@@ -13,7 +13,6 @@ from rich.progress import Progress
 
 from svp import StylePrior, SVPPipeline
 from svp.diffusion.portrait import Portrait
-from svp.diffusion.video import count_frames
 from svp.errors import InputError
 from svp.evaluation.face_facts import FaceFacts
 from svp.evaluation.observe import VideoObserver
@@ -22,6 +21,7 @@ from svp.face.landmarks import require_track
 from svp.face.model import FaceModel
 from svp.face.motion import HeadMotion
 from svp.face.motion_library import MotionLibrary
+from svp.media.video import count_frames
 from svp.speech.loudness import loudness
 
 STRENGTHS: Final = tuple(k / 4 for k in range(9))

@@ -48,7 +48,6 @@ from control_shots import (
 from svp import SVPPipeline
 from svp.datasets.visemes import expand
 from svp.diffusion.portrait import Portrait
-from svp.diffusion.video import count_frames
 from svp.errors import InputError
 from svp.evaluation.embedding import weights_file
 from svp.evaluation.face_facts import FaceFacts
@@ -60,6 +59,7 @@ from svp.evaluation.lip_sync import correlation
 from svp.face.model import FaceModel
 from svp.media.audio import SAMPLE_RATE, read_audio
 from svp.media.image import contact_sheet, write_png
+from svp.media.video import count_frames
 from svp.speech.loudness import loudness
 from svp.style.gallery import find_style
 

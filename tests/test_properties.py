@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from svp.diffusion.audio_track import AudioTrack, audio_windows
 from svp.diffusion.knobs import MOST_BLINKS, MOST_GAZE, MOST_HEAD, MOST_MOUTH
-from svp.diffusion.video import FRAMES_PER_SECOND, Soundtrack, count_frames
+from svp.diffusion.video import Soundtrack
 from svp.diffusion.windows import average_windows, coverage, plan_chunks, plan_windows
 from svp.errors import InputError
 from svp.face.motion import BLINK_COURSE, HeadMotion, forth_and_back
 from svp.jobs.request import VideoRequest
 from svp.media import video
 from svp.media.audio import SAMPLE_RATE
-from svp.media.video import FPS, nearest_times
+from svp.media.video import FPS, FRAMES_PER_SECOND, count_frames, nearest_times
 from svp.style.cues import Cue, read_cues
 from svp.style.gallery import gallery_names, gallery_path
 from svp.style.prior import StylePrior

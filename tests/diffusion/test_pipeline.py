@@ -12,11 +12,10 @@ from svp.diffusion.build import build_pipeline
 from svp.diffusion.noise import style_noise
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.portrait import Portrait
-from svp.diffusion.video import count_frames
 from svp.errors import InputError
 from svp.face.crop import SquareCrop
 from svp.media.audio import read_audio, write_wav
-from svp.media.video import probe, read_frames
+from svp.media.video import count_frames, probe, read_frames
 from svp.presets import BASE
 from svp.speech.alpha import ALPHA_SIZE, load_audio_encoder, silence
 

@@ -90,7 +90,7 @@ def test_before_python_opens_a_model(tmp_path: Path, told: Told) -> None:
 def test_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     imported(tmp_path / "run" / "model", "v-express", "sd15")
     monkeypatch.setattr("svp.training.options.recipe", lambda *given, **more: None)
-    monkeypatch.setattr("svp.datasets.prepared.PreparedDataset", lambda root: None)
+    monkeypatch.setattr("svp.datasets.prepared.PreparedDataset.__init__", lambda self, root: None)
     monkeypatch.setattr("svp.training.run.train", begin)
     with pytest.raises(BegunError):
         train("style", tmp_path, tmp_path / "out", init=tmp_path / "run")
@@ -98,7 +98,7 @@ def test_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: 
 
 
 def test_before_reproducing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
-    monkeypatch.setattr("svp.datasets.prepared.PreparedDataset", lambda root: None)
+    monkeypatch.setattr("svp.datasets.prepared.PreparedDataset.__init__", lambda self, root: None)
     models = [word for name in "ab" for word in ("--model", str(imported(tmp_path / name, "v-express")))]
     options = ["--data", str(tmp_path), *models, "-o", str(tmp_path / "out")]
     with pytest.raises(InputError, match="has no style encoder"):

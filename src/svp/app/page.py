@@ -192,8 +192,8 @@ class Page:
         try:
             with explained():
                 order = self._order(
-                    self._upload("portrait", portrait),
-                    self._upload("recording", audio),
+                    None if portrait is None else self._upload("portrait", portrait),
+                    None if audio is None else self._upload("recording", audio),
                     *(style_from, style, style_clip, mix_with, mix_share, timeline),
                     style_strength=style_strength,
                     head_motion=self._motion(head_motion, motion_clip),
@@ -234,9 +234,9 @@ class Page:
         if style_from == "gallery":
             styles = [known_style(style, self.gallery)]
         elif style_from == "clip":
-            clip = self._upload("style clip", style_clip)
-            if clip is None:
+            if style_clip is None:
                 raise InputError("style clip: none yet; upload a video of somebody speaking, or take a style otherwise")
+            clip = self._upload("style clip", style_clip)
             if not is_clip(Path(clip)):
                 raise InputError(
                     f"style clip {Path(clip).name}: is no video; upload one, or give a saved style to `svp generate`"
@@ -249,14 +249,12 @@ class Page:
             raise InputError(f"style_from {style_from}: unknown; use one of {', '.join(SOURCES)}")
         return place_order(portrait, audio, styles=styles, clip=clip, mix=mix, **options)
 
-    def _upload(self, what: str, given: str | None) -> str | None:
+    def _upload(self, what: str, given: str) -> str:
         """A file that was given, by its real path.
 
         Raises:
             InputError: it was not uploaded to this server, as a program may name any path, or it is gone already.
         """
-        if given is None:
-            return None
         try:
             path = Path(given).resolve()
             there = path.is_file()
@@ -273,9 +271,9 @@ class Page:
             raise InputError(f"head motion {name}: unknown; use one of {', '.join(MOTIONS)}")
         if name != "clip":
             return name
-        if (upload := self._upload("head motion", clip)) is None:
+        if clip is None:
             raise InputError("head motion: no clip yet; upload one, or choose natural or still")
-        return upload
+        return self._upload("head motion", clip)
 
     def _turned_away(self, shown: dict[str, Any]) -> Any:
         """The reason that stays for a visitor whose video was not begun; Gradio's own is seen for some seconds."""
@@ -305,7 +303,7 @@ class Page:
         return _or_reason(lambda: self.reports.page(name))
 
     def _uploaded_report(self, path: str) -> str:
-        return _or_reason(lambda: framed(Path(str(self._upload("report", path)))))
+        return _or_reason(lambda: framed(Path(self._upload("report", path))))
 
 
 def _uploaded(payload: ImageData | None) -> str | None:

@@ -27,8 +27,6 @@ STYLE: Final = """
 .bar { width: 100%; height: 0.5rem; border-radius: 0.25rem; background: var(--border-color-primary); overflow: hidden }
 .bar span { display: block; height: 100%; background: var(--color-accent); transition: width 0.3s }
 """
-
-
 PREVIEW: Final = 640  # pixels of the longer side; it is shown 20 rem wide
 
 

@@ -57,8 +57,9 @@ def serve(
 
     marking = choose_marking(True, certificate, key)  # what cannot sign is told now, not after a visitor's video
     name = model_name(model, None)
-    check_model_folder(find_model(name))
-    check_trained(find_model(name), styled=True)
+    folder = find_model(name)
+    check_model_folder(folder)
+    check_trained(folder, styled=True)
     typer.echo(f"{name}: loading, which takes some seconds", err=True)
     pipeline = load_pipeline(name)
     typer.echo(f"sound features: {pipeline.audio_encoder.id}", err=True)  # loaded now, not while a visitor waits

@@ -43,8 +43,6 @@ def evaluate(
     if own in others:
         raise InputError(f"--system {own}={others[own]}: another folder has this name; choose another")
     systems = {own: generated, **others}
-    for place in (generated, reference):
-        need_folder(place, "videos")
     if weights is not None:
         need_folder(weights, "what `svp import` wrote")
     from svp.evaluation.clips import find_clips

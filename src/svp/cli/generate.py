@@ -138,8 +138,7 @@ def generate(
     max_memory: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            help="GB the process, or each worker, may take; the frames computed at once are made to fit.",
+            min=0, help="GB the process, or each worker, may take; the frames computed at once are made to fit."
         ),
     ] = None,
     size: Annotated[int | None, typer.Option(min=32, help="With --plan: pixels, if not the model's own.")] = None,
@@ -201,14 +200,15 @@ def generate(
     from svp.diffusion.untrained import check_trained
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
-    from svp.media.audio import SAMPLE_RATE, read_audio
+    from svp.media.audio import read_audio
+    from svp.media.video import FPS, count_frames
     from svp.style.style_file import Maker, read_style_file
 
     knobs, view = Knobs(mouth_amplitude, head_amplitude, blink_rate, parse_gaze(gaze)), View(frame, aspect)
     box = None if face_box is None else FaceBox.parse(face_box)
     check_inputs(portrait, audio, head_motion, retarget, knobs)
     if cues and (last := cues[-1].seconds):
-        need_within(cues[-1].path.stem, last, len(read_audio(audio, stop=last + 1)) / SAMPLE_RATE)
+        need_within(cues[-1].path.stem, last, count_frames(len(read_audio(audio, stop=last + 1))) / FPS)
     folder = find_model(chosen)
     check_model_folder(folder)
     check_trained(None if adapters else folder, styled=bool(styles))

@@ -33,7 +33,7 @@ def print_generation_plan(
     from svp.diffusion.memory_plan import fit_memory, network_shapes, plan_generation, print_plan
     from svp.diffusion.sampling_plan import plan_sampling
     from svp.diffusion.vae import latent_stride
-    from svp.diffusion.video import FRAMES_PER_SECOND
+    from svp.media.video import FRAMES_PER_SECOND
 
     frames = _frames(audio) if audio is not None else max(1, round((seconds or 0) * FRAMES_PER_SECOND))
     pipeline = network_shapes(name)
@@ -53,7 +53,7 @@ def print_generation_plan(
 
 def _frames(audio: Path) -> int:
     need_file(audio, "--audio")
-    from svp.diffusion.video import count_frames
     from svp.media.audio import read_audio
+    from svp.media.video import count_frames
 
     return count_frames(len(read_audio(audio)))

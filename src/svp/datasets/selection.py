@@ -30,11 +30,12 @@ def select_clips(
         InputError: there are fewer.
     """
     rows = _rows(dataset, selection)
+    has = _labelled(rows)
     needed = {"identities": identities, "emotions": emotions, "clips": clips}
-    for what, found in _labelled(rows).items():
+    for what, found in has.items():
         if found >= needed[what]:
             continue
-        if rows and not _labelled(rows)["clips"]:
+        if rows and not has["clips"]:
             raise InputError(
                 f"{dataset.root}: of all {len(rows)} clips of {_named(selection)} the emotion is unknown; "
                 "name emotions in clips.csv and prepare the dataset again, or choose another --split"

@@ -34,9 +34,9 @@ from svp.diffusion.sampling import count_evaluations
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
-from svp.diffusion.video import count_frames
 from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
+from svp.media.video import count_frames
 from svp.presets import PRESETS
 
 Device = Literal["cpu", "cuda"]

@@ -46,12 +46,13 @@ from svp.diffusion.turbo import Turbo
 from svp.diffusion.unet import DenoisingUNet
 from svp.diffusion.untrained import check_trained
 from svp.diffusion.vae import PatchAutoencoderKL, decode_latents, encode_image, latent_stride, require_vae
-from svp.diffusion.video import FrameStream, GeneratedVideo, count_frames
+from svp.diffusion.video import FrameStream, GeneratedVideo
 from svp.errors import InputError
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.face.key_points import KEY_POINTS
 from svp.media.hashing import sha256_file
+from svp.media.video import count_frames
 from svp.speech.alpha import AudioEncoder, find_audio_encoder
 from svp.speech.layout import alpha_layout
 from svp.speech.loudness import loudness

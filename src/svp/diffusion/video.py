@@ -16,17 +16,11 @@ from svp.face.canvas import Canvas
 from svp.media.audio import SAMPLE_RATE, sound_blocks
 from svp.media.marking import MARKED, Marking
 from svp.media.only_writer import only_writer
-from svp.media.video import FPS, VideoWriter
+from svp.media.video import FPS, FRAMES_PER_SECOND, VideoWriter
 from svp.media.whole_file import writing
 from svp.memory import release_memory
 
-FRAMES_PER_SECOND = int(FPS)
 OUTPUT_RATE = 48_000  # of the sound in the file, where it comes from a file
-
-
-def count_frames(n_samples: int) -> int:
-    """Frames of a recording of 16-kHz samples: round(25 x seconds), halves up, at least one."""
-    return max(1, (2 * n_samples * FRAMES_PER_SECOND + SAMPLE_RATE) // (2 * SAMPLE_RATE))
 
 
 @dataclass(frozen=True, eq=False)

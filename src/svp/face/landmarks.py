@@ -149,7 +149,12 @@ def need_face(path: str | os.PathLike[str]) -> None:
             if detector.detect(frame) is not None:
                 return
             looked_at += 1
-    raise InputError(f"{path}: a face is found in 0 of {looked_at} frames; use a clip with one visible face")
+    raise too_few_faces(path, 0, looked_at)
+
+
+def too_few_faces(path: str | os.PathLike[str], found: int, frames: int) -> InputError:
+    """The error of a clip that shows a face in too few of its frames."""
+    return InputError(f"{path}: a face is found in {found} of {frames} frames; use a clip with one visible face")
 
 
 def require_track(track: np.ndarray, path: str | os.PathLike[str], min_share: float = 0.5) -> np.ndarray:
@@ -167,9 +172,7 @@ def require_track(track: np.ndarray, path: str | os.PathLike[str], min_share: fl
     if len(track) == 0:
         raise InputError(f"{path}: has no video frame; use a readable video")
     if found.sum() < max(1, min_share * len(track)):
-        raise InputError(
-            f"{path}: a face is found in {found.sum()} of {len(track)} frames; use a clip with one visible face"
-        )
+        raise too_few_faces(path, int(found.sum()), len(track))
     if found.all():
         return track
     present = np.flatnonzero(found)

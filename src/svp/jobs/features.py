@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from zipfile import BadZipFile
@@ -46,7 +47,7 @@ class Feature:
 
 def features_of(job: VideoJob, folder: Path) -> list[Feature]:
     """What has to be measured for a job: a picture, and the clips among its styles; named by what they depend on."""
-    found, size, box = [], saved_settings(find_model(job.model[0])).image_size, job.request.box()
+    found, size, box = [], _image_size(job.model[0], model_key(*job.model)), job.request.box()
     if job.portrait.suffix != PORTRAIT_SUFFIX:
         path = folder / _name("portrait", PORTRAIT_SUFFIX, file_hash(job.portrait), str(size), str(box))
         found.append(Feature("portrait", job.portrait, job.model, path, size, box))
@@ -55,6 +56,12 @@ def features_of(job: VideoJob, folder: Path) -> list[Feature]:
             path = folder / _name("style", STYLE_SUFFIX, file_hash(cue.path), model_key(*job.model))
             found.append(Feature("style", cue.path, job.model, path, size))
     return found
+
+
+@cache
+def _image_size(model: str, _key: str) -> int:
+    """Of a model whose files have this key."""
+    return saved_settings(find_model(model)).image_size
 
 
 def _name(kind: str, suffix: str, *facts: str) -> str:

@@ -20,12 +20,14 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from svp.errors import InputError
+from svp.media.audio import SAMPLE_RATE
 from svp.media.container import check_gap, decode, find_stream, frame_seconds, open_media
 from svp.media.decoded_frame import DecodedFrame, shown_width
 from svp.media.image import check_size
 from svp.media.whole_file import partial_path, writing
 
 FPS = 25.0
+FRAMES_PER_SECOND = int(FPS)
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _SUFFIXES = (".mp4", ".m4v", ".mov")
 # Without it x264 writes other bytes in every run of the very same frames.
@@ -112,6 +114,11 @@ def decoded_frames(
                 return
         if count == 0:
             raise InputError(f"{path}: ends before {start:.2f} s; choose an earlier start")
+
+
+def count_frames(n_samples: int) -> int:
+    """Frames of a recording of 16-kHz samples: round(25 x seconds), halves up, at least one."""
+    return max(1, (2 * n_samples * FRAMES_PER_SECOND + SAMPLE_RATE) // (2 * SAMPLE_RATE))
 
 
 def nearest_times(starts: Iterable[tuple[float, float]], fps: float) -> Iterator[int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from svp.errors import InputError
 from svp.face.fit import fit_clip
-from svp.face.landmarks import track_landmarks
+from svp.face.landmarks import too_few_faces, track_landmarks
 from svp.face.model import FaceModel
 from svp.media.audio import read_audio_or_none
 from svp.media.hashing import sha256_file
@@ -62,10 +62,7 @@ def extract_style(
     landmarks = track_landmarks(read_frames(path, FPS), watch=watch)
     found_N = np.isfinite(landmarks).all(axis=(1, 2))
     if found_N.sum() < max(1, MIN_SHARE * len(landmarks)):
-        raise InputError(
-            f"{path}: a face is found in {int(found_N.sum())} of {len(landmarks)} frames; "
-            "use a clip with one visible face"
-        )
+        raise too_few_faces(path, int(found_N.sum()), len(landmarks))
     expression_NE = np.zeros((len(landmarks), len(face_model.expression)), np.float32)
     expression_NE[found_N] = fit_clip(landmarks[found_N], face_model).expression
     audio = read_audio_or_none(path)
