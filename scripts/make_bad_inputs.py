@@ -200,6 +200,7 @@ def outputs() -> Iterator[Case]:
         ("plan of no length", "--seconds", "nan"),
         ("style of no strength", "--style-strength", "nan"),
         ("guidance without an end", "--guidance-audio", "inf"),
+        ("guidance beyond all use", "--guidance-style", "1e300"),
     ):
         yield error(name, option, *generate("--plan", option, value))
     yield error("page for endless recordings", "--max-seconds", "app", "--max-seconds", "nan")

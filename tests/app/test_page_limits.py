@@ -32,7 +32,7 @@ from served_page import (  # noqa: E402
 )
 from tiny_pipeline import tone  # noqa: E402
 
-from svp.app import clean_up, server  # noqa: E402
+from svp.app import clean_up, server, studio  # noqa: E402
 from svp.app.page import FACES  # noqa: E402
 
 pytestmark = pytest.mark.long
@@ -106,6 +106,30 @@ def test_who_finds_the_queue_full_is_told_and_who_waits_is_served(
         assert told.inner_text() == "Done"
 
 
+def test_who_waits_and_cancels_or_leaves_is_made_no_video(browser, served, talk, tmp_path, monkeypatch, request):
+    go_on, predict, make, made = threading.Event(), served.pipeline.predict_noise, studio.Work._made, []
+    monkeypatch.setattr(served.pipeline, "predict_noise", lambda *a, **k: (go_on.wait(60), predict(*a, **k))[1])
+    monkeypatch.setattr(studio.Work, "_made", lambda work: made.append(work.folder) or make(work))
+    request.addfinalizer(go_on.set)
+    client = Client(served.address, verbose=False, download_files=str(tmp_path))
+    asked = {"portrait": handle_file(ADA), "audio": handle_file(talk), "api_name": "/generate"}
+    first = client.submit(**asked)
+    wait_until(lambda: bool(first.outputs()))
+    with opened(browser, served) as second, opened(browser, served) as third:
+        fill(second, ADA, talk)
+        second.click("#make")
+        second.locator("#progress").get_by_text("queue: 1/1").wait_for()
+        second.click("#cancel")
+        second.locator("#progress").get_by_text("Cancelled").wait_for()
+        fill(third, ADA, talk)
+        third.click("#make")
+        third.locator("#progress").get_by_text("queue: 1/1").wait_for()  # the place of who cancelled is free
+    go_on.set()
+    assert probe(Path(first.result(180)[0])).seconds == pytest.approx(0.4)
+    assert probe(Path(client.predict(**asked)[0])).seconds == pytest.approx(0.4)  # behind all that waited
+    assert len(made) == 2
+
+
 def test_what_visitors_leave_goes_when_its_time_is_over(browser, served, own, talk, tmp_path, monkeypatch):
     Client(served.address, verbose=False, download_files=str(tmp_path)).predict(
         portrait=handle_file(ADA), audio=handle_file(talk), api_name="/generate"
@@ -120,7 +144,7 @@ def test_what_visitors_leave_goes_when_its_time_is_over(browser, served, own, ta
         wait_until(lambda: any(path.name.startswith("tmp") for path in left(served) - there))
     before = left(served)
     assert {"ada.png", "talk.wav", "ada_talk.mp4"} <= {path.name for path in before - own}
-    looks, later = [], server.KEEP - 60
+    looks, later = [], server.KEEP / 2
 
     def moved() -> float:
         looks.append(1)

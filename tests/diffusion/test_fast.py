@@ -150,6 +150,16 @@ def test_turbo_needs_a_distilled_model_and_runs_its_steps_without_guidance(pipel
         generate(pipeline, fast="quick")
 
 
+def test_scales_beyond_all_use_and_numbers_without_bounds_give_no_video(pipeline) -> None:
+    for name in ("guidance_audio", "guidance_style", "guidance_scale"):
+        with pytest.raises(InputError, match="choose -100 to 100"):
+            generate(pipeline, **{name: 1e300})
+    with torch.no_grad():
+        pipeline.unet.conv_out.weight.fill_(torch.nan)
+    with pytest.raises(InputError, match="made no picture"):
+        generate(pipeline)
+
+
 def test_bf16_is_chosen_by_what_the_processor_can(monkeypatch) -> None:
     for able, wanted in (({}, False), ({"amx_bf16": True}, True), ({"avx512_bf16": True, "amx_bf16": False}, True)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able, raising=False)

@@ -40,6 +40,9 @@ def test_files_are_named_by_their_hashes_and_the_model_by_that_of_its_weights(tm
     found = verify_video(tmp_path / "video.mp4")
     assert found.state == "valid" and b"secret_client" not in (tmp_path / "video.mp4").read_bytes()
     facts = found.facts
+    (tmp_path / "a_model" / "later.safetensors").write_bytes(b"retrained meanwhile")
+    assert video.origin.facts()["model"] == facts["model"]  # of the weights that made the video
+    (tmp_path / "a_model" / "later.safetensors").unlink()
     listed = subprocess.run(
         'find . -name "*.safetensors" -printf "%P\\n" | LC_ALL=C sort | xargs sha256sum | sha256sum',
         shell=True,
@@ -118,7 +121,7 @@ def test_the_weights_that_a_model_was_imported_from_are_named(tmp_path):
     index = json.loads((tmp_path / "model_index.json").read_text())
     index["settings"]["audio_encoder"] = "wav2vec2-base-960h"  # which is fetched from the hub
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    facts = Origin(tmp_path, (), {}, (), {}).facts()
+    facts = Origin(tmp_path, "", (), {}, (), {}).facts()
     research, free = find_weight("v-express"), find_weight("wav2vec2")
     assert facts["model"]["weights"] == [
         {"title": "V-Express", "licence": research.licence, "sha256": record.sha256},
@@ -163,5 +166,5 @@ def test_a_picture_and_its_pixels_have_one_hash():
         for given in (picture, np.asarray(picture))
     ]
     assert hashes[0] == hashes[1]
-    origin = Origin(None, (), {}, ({"name": "a", "seconds": 0.0, "source_sha256": ""},), {})
+    origin = Origin(None, "", (), {}, ({"name": "a", "seconds": 0.0, "source_sha256": ""},), {})
     assert origin.read_from(PORTRAIT, [PORTRAIT]).styles[0]["sha256"] == sha256_file(PORTRAIT)

@@ -10,6 +10,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from packaging.requirements import Requirement
@@ -22,6 +23,7 @@ from svp.doctor.private import without_private
 from svp.doctor.report import Report
 from svp.doctor.system import examine_system
 from svp.evaluation.reference_values import ReferenceCheck
+from svp.media.certificate import CHAIN_VARIABLE, KEY_VARIABLE, local_certificate
 from svp.media.hashing import sha256_file
 from svp.weights.provenance import ImportedFile, record_imports
 from svp.weights.registry import WEIGHTS
@@ -101,6 +103,43 @@ def test_changed_and_missing_weights_are_told(tmp_path, monkeypatch):
     assert found["face model"].state == "ok" and found["model mini"].remedy
 
 
+def test_whisper_is_damaged_fetched_later_or_there(tmp_path, monkeypatch):
+    from safetensors.numpy import save_file
+
+    from svp.speech import package
+
+    def whisper() -> Finding:
+        return next(iter(weights._whisper()))
+
+    monkeypatch.setenv("SVP_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    absent = Report((whisper(),))
+    assert whisper().state == "later" and absent.can_generate
+    assert absent.verdict.startswith("videos can be made once whisper-tiny.en could be fetched")
+    file = tmp_path / package.FOLDER / package.WEIGHTS
+    file.parent.mkdir()
+    save_file({"a": np.zeros(99, np.float32)}, file)
+    assert whisper().state == "ok" and "another than of the pinned package" in whisper().found
+    file.write_bytes(file.read_bytes()[:-8])
+    assert whisper().state == "broken" and "damaged" in whisper().found and not Report((whisper(),)).can_generate
+
+
+def test_what_signs_is_tried(tmp_path, monkeypatch):
+    def signature() -> Finding:
+        return next(finding for finding in examine_system() if finding.name == "signature")
+
+    for variable in (CHAIN_VARIABLE, KEY_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("SVP_DATA", str(tmp_path / "data"))
+    assert signature().state == "later" and not (tmp_path / "data").exists()  # nothing is written
+    own = local_certificate()
+    assert signature().state == "ok"
+    own.key.write_text("damaged")
+    assert signature().state == "broken" and f"delete {own.key.parent}, another is made" in signature().found
+    monkeypatch.setenv(CHAIN_VARIABLE, str(own.chain))
+    assert signature().state == "broken" and KEY_VARIABLE in signature().found
+
+
 def test_imported_weights_are_found_and_looked_into(tmp_path):
     def syncnet(folder: Path | None) -> Finding:
         return next(finding for finding in weights.examine_weights(folder) if finding.name == "SyncNet")
@@ -170,6 +209,7 @@ def test_no_password_and_no_path_of_any_kind_is_given_away(tmp_path, monkeypatch
         "/srv/my acme project/x.so", "C:\\Users\\acme client\\x", "/mnt/a,b/acme_c", "/mnt/x:acme/d", "-I /mnt/acme/x",
         "gcc -I/mnt/acme/x", "\\\\server\\share\\acme", "//nas/acme/x", "smb://nas/acme", "PATH=/bin:/opt/acme/bin",
         "see http://acme:word@example.org/x", "in '/srv/a b/acme c/d.so': cannot open",
+        "cannot load (/opt/My acme (EU)/lib.so)",
     ):  # fmt: skip
         assert "acme" not in without_private(text), without_private(text)
     for text in ("h264/aac", "take 1/2", "https://example.org/a/b and 3 / 4", "24.0 of 25 GB free; torch+cpu"):

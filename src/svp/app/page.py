@@ -132,9 +132,12 @@ class Page:
             show_progress_on=[progress],
         )
         making.failure(self._turned_away, [progress], [progress], **QUIET)
+        # said before, for a video that waits fails by it as one that is turned away, and afterwards: what was still on
+        # its way from the work would take its place
+        cancelled = Progress("Cancelled", failed=True).shown
+        cancel.click(None, outputs=[progress], js=f"() => ({json.dumps(cancelled())})", **QUIET)
         stopped = cancel.click(None, cancels=[making], **QUIET)
-        # said afterwards: what was still on its way from the work would take its place
-        stopped.then(Progress("Cancelled", failed=True).shown, outputs=[progress], **QUIET)
+        stopped.then(cancelled, outputs=[progress], **QUIET)
 
     def generate(
         self,

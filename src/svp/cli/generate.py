@@ -93,12 +93,17 @@ def generate(
     guidance_audio: Annotated[
         float | None,
         typer.Option(
-            callback=finite, help="Guidance scale of portrait, head motion and sound; the model's own by default."
+            min=-100,
+            max=100,
+            callback=finite,
+            help="Guidance scale of portrait, head motion and sound; the model's own by default.",
         ),
     ] = None,
     guidance_style: Annotated[
         float | None,
-        typer.Option(callback=finite, help="Guidance scale of the style; the model's own by default."),
+        typer.Option(
+            min=-100, max=100, callback=finite, help="Guidance scale of the style; the model's own by default."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and inputs give the same video.")] = 0,
     retarget: Annotated[

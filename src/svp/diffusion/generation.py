@@ -26,6 +26,7 @@ from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
 from svp.diffusion.tiny_decoder import TinyVAE
 from svp.diffusion.vae import decode_latents, require_vae
 from svp.diffusion.windows import Chunk, Window
+from svp.errors import InputError
 from svp.face.key_points import KEY_POINTS
 from svp.media.video import FPS
 from svp.style.prior import StylePrior
@@ -202,4 +203,9 @@ def generate_frames(
             latents = next(chunks, None)
         if latents is None:
             return
+        if not latents.isfinite().all():
+            raise InputError(
+                f"{pipeline.folder or 'the model'}: made no picture, its numbers grew beyond all bounds; take smaller "
+                "guidance scales, or weights whose training went well"
+            )
         yield from decode_latents(decoder, latents[0].transpose(0, 1), settings.image_size, bf16=plan.bf16)

@@ -15,7 +15,7 @@ from svp.diffusion.model_folder import fetched_encoder
 from svp.diffusion.portrait import NATURAL, STILL, Portrait
 from svp.diffusion.style_source import style_path
 from svp.face.face_box import FaceBox
-from svp.media.hashing import sha256_file, weights_sha256
+from svp.media.hashing import sha256_file
 from svp.speech import package
 from svp.speech.layout import AUDIO_ENCODER
 from svp.style.extract import CLIP
@@ -34,6 +34,7 @@ class Origin:
 
     Attributes:
         model: folder that the weights were loaded from; None for a model that was built in memory.
+        weights: one hash of all of them, as they were loaded; "" for such a model.
         adapters: SHA-256 of each file of adapters that was merged into it.
         inputs: of portrait, recording and head motion, by role: `sha256`, and what it is `of`: a file, or the pixels,
             samples or points that were given instead.
@@ -43,6 +44,7 @@ class Origin:
     """
 
     model: Path | None
+    weights: str
     adapters: tuple[str, ...]
     inputs: dict[str, dict[str, str]]
     styles: tuple[dict[str, Any], ...]
@@ -78,6 +80,7 @@ class Origin:
         facts.pop("style_seconds")
         origin = cls(
             model=pipeline.folder,
+            weights=pipeline.weights_sha256,
             adapters=tuple(pipeline.merged),
             inputs={role: found for role, source in given.items() if (found := _hashed(source))},
             styles=tuple(
@@ -105,10 +108,10 @@ class Origin:
         return replace(self, inputs=inputs, styles=tuple(_read_style(style, path) for style, path in told))
 
     def facts(self) -> dict[str, Any]:
-        """All of it as plain values; the weights are hashed now, and of an imported model it says whose they are."""
+        """All of it as plain values; of an imported model it says whose the weights are."""
         model: dict[str, Any] = {"name": "", "weights_sha256": ""}
         if self.model is not None:
-            model = {"name": self.model.resolve().name, "weights_sha256": weights_sha256(self.model)}
+            model = {"name": self.model.resolve().name, "weights_sha256": self.weights}
             if weights := _foreign_weights(self.model):
                 model["weights"] = weights
         return {

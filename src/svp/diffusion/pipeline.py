@@ -51,7 +51,7 @@ from svp.errors import InputError
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.face.key_points import KEY_POINTS
-from svp.media.hashing import sha256_file
+from svp.media.hashing import sha256_file, weights_sha256
 from svp.media.video import count_frames
 from svp.speech.alpha import AudioEncoder, find_audio_encoder
 from svp.speech.layout import alpha_layout
@@ -115,6 +115,7 @@ class SVPPipeline(DiffusionPipeline):
         self.register_to_config(settings=self.settings.model_dump())
         self._audio_encoder: AudioEncoder | None = None
         self.folder: Path | None = None  # that it was loaded from
+        self.weights_sha256 = ""  # of the files there at that time
         self.merged: list[str] = []  # SHA-256 of the files of adapters in it
         self.turbo: Turbo | None = None
         self._denoiser: Denoiser | None = None
@@ -159,6 +160,7 @@ class SVPPipeline(DiffusionPipeline):
             if bars:
                 logging.enable_progress_bar()
         pipeline.folder, pipeline.turbo = folder, Turbo.load(folder)
+        pipeline.weights_sha256 = weights_sha256(folder)
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:

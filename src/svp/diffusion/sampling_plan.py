@@ -14,6 +14,7 @@ from svp.diffusion.settings import PipelineSettings
 from svp.errors import InputError
 
 REUSE_FROM_STEPS = 8  # neighbours of fewer steps differ too much to share what the deep levels gave
+MOST_GUIDANCE = 100.0  # either sign; beyond it no model makes a picture
 FEW_STEPS = 4  # a model that itself takes so few steps needs them all
 
 
@@ -126,7 +127,8 @@ def plan_sampling(
         folded: the guidance is in the distilled weights.
 
     Raises:
-        InputError: if there is no such mode, the model was not made for it, or it has not so many steps.
+        InputError: if there is no such mode, the model was not made for it, it has not so many steps, or a scale is
+            beyond all use.
     """
     if fast not in MODES:
         raise InputError(f"fast {fast}: unknown; use one of {', '.join(MODES)}")
@@ -145,6 +147,9 @@ def plan_sampling(
         guided = 1.0 if given else guided
         if folded or given:
             own_audio = own_style = 1.0
+    for name, scale in (("guidance_audio", guidance_audio), ("guidance_style", guidance_style)):
+        if scale is not None and not abs(scale) <= MOST_GUIDANCE:
+            raise InputError(f"{name} {scale:g}: choose {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}")
     steps = own_steps if num_inference_steps is None else num_inference_steps
     if not 1 <= steps <= most_steps:
         raise InputError(f"steps {steps}: choose 1 to {most_steps}")

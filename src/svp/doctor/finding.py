@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "missing", "broken"]
+State = Literal["ok", "later", "missing", "broken"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Finding:
     Attributes:
         section: heading that it stands under.
         name: of the thing.
-        state: `broken` where `svp generate` cannot work so; `missing` where something else cannot.
+        state: `broken` where `svp generate` cannot work so; `missing` where something else cannot; `later` what is
+            made or fetched when a video first needs it.
         found: version, size, place, or what is wrong.
         enables: what it is for.
         remedy: how to get it, "" where nothing is to be done.

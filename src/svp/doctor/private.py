@@ -15,7 +15,7 @@ from svp.doctor.system import VARIABLES
 # A path from the root of a disk or from a computer in the network: not part of an address (https://...), of a fraction
 # or of a media type. Words after a blank belong to it where a further folder follows.
 _PART: Final = r"""(?:[^\s"'`;:,()]|[;:,](?=[^\s;:,]))+"""
-_MORE: Final = rf"(?:[ ](?:[\w.-]+[ ])*[\w.-]*[/\\]{_PART})*"
+_MORE: Final = rf"(?:[ ](?:[\w.()-]+[ ])*[\w.()-]*[/\\]{_PART})*"
 PATH: Final = re.compile(rf"""(?:(?<![\w./\\~>:-])(?:[A-Za-z]:\\|\\\\|//?)|(?<=\s-[A-Za-z])/)(?![/\s]){_PART}{_MORE}""")
 BELOW: Final = rf"(?:[/\\]{_PART}{_MORE})?"  # what follows a folder
 KEPT: Final = r"[/\\](?:\.cache|\.local[/\\]share[/\\]svp)(?![\w.-])"  # folders of the home that everybody has

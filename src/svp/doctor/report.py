@@ -18,7 +18,7 @@ from svp.media.whole_file import whole_file
 if TYPE_CHECKING:
     from rich.console import Console
 
-MARKS: Final = {"ok": "  ok", "missing": "  absent", "broken": "  BROKEN"}
+MARKS: Final = {"ok": "  ok", "later": "  later", "missing": "  absent", "broken": "  BROKEN"}
 WIDTH: Final = 160  # of the text in a bundle
 
 
@@ -39,8 +39,11 @@ class Report:
         broken = [finding.name for finding in self.findings if finding.state == "broken"]
         if broken:
             return f"videos cannot be made: {', '.join(broken)} broken or absent; what to do stands beside"
+        later = [finding.name for finding in self.findings if finding.state == "later"]
+        once = f" once {', '.join(later)} could be fetched or made, with the first one" if later else ""
         absent = sum(finding.state == "missing" for finding in self.findings)
-        return f"videos can be made; {absent} things are absent, what they would add and how to get them stands beside"
+        what = "what they would add and how to get them stands beside"
+        return f"videos can be made{once}; {absent} things are absent, {what}"
 
     def print(self, console: Console) -> None:
         """Write a table per section, then the verdict."""

@@ -33,7 +33,7 @@ GB: Final = 1e9
 def examine_system() -> list[Finding]:
     """What the computer is."""
     checks = {"software": _software, "processor": _processor, "memory": _memory, "disk": _disks, "device": _devices}
-    return examine(SECTION, checks | {"environment": _environment})
+    return examine(SECTION, checks | {"signature": _signature, "environment": _environment})
 
 
 def _software() -> Iterator[Finding]:
@@ -102,6 +102,23 @@ def _devices() -> Iterator[Finding]:
         built = torch.version.cuda or "without CUDA"
         remedy = "install a CUDA build of torch, see https://pytorch.org" if torch.version.cuda is None else ""
         yield Finding(SECTION, "device cuda", "missing", f"none seen by torch ({built})", "a GPU's speed", remedy)
+
+
+def _signature() -> Iterator[Finding]:
+    from svp.errors import InputError
+    from svp.media.certificate import given_certificate, kept_certificate
+
+    purpose = "marking videos as made by AI"
+    try:
+        certificate = given_certificate() or kept_certificate()
+        if certificate is None:
+            yield Finding(SECTION, "signature", "later", "this computer has no certificate yet", purpose)
+            return
+        certificate.check()
+    except InputError as error:
+        yield Finding(SECTION, "signature", "broken", str(error), purpose)
+        return
+    yield Finding(SECTION, "signature", "ok", f"{certificate.chain}: signs", purpose)
 
 
 def _environment() -> Iterator[Finding]:

@@ -82,24 +82,29 @@ def _whisper() -> Iterator[Finding]:
     folder = local_folder(repository)
     if folder is None:
         remedy = f"fetched at the first video; without network {by_hand(repository)}"
-        yield Finding(SHIPPED, FOLDER, "missing", "not on this computer yet", purpose, remedy)
+        yield Finding(SHIPPED, FOLDER, "later", "not on this computer yet", purpose, remedy)
         return
-    told, remedy = f"{sha256_file(folder / WEIGHTS)[:16]}, SHA-256 not compared (as the hub or you gave it)", ""
-    if folder == own_folder(repository):
-        told, as_expected = _of_package(folder / WEIGHTS)
-        remedy = "" if as_expected else f"unless you put it there, delete {folder}: it is fetched again"
-    yield Finding(SHIPPED, FOLDER, "ok", f"{folder}: {told}; MIT (OpenAI)", purpose, remedy)
+    state: State = "ok"
+    try:
+        told, as_expected = _told_of(folder / WEIGHTS, packaged=folder == own_folder(repository))
+    except (OSError, ValueError) as error:
+        state, told, as_expected = "broken", f"damaged ({error})", False
+    remedy = "" if as_expected else f"unless you put it there, delete {folder}: it is fetched again"
+    yield Finding(SHIPPED, FOLDER, state, f"{folder}: {told}; MIT (OpenAI)", purpose, remedy)
 
 
-def _of_package(path: Path) -> tuple[str, bool]:
-    """Whether a file holds the tensors of the pinned package, in words too; named by the hash that provenance tells."""
+def _told_of(path: Path, packaged: bool) -> tuple[str, bool]:
+    """What is in a file of Whisper's weights, and whether nothing is to be done.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is damaged.
+    """
     from svp.speech.package import ENCODER_SHA256, MODEL_SHA256
 
-    try:
-        digest = sha256_tensors(path)
-    except ValueError as error:
-        return f"damaged ({error})", False
-    if digest == ENCODER_SHA256:
+    digest = sha256_tensors(path)  # which looks at every tensor
+    if not packaged:
+        return f"{sha256_file(path)[:16]}, SHA-256 not compared (as the hub or you gave it)", True
+    if digest == ENCODER_SHA256:  # named by the hash that provenance tells
         return f"SHA-256 of its tensors as expected, made of {MODEL_SHA256[:16]}", True
     return f"{digest[:16]}, SHA-256 of its tensors is another than of the pinned package", False
 

@@ -55,8 +55,8 @@ class VideoRequest(BaseModel):
     adapters: str | None = None
     fast: Literal["exact", "balanced", "turbo"] = "exact"
     steps: int | None = Field(default=None, ge=1, le=1000)
-    guidance_audio: float | None = None
-    guidance_style: float | None = None
+    guidance_audio: float | None = Field(default=None, ge=-100, le=100)
+    guidance_style: float | None = Field(default=None, ge=-100, le=100)
     seed: int = Field(default=0, ge=0)
     retarget: Literal["pose", "none"] = "pose"
     label: bool = False

@@ -95,16 +95,24 @@ class Certificate:
                 f"{self.key}: has a password; write it without: openssl pkey -in {self.key} -out plain.pem"
             ) from error
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise InputError(f"{self.key}: no private key in PEM; give the one of {self.chain}, {OTHERWISE}") from error
+            remedy = self._remedy(f"give the one of {self.chain}")
+            raise InputError(f"{self.key}: no private key in PEM; {remedy}, {OTHERWISE}") from error
         try:
             signer = load_pem_x509_certificates(chain)[0]
         except ValueError as error:
-            raise InputError(f"{self.chain}: no certificates in PEM; give the chain, {OTHERWISE}") from error
+            remedy = self._remedy("give the chain")
+            raise InputError(f"{self.chain}: no certificates in PEM; {remedy}, {OTHERWISE}") from error
         if signer.public_key() != private.public_key():
-            raise InputError(f"{self.key}: is not the key of the first certificate in {self.chain}; give that one")
+            remedy = self._remedy("give that one")
+            raise InputError(f"{self.key}: is not the key of the first certificate in {self.chain}; {remedy}")
         if signer.not_valid_after_utc < datetime.datetime.now(datetime.UTC):
             raise InputError(f"{self.chain}: expired on {signer.not_valid_after_utc:%Y-%m-%d}; renew it, {OTHERWISE}")
         return _algorithm_of(private, self.key)
+
+    def _remedy(self, of_given: str) -> str:
+        """What to do about damaged files: of this computer's own nobody has others."""
+        folder = _own_folder()
+        return f"delete {folder}, another is made" if self.chain.parent == folder else of_given
 
 
 def find_certificate(chain: Path | None = None, key: Path | None = None) -> Certificate:
@@ -112,6 +120,15 @@ def find_certificate(chain: Path | None = None, key: Path | None = None) -> Cert
 
     Raises:
         InputError: one of the two files is missing, or the own one cannot be made.
+    """
+    return given_certificate(chain, key) or local_certificate()
+
+
+def given_certificate(chain: Path | None = None, key: Path | None = None) -> Certificate | None:
+    """The certificate given, else the one that $SVP_CERTIFICATE and $SVP_KEY name; None where neither is.
+
+    Raises:
+        InputError: one of the two files is missing.
     """
     for certificate, private, names in (
         (chain, key, ("--certificate", "--key")),
@@ -122,7 +139,7 @@ def find_certificate(chain: Path | None = None, key: Path | None = None) -> Cert
         if certificate is not None or private is not None:
             given, missing = names if certificate is not None else reversed(names)
             raise InputError(f"{given} {certificate or private}: needs {missing} too, the other half of the signature")
-    return local_certificate()
+    return None
 
 
 def local_certificate() -> Certificate:
@@ -131,10 +148,9 @@ def local_certificate() -> Certificate:
     Raises:
         InputError: it cannot be kept.
     """
-    folder = data_dir() / "certificate"
-    own = Certificate(folder / "chain.pem", folder / "key.pem")
-    if own.chain.is_file() and own.key.is_file():
-        return own
+    if (kept := kept_certificate()) is not None:
+        return kept
+    folder = _own_folder()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".certificate.", dir=folder.parent))  # of mode 700
@@ -146,7 +162,7 @@ def local_certificate() -> Certificate:
             try:
                 partial.rename(folder)
             except OSError:  # another process was faster
-                if not own.chain.is_file() or not own.key.is_file():
+                if kept_certificate() is None:
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -155,7 +171,13 @@ def local_certificate() -> Certificate:
             f"{folder}: the certificate of this computer cannot be kept there ({error.strerror}); set SVP_DATA to a "
             f"folder of your own, give --certificate and --key, {OTHERWISE}"
         ) from error
-    return own
+    return _files_of(folder)
+
+
+def kept_certificate() -> Certificate | None:
+    """This computer's own certificate where one was made before."""
+    own = _files_of(_own_folder())
+    return own if own.chain.is_file() and own.key.is_file() else None
 
 
 def make_certificate(name: str = LOCAL_NAME, organisation: str = LOCAL_ORGANISATION) -> tuple[bytes, bytes]:
@@ -239,6 +261,14 @@ def _algorithm_of(key: PrivateKeyTypes, path: Path) -> str:
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in curves:
         return curves[key.curve.name]
     raise InputError(f"{path}: C2PA does not know this kind of key; use P-256, P-384, P-521, RSA or Ed25519")
+
+
+def _own_folder() -> Path:
+    return data_dir() / "certificate"
+
+
+def _files_of(folder: Path) -> Certificate:
+    return Certificate(folder / "chain.pem", folder / "key.pem")
 
 
 def _variable(name: str) -> Path | None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,6 @@ def sha256_json(values: Mapping[str, Any]) -> str:
     return sha256_text(json.dumps(values, sort_keys=True))
 
 
-@lru_cache(maxsize=4)  # many videos of one model
 def weights_sha256(folder: Path) -> str:
     """One hash of all weights of a saved model: SHA-256 of what `sha256sum` prints of its `.safetensors` files by name.
 
