@@ -1,4 +1,4 @@
-"""The benchmarks, which nobody runs every day, still run in small, and what they measure is what was promised."""
+"""What some of the benchmarks measure is, in small, what was promised."""
 
 from dataclasses import replace
 from pathlib import Path
