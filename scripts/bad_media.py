@@ -38,12 +38,20 @@ def pictures() -> Iterator[Case]:
         ("empty.png", b"", "the file is empty"),
         ("cut.png", data[: len(data) // 2], "damaged or truncated"),
         ("text.png", b"no picture\n" * 99, "not a picture"),
+        ("postscript.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n", "not a picture"),
     ):
         Path(name).write_bytes(content)
         yield error(name, word, *generate(portrait=name))
     ada.save("cut.jpg")
     Path("cut.jpg").write_bytes(Path("cut.jpg").read_bytes()[:3000])
     yield error("cut.jpg", "damaged or truncated", *generate(portrait="cut.jpg"))
+    for name, options, before in (("torn.tif", {"compression": "tiff_lzw"}, b"II*"), ("torn.avif", {}, b"mdat")):
+        ada.save(name, **options)
+        torn = bytearray(Path(name).read_bytes())
+        place = torn.index(before) + 9
+        torn[place : place + 400] = bytes(400)
+        Path(name).write_bytes(torn)
+        yield error(name, "damaged or truncated", *generate(portrait=name))
     yield error("clip as portrait", "not a picture", *generate(portrait="good.mp4"))
     for name, size, word in (
         ("bomb.png", (30000, 30000), "make it smaller"),
