@@ -102,6 +102,16 @@ def find_stream(container: InputContainer, kind: Kind) -> Stream | None:
     return None
 
 
+def check_codec(stream: Stream, path: Path) -> None:
+    """Whether FFmpeg has a decoder for a stream.
+
+    Raises:
+        InputError: it has none, so that PyAV knows neither its size nor its rate.
+    """
+    if stream.codec_context is None:
+        raise InputError(f"{path}: its {stream.type} has a codec that FFmpeg does not know; convert it to .mp4 or .wav")
+
+
 def decode(container: InputContainer, stream: Stream, path: Path) -> Iterator[Frame]:
     """Decode a stream from the current position to its end.
 
@@ -115,6 +125,7 @@ def decode(container: InputContainer, stream: Stream, path: Path) -> Iterator[Fr
     Raises:
         InputError: nothing decodable, or the tail is missing.
     """
+    check_codec(stream, path)
     end = 0.0
     any_frame = False
     try:
