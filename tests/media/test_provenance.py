@@ -288,4 +288,8 @@ def test_a_label_that_cannot_be_read_is_refused(tmp_path):
     for text, message in (("生成", "no 生"), ("a" * 90, "too long"), ("  ", "no line"), ("a\nb", "no line")):
         with pytest.raises(InputError, match=message):
             write(tmp_path / "labelled.mp4", Marking(label=text))
+    for text in ("", "  ", "a\nb"):
+        with pytest.raises(InputError, match="no line of text"):
+            Marking().labelled(True, text)
+    assert Marking().labelled(True, " KI ").label == "KI" and Marking().labelled(False, None).label == ""
     assert not list(tmp_path.iterdir())
