@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.frame import Frame
 from av.stream import Disposition, Stream
 
@@ -50,7 +50,7 @@ def open_media(path: str | PathLike[str]) -> Iterator[InputContainer]:
     try:
         # "file:" keeps FFmpeg from reading a colon in the name as a protocol.
         container = av.open(f"file:{path}", mode="r", options=dict(_OPTIONS), metadata_errors="replace")
-    except av.ArgumentError as error:  # it is none of the formats
+    except ArgumentError as error:  # it is none of the formats
         told = "not a media file that is read here (damaged, or a list of other files?)"
         raise InputError(f"{path}: {told}; give the recording itself, such as .mp4 or .wav") from error
     except (FFmpegError, OSError) as error:
