@@ -38,12 +38,20 @@ def pictures() -> Iterator[Case]:
         ("empty.png", b"", "the file is empty"),
         ("cut.png", data[: len(data) // 2], "damaged or truncated"),
         ("text.png", b"no picture\n" * 99, "not a picture"),
+        ("postscript.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n", "not a picture"),
     ):
         Path(name).write_bytes(content)
         yield error(name, word, *generate(portrait=name))
     ada.save("cut.jpg")
     Path("cut.jpg").write_bytes(Path("cut.jpg").read_bytes()[:3000])
     yield error("cut.jpg", "damaged or truncated", *generate(portrait="cut.jpg"))
+    for name, options, before in (("torn.tif", {"compression": "tiff_lzw"}, b"II*"), ("torn.avif", {}, b"mdat")):
+        ada.save(name, **options)
+        torn = bytearray(Path(name).read_bytes())
+        place = torn.index(before) + 9
+        torn[place : place + 400] = bytes(400)
+        Path(name).write_bytes(torn)
+        yield error(name, "damaged or truncated", *generate(portrait=name))
     yield error("clip as portrait", "not a picture", *generate(portrait="good.mp4"))
     for name, size, word in (
         ("bomb.png", (30000, 30000), "make it smaller"),
@@ -119,6 +127,7 @@ def sounds() -> Iterator[Case]:
         ("head.wav", riff(b""), "empty or broken"),
         ("text.wav", b"no sound\n" * 99, "not a readable media file"),
         ("rate0.wav", riff(bytes(3200), rate=0), "not a readable media file"),
+        ("codec.wav", riff(bytes(3200), kind=0x7A7A), "codec that FFmpeg does not know"),
         ("channels17.wav", riff(bytes(3400), channels=17), "17 channels cannot be mixed"),
         ("nan.wav", riff(np.where(np.arange(len(tone)) == 99, np.nan, tone).astype("<f4").tobytes(), 32, 3), "no numb"),
         ("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngood.wav\n#EXT-X-ENDLIST\n", "list.m3u8"),
@@ -170,6 +179,7 @@ def videos() -> Iterator[Case]:
         ("empty.mp4", b"", "the file is empty"),
         ("cut.mp4", data[: len(data) // 2], "copy it again"),
         ("text.mp4", b"no film\n" * 99, "media file"),
+        ("codec.mp4", data.replace(b"avc1", b"zzzz"), "codec that FFmpeg does not know"),
     ):
         Path(name).write_bytes(content)
         yield error(name, word, *extract(name))
@@ -177,6 +187,8 @@ def videos() -> Iterator[Case]:
     film("wall.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 5)
     film("large.mov", [np.zeros((12000, 12000), np.uint8)], codec="png", pix_fmt="gray")
     Image.new("RGB", (64, 64)).save("dark.jpg")
+    Image.new("RGB", (60000, 8)).save("row.jpg")
+    Path("grows.mjpeg").write_bytes(Path("dark.jpg").read_bytes() * 3 + Path("row.jpg").read_bytes())
     wide = bytearray(Path("dark.jpg").read_bytes())
     place = wide.index(b"JFIF\0") + 7  # of the shape of a pixel
     wide[place : place + 5] = struct.pack(">BHH", 0, 60000, 1)
@@ -186,6 +198,7 @@ def videos() -> Iterator[Case]:
         ("wall.mp4", "a face is found in 0 of 5"),
         ("large.mov", "12000 x 12000 pixels"),
         ("anamorphic.mjpeg", "make it smaller"),
+        ("grows.mjpeg", "60000 x 8 pixels"),
         ("leap.mkv", "leap by hours"),
         ("good.png", "is a still picture"),
         ("good.wav", "has no picture"),

@@ -109,6 +109,8 @@ BAD_INPUTS = {
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--guidance-style", "inf"),
         "--guidance-style inf",
     ),
+    "label of no text": (("--portrait", PORTRAIT, "--audio", SPEECH, "--label", "--label-text", ""), "no line of text"),
+    "label of blanks": (("--portrait", PORTRAIT, "--audio", SPEECH, "--label-text", "  "), "no line of text"),
     "two models": (
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--preset", "mini", "--model", "folder"),
         "give one of the two",

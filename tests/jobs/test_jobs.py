@@ -85,6 +85,7 @@ def test_bad_lines_are_told_apart(inputs):
         line(**{"mouth-amplitude": 4}),
         line(face_box="1,2"),
         line(aspect="wide"),
+        line(label=True, label_text=" "),
     ]
     found = read_jobs(write(inputs, lines, "bad.jsonl"))
     good = [job for job in found if isinstance(job, VideoJob)]
@@ -94,7 +95,7 @@ def test_bad_lines_are_told_apart(inputs):
     expected = {3: "nosuch", 4: "nobody.png: no such file", 5: "no JSON object", 6: "steps", 7: "need a style"}
     expected |= {8: "inside the output folder", 10: "line 9 too", 11: "no style of the gallery", 12: "no such model"}
     expected |= {13: "portrait: Field required", 14: "no JSON object", 16: "gaze 50,0", 17: "mouth_amplitude 4"}
-    expected |= {18: "face box 1,2", 19: "aspect wide"}
+    expected |= {18: "face box 1,2", 19: "aspect wide", 20: "no line of text"}
     assert reasons.keys() == expected.keys()
     for number, text in expected.items():
         assert text in reasons[number] and "\n" not in reasons[number]

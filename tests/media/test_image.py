@@ -1,11 +1,12 @@
 """Reading pictures as they are meant to be seen, writing PNG, contact sheets."""
 
 import struct
+import sys
 from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from svp.errors import InputError
 from svp.media.image import LONGEST_SIDE, contact_sheet, read_image, write_png
@@ -85,6 +86,54 @@ def test_unusable_pictures_say_which_and_what_to_do(tmp_path):
         with pytest.raises(InputError) as caught:
             read_image(path)
         assert str(path) in str(caught.value) and ";" in str(caught.value)
+
+
+def test_postscript_of_strangers_is_not_run(tmp_path, monkeypatch):
+    fake = tmp_path / "gs"
+    fake.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    text = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "page.png").write_text(text)
+    with pytest.raises(InputError, match=r"page\.png: not a picture this program reads \(PNG, JPEG, .*\); export"):
+        read_image(tmp_path / "page.png")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM"])
+def test_every_kind_that_is_promised_is_read(tmp_path, kind):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("Pillow without AVIF")
+    plain = np.full((16, 24, 3), (200, 120, 40), np.uint8)
+    Image.fromarray(plain).save(tmp_path / "picture.png", kind)  # the name tells nothing
+    assert np.abs(read_image(tmp_path / "picture.png").astype(int) - plain).max() <= 6
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+def test_damaged_avif_is_one_line_wherever_the_damage_is(tmp_path):
+    buffer, told = BytesIO(), 0
+    Image.fromarray(PICTURE).save(buffer, "AVIF")
+    for place in range(len(buffer.getvalue())):
+        data = bytearray(buffer.getvalue())
+        data[place] ^= 255
+        (tmp_path / "torn.avif").write_bytes(data)
+        try:
+            read_image(tmp_path / "torn.avif")
+        except InputError as error:
+            told += "torn.avif: damaged or truncated picture" in str(error)
+    assert told
+
+
+def test_a_damaged_tiff_is_told_by_us_alone(tmp_path, capfd):
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[3000:6000] = bytes(3000)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(InputError, match="damaged or truncated"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""  # libtiff has its own way to stderr
+    print("heard again", file=sys.stderr)
+    assert capfd.readouterr().err == "heard again\n"
 
 
 def test_pictures_beyond_measure_are_refused_before_they_are_read(tmp_path):

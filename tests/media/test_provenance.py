@@ -1,12 +1,15 @@
 """Signed videos: what is told apart, whose signature it is, and that nothing unsigned takes the final name."""
 
 import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from command import svp
 from svp.cli.verify import print_verification
@@ -76,6 +79,38 @@ def test_a_signed_video_plays_as_before_and_says_what_it_is(signed, unsigned):
 def test_one_changed_bit_is_told(signed, tmp_path, mark, skip):
     found = verify_video(altered(signed, tmp_path / "altered.mp4", mark, skip))
     assert found.state == "altered" and found.problems
+
+
+@settings(derandomize=True, max_examples=300, deadline=None, database=None)
+@given(st.integers(0, 5999), st.integers(0, 7))
+def test_whatever_bit_is_changed_there_is_an_answer(signed, place, bit):
+    data = bytearray(signed.read_bytes())
+    plays = data.index(b"moov") - 4
+    data[place] ^= 1 << bit
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(data), file.flush()
+        found = verify_video(Path(file.name))
+    assert found.state == "altered" or (place < plays and found.state in ("valid", "unsigned"))
+
+
+def test_a_manifest_of_which_nothing_can_be_shown_is_altered(signed, tmp_path):
+    found = verify_video(altered(signed, tmp_path / "altered.mp4", b"self#jumbf=c2pa.assertions", 15))
+    assert found.state == "altered" and "claim.missing" in found.problems
+
+
+def test_a_signed_file_that_is_cut_or_goes_on_is_altered(signed, tmp_path):
+    data, cut = signed.read_bytes(), tmp_path / "cut.mp4"
+    for content in (data[:400], data[:4000], data[: len(data) - 1], data + b"more", b"\1" + data[1:]):
+        cut.write_bytes(content)
+        assert verify_video(cut).state == "altered"
+
+
+def test_what_plays_no_part_is_not_in_the_hash(signed, tmp_path):
+    """As docs/provenance.md says."""
+    for kind, state in ((b"free", "valid"), (b"skip", "valid"), (b"udta", "altered"), (b"uuid", "altered")):
+        (tmp_path / "more.mp4").write_bytes(signed.read_bytes() + b"\0\0\0\x20" + kind + bytes(24))
+        assert verify_video(tmp_path / "more.mp4").state == state
+    assert verify_video(altered(signed, tmp_path / "typed.mp4", b"ftyp", 8)).state == "valid"
 
 
 def test_a_video_whose_manifest_was_stripped_or_moved_to_another_is_told(signed, unsigned, tmp_path):
@@ -253,4 +288,8 @@ def test_a_label_that_cannot_be_read_is_refused(tmp_path):
     for text, message in (("生成", "no 生"), ("a" * 90, "too long"), ("  ", "no line"), ("a\nb", "no line")):
         with pytest.raises(InputError, match=message):
             write(tmp_path / "labelled.mp4", Marking(label=text))
+    for text in ("", "  ", "a\nb"):
+        with pytest.raises(InputError, match="no line of text"):
+            Marking().labelled(True, text)
+    assert Marking().labelled(True, " KI ").label == "KI" and Marking().labelled(False, None).label == ""
     assert not list(tmp_path.iterdir())

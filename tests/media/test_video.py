@@ -3,15 +3,17 @@
 import gc
 import weakref
 from fractions import Fraction
+from io import BytesIO
 
 import av
 import numpy as np
 import pytest
-from make_media import SIDE, encode_clip, encode_video, number_frame, read_number, turn
+from make_media import SIDE, encode_clip, encode_sound, encode_video, number_frame, read_number, turn
 from PIL import Image
 
 from svp.errors import InputError
 from svp.media.audio import read_audio, read_audio_or_none
+from svp.media.container import first_frame_time
 from svp.media.video import VideoWriter, _resample, nearest_times, probe, read_frames
 
 NTSC = Fraction(30000, 1001)
@@ -266,6 +268,32 @@ def test_damaged_files_say_which_and_what_to_do(tmp_path):
             list(read_frames(path))
         message = str(caught.value)
         assert str(path) in message and ";" in message and "\n" not in message, case
+
+
+def test_a_codec_that_nobody_knows_is_told(tmp_path):
+    path = encode_video(tmp_path / "strange.mp4", (number_frame(i) for i in range(3)))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    for read in (probe, lambda path: list(read_frames(path))):
+        with pytest.raises(InputError, match=r"strange\.mp4: its video has a codec that FFmpeg does not know; convert"):
+            read(path)
+    assert first_frame_time(path) is None
+    sound = tmp_path / "strange.wav"
+    data = encode_sound(sound, np.zeros((1, 800)), 16000).read_bytes()
+    place = data.index(b"fmt ") + 8  # of the number of the codec
+    sound.write_bytes(data[:place] + b"zz" + data[place + 2 :])
+    with pytest.raises(InputError, match=r"strange\.wav: its audio has a codec that FFmpeg does not know; convert"):
+        read_audio(sound)
+
+
+def test_frames_that_grow_beyond_measure_are_refused(tmp_path):
+    path, picture = tmp_path / "grows.mjpeg", BytesIO()
+    for size in ((64, 64), (64, 64), (60000, 8)):
+        Image.new("RGB", size).save(picture, "JPEG")
+    path.write_bytes(picture.getvalue())
+    assert probe(path).width == 64
+    for fps in (25.0, None):
+        with pytest.raises(InputError, match=r"grows\.mjpeg: 60000 x 8 pixels; make it smaller"):
+            list(read_frames(path, fps=fps))
 
 
 def test_start_behind_the_end_and_sound_without_pictures(tmp_path):

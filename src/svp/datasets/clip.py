@@ -65,7 +65,7 @@ class Clip:
             raise InputError(f"{self.features_path}: a clip of coefficients, without pictures; use a clip of video")
         expected = first
         try:
-            with av.open(str(self.video_path)) as container:
+            with av.open(f"file:{self.video_path}", "r", "mp4") as container:  # nothing else, of a stranger's dataset
                 for index, picture in _decode_from(container, first):
                     if index == expected:
                         yield picture.to_ndarray(format="rgb24")

@@ -120,8 +120,9 @@ def read_picture(source: PictureSource) -> np.ndarray:
         check_size("portrait", *source.size)
         try:
             return to_rgb(source)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise InputError(f"portrait: damaged or truncated picture ({error}); open it again") from error
+        except Exception as error:  # as in `read_image`
+            why = " ".join(str(error).split())
+            raise InputError(f"portrait: damaged or truncated picture ({why}); open it again") from error
     if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
         check_size("portrait", source.shape[1], source.shape[0])
         return source

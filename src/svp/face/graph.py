@@ -1,30 +1,12 @@
 """A network of MediaPipe that starts with its first picture, and without a word; `person.py` alone starts its own."""
 
-import contextlib
-import os
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-
-@contextlib.contextmanager
-def native_stderr_silenced() -> Iterator[None]:
-    """MediaPipe's C++ side reports every start on descriptor 2, past Python's logging; errors must stay one line."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
+from svp.native_stderr import native_stderr_silenced
 
 
 class MediaPipeGraph(ABC):
@@ -43,7 +25,7 @@ class MediaPipeGraph(ABC):
         image.flags.writeable = False  # MediaPipe copies what might change
         if self._graph is not None:
             return self._graph.process(image)
-        with native_stderr_silenced():  # the first picture starts the graph, which logs as well
+        with native_stderr_silenced():  # the first picture starts the graph, which logs as well, in C++
             import mediapipe
 
             self._graph = self._start(mediapipe.solutions)

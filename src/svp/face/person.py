@@ -5,7 +5,7 @@ MediaPipe's selfie segmentation (Apache-2.0, its model is inside the wheel); it 
 
 import numpy as np
 
-from svp.face.graph import native_stderr_silenced
+from svp.native_stderr import native_stderr_silenced
 
 
 def person_mask(picture: np.ndarray) -> np.ndarray:

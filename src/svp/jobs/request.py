@@ -20,6 +20,7 @@ from svp.errors import InputError, first_problem
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.media.hashing import sha256_file, sha256_text
+from svp.media.marking import MARKED
 from svp.style.cues import Cue, read_cues
 
 NAMED_MOTIONS = ("natural", "still")
@@ -85,6 +86,7 @@ class VideoRequest(BaseModel):
             raise ValueError("style_strength and guidance_style need a style")
         self.sampling()
         self.box()
+        MARKED.labelled(self.label, self.label_text)
         if self.output:
             path = PurePosixPath(self.output)
             if path.is_absolute() or ".." in path.parts or path.suffix.lower() != ".mp4":

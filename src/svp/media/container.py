@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.frame import Frame
 from av.stream import Disposition, Stream
 
@@ -16,10 +16,18 @@ from svp.errors import InputError
 
 Kind = Literal["video", "audio"]
 
-# FFmpeg draws plain text and binary dumps as "video"; nobody means that.
-_NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
-# Lists of other files or addresses: what is uploaded must not make FFmpeg open what else lies on the machine.
-_LISTS = {"hls", "concat", "dash", "imf", "sdp"}
+# What FFmpeg may take a file for: not for a list of other files or addresses (HLS, DASH, concat, SDP, ...), as what is
+# uploaded must not make it open what else lies on the machine; nor for plain text, which it would draw.
+_FORMATS = (
+    *("mov", "matroska", "avi", "asf", "flv", "mpeg", "mpegts", "mpegvideo", "mxf", "gxf", "dv", "rm"),
+    *("nut", "wtv", "ivf", "obu", "h261", "h263", "h264", "hevc", "vvc", "av1", "m4v", "vc1", "mjpeg", "yuv4mpegpipe"),
+    *("gif", "apng", "ogg", "wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "loas", "ac3", "eac3", "dts"),
+    *("truehd", "mlp", "amr", "ape", "wv", "tta", "tak", "mpc", "mpc8", "shn", "dsf", "oma", "xwma", "voc", "gsm"),
+    *("g722", "sox", "ircam", "nistsphere"),
+    # still pictures, which are told as such
+    *("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "tiff_pipe", "bmp_pipe", "gif_pipe", "ppm_pipe", "j2k_pipe"),
+)
+_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "pattern_type": "none"}  # a % in a name is no number of a picture
 # A stream that ends this much before its declared end has lost its tail (rounding of a packet stays below).
 _MISSING_TAIL_SECONDS = 0.5
 _LONGEST_GAP = 3600.0  # seconds that nothing may be seen or heard; more is a wrong time stamp
@@ -41,14 +49,13 @@ def open_media(path: str | PathLike[str]) -> Iterator[InputContainer]:
         raise InputError(f"{path}: the file is empty; copy or record it again")
     try:
         # "file:" keeps FFmpeg from reading a colon in the name as a protocol.
-        container = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        container = av.open(f"file:{path}", mode="r", options=dict(_OPTIONS), metadata_errors="replace")
+    except ArgumentError as error:  # it is none of the formats
+        told = "not a media file that is read here (damaged, or a list of other files?)"
+        raise InputError(f"{path}: {told}; give the recording itself, such as .mp4 or .wav") from error
     except (FFmpegError, OSError) as error:
         raise unreadable(path, error) from error
     with container:
-        if container.format.name in _NOT_MEDIA:
-            raise InputError(f"{path}: not a video, sound or picture file; give a file such as .mp4 or .wav")
-        if _LISTS & set(container.format.name.split(",")):
-            raise InputError(f"{path}: a list of other files; give the recording itself, such as .mp4 or .wav")
         if _riff_is_short(path) or ("mp4" in container.format.name and _index_points_past_end(container, path)):
             raise InputError(f"{path}: truncated, the file ends before its last frames; copy it again")
         yield container
@@ -102,6 +109,16 @@ def find_stream(container: InputContainer, kind: Kind) -> Stream | None:
     return None
 
 
+def check_codec(stream: Stream, path: Path) -> None:
+    """Whether FFmpeg has a decoder for a stream.
+
+    Raises:
+        InputError: it has none, so that PyAV knows neither its size nor its rate.
+    """
+    if stream.codec_context is None:
+        raise InputError(f"{path}: its {stream.type} has a codec that FFmpeg does not know; convert it to .mp4 or .wav")
+
+
 def decode(container: InputContainer, stream: Stream, path: Path) -> Iterator[Frame]:
     """Decode a stream from the current position to its end.
 
@@ -115,6 +132,7 @@ def decode(container: InputContainer, stream: Stream, path: Path) -> Iterator[Fr
     Raises:
         InputError: nothing decodable, or the tail is missing.
     """
+    check_codec(stream, path)
     end = 0.0
     any_frame = False
     try:

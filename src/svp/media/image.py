@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -12,10 +13,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from svp.errors import InputError
 from svp.media.whole_file import output_file
+from svp.native_stderr import native_stderr_silenced
 
 MOST_PIXELS = 64_000_000  # of a picture or of a video's frame: beyond it memory would run short before anything else
 LONGEST_SIDE = 32_000  # OpenCV inside of the landmark detector ends the process from 32,767 on
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `read_image` tells of fewer already
+# Of Pillow's readers those whose files people have; EPS for one would start Ghostscript with what a stranger wrote.
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM")
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey pictures of 16 bits
 
 
@@ -27,7 +31,7 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
         (H, W, 3) uint8 RGB; the first picture of an animation.
 
     Raises:
-        InputError: if the file is missing, empty, damaged, larger than MOST_PIXELS or not a picture.
+        InputError: if the file is missing, empty, damaged, larger than MOST_PIXELS or not a picture of FORMATS.
     """
     path = Path(path)
     if not path.exists():
@@ -37,16 +41,19 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; copy or export it again")
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             check_size(path, file.width, file.height)
             return to_rgb(file)
+    except InputError:
+        raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: far too many pixels; {_SMALLER}") from error
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it; change its permissions or copy it") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a picture this program reads; export it as PNG or JPEG") from error
-    except (OSError, ValueError, SyntaxError) as error:
+        read = "PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP, JPEG 2000 and PPM"
+        raise InputError(f"{path}: not a picture this program reads ({read}); export it as PNG or JPEG") from error
+    except Exception as error:  # damaged files break Pillow's readers in many ways, RuntimeError of AVIF's for one
         raise InputError(f"{path}: damaged or truncated picture; copy or export it again") from error
 
 
@@ -63,10 +70,11 @@ def to_rgb(picture: Image.Image) -> np.ndarray:
     """An opened picture as (H, W, 3) uint8 RGB, with the same conversions as `read_image`.
 
     Raises:
-        OSError, ValueError, SyntaxError: from Pillow, if the pixels, which it reads only now, are damaged.
+        Exception: of any kind, from Pillow, if the pixels, which it reads only now, are damaged.
     """
-    picture = ImageOps.exif_transpose(picture)
-    picture.load()
+    with native_stderr_silenced() if picture.format == "TIFF" else nullcontext():  # libtiff tells of damage there
+        picture = ImageOps.exif_transpose(picture)
+        picture.load()
     if picture.mode in _WIDE_MODES:
         grey = (np.asarray(picture).clip(0, 65535).astype(np.uint32) + 128) // 257  # the nearest of 8 bits
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from svp.errors import InputError
-from svp.media.marking import DEFAULT_LABEL
+from svp.media.marking import one_line
 
 TEXT_HEIGHT: Final = 1 / 14  # of the frame's
 SMALLEST: Final = 8  # pixels of type; below it nobody reads it
@@ -31,9 +31,7 @@ class Label:
     """
 
     def __init__(self, text: str, width: int, height: int) -> None:
-        self.text = text.strip()
-        if not self.text or not self.text.isprintable():
-            raise InputError(f"label {text!r}: no line of text; give one such as {DEFAULT_LABEL}")
+        self.text = one_line(text)
         font = _font()
         if strange := [letter for letter in self.text if font.get_char_index(ord(letter)) == 0]:
             raise InputError(f"label {text}: the font has no {strange[0]}; write Latin, Greek or Cyrillic letters")

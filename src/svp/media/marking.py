@@ -7,12 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from svp.errors import InputError
 from svp.media.certificate import Certificate, find_certificate
 
 if TYPE_CHECKING:
     import numpy as np
 
 DEFAULT_LABEL: Final = "AI-generated"
+
+
+def one_line(text: str) -> str:
+    """The text of a label, without blanks around it.
+
+    Raises:
+        InputError: it is empty, or more than a line.
+    """
+    if not text.strip() or not text.strip().isprintable():
+        raise InputError(f"label {text!r}: no line of text; give one such as {DEFAULT_LABEL}")
+    return text.strip()
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,12 @@ class Marking:
     label: str = ""
 
     def labelled(self, label: bool, text: str | None) -> Marking:
-        """This marking with a visible label: the text given, else the default one where a label is wanted."""
-        return replace(self, label=text if text is not None else DEFAULT_LABEL if label else "")
+        """This marking with a visible label: the text given, else the default one where a label is wanted.
+
+        Raises:
+            InputError: a text is given, and is no line of text.
+        """
+        return replace(self, label=one_line(text) if text is not None else DEFAULT_LABEL if label else "")
 
     def check(self) -> None:
         """Whether the signature can be made, before the video is.

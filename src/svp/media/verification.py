@@ -14,6 +14,7 @@ from svp.media.provenance import GENERATION, MADE_BY_AI, OFFLINE
 State = Literal["valid", "altered", "untrusted", "unsigned"]
 UNTRUSTED: Final = "signingCredential.untrusted"
 UNPARSED: Final = "asset could not be parsed"  # C2PA's words for a file whose very structure is broken
+MANIFEST_BOX: Final = b"uuid" + bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # begins what holds it in an mp4
 OF_SIGNER: Final = ("signingCredential.", "timeStamp.", "claimSignature.outsideValidity")  # nothing about the content
 
 
@@ -78,9 +79,9 @@ def verify_video(path: Path, trust: Path | None = None) -> Verification:
     except (c2pa.C2paError, OSError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         unreadable = (OSError, c2pa.C2paError.Io, c2pa.C2paError.NotSupported)
-        if isinstance(error, unreadable) or UNPARSED in why:
+        if (isinstance(error, unreadable) or UNPARSED in why) and not _has_manifest(path):
             raise InputError(f"{path}: cannot be verified ({why}); give the mp4 as it was made or sent") from error
-        return Verification("altered", (why,))  # there is a manifest, and it is damaged
+        return Verification("altered", (why,))  # there is a manifest, and it or the file is damaged
     return _read_store(store, trust is not None)
 
 
@@ -99,7 +100,9 @@ def _read_store(store: dict[str, Any], asked_for_trust: bool) -> Verification:
     for ingredient in results.get("ingredientDeltas", []):
         failures += ingredient["validationDeltas"]["failure"]
     codes = list(dict.fromkeys(failure["code"] for failure in failures))
-    manifest = store["manifests"][store["active_manifest"]]
+    manifest = store["manifests"].get(store["active_manifest"])
+    if manifest is None:  # so damaged that C2PA does not show it
+        return Verification("altered", tuple(codes))
     assertions = {assertion["label"]: assertion["data"] for assertion in manifest.get("assertions", [])}
     actions = [
         action
@@ -123,6 +126,15 @@ def _read_store(store: dict[str, Any], asked_for_trust: bool) -> Verification:
         generated=any(action.get("digitalSourceType") == MADE_BY_AI for action in actions),
         facts=facts if isinstance(facts, dict) else {"facts": facts},
     )
+
+
+def _has_manifest(path: Path) -> bool:
+    """Whether an mp4 begins as a signed one: the manifest stands in front of all that plays."""
+    try:
+        with path.open("rb") as file:
+            return MANIFEST_BOX in file.read(4096)
+    except OSError:
+        return False
 
 
 def _dicts(values: object) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
-from svp.media.container import check_gap, decode, find_stream, frame_seconds, open_media
+from svp.media.container import check_codec, check_gap, decode, find_stream, frame_seconds, open_media
 from svp.media.decoded_frame import DecodedFrame, shown_width
 from svp.media.image import check_size
 from svp.media.whole_file import partial_path, writing
@@ -57,8 +57,7 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
     with open_media(path) as container:
         stream = _video_stream(container, path)
         first = cast(av.VideoFrame, next(decode(container, stream, path)))
-        shown = DecodedFrame(first, shown_width(stream, first.width), VideoReformatter())
-        height, width = shown.picture().shape[:2]
+        height, width = _shown(first, stream, path, VideoReformatter()).picture().shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or FPS)
         if stream.duration and stream.time_base:
             seconds = float(stream.duration * stream.time_base)
@@ -108,7 +107,7 @@ def decoded_frames(
             chosen = _resample(timed, fps)
         converter = VideoReformatter()
         for frame in chosen:
-            yield DecodedFrame(frame, shown_width(stream, frame.width), converter)
+            yield _shown(frame, stream, path, converter)
             count += 1
             if count == limit:
                 return
@@ -228,10 +227,18 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
         raise InputError(f"{path}: has no picture; give a video")
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise InputError(f"{path}: is a still picture; give a video")
+    check_codec(stream, path)
     video = cast(av.VideoStream, stream)
     check_size(path, shown_width(video, video.width), video.height)
     video.thread_type = "AUTO"
     return video
+
+
+def _shown(frame: av.VideoFrame, stream: av.VideoStream, path: Path, converter: VideoReformatter) -> DecodedFrame:
+    """A frame as it will be seen; its size, and the shape of its pixels, may be others than the file's header says."""
+    width = shown_width(stream, frame.width)
+    check_size(path, width, frame.height)
+    return DecodedFrame(frame, width, converter)
 
 
 class VideoWriter:
