@@ -150,7 +150,7 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
     """
     model_key.cache_clear()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # U+2028 and its like may stand within a line
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a file with one JSON object per line") from error
     folder = path.resolve().parent  # workers may have another current folder

@@ -101,6 +101,8 @@ def _make_all(
     store = (folder / FEATURES).resolve()
     store.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder)
+    if (folder / MANIFEST).exists():
+        write_manifest(folder, before.values())  # a killed run may have left half a line, on which ours would go on
     settled: dict[int, VideoRow] = {}
     todo: list[VideoJob] = []
     for job in lines:
