@@ -1,12 +1,13 @@
-"""What of an earlier run of `svp generate --jobs` is used again: rows of its manifest."""
+"""What of an earlier run of `svp generate --jobs` is used again: rows of its manifest, features of its inputs."""
 
 import json
 from pathlib import Path
 
 import pytest
-from tiny_jobs import write
+from tiny_jobs import PORTRAIT, write
 
-from svp.jobs import run
+from svp.jobs import features, run
+from svp.jobs.features import features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, read_manifest, write_manifest
 from svp.jobs.request import read_jobs
 from svp.jobs.run import generate_all
@@ -37,3 +38,14 @@ def test_a_line_of_jobs_ends_at_its_end_alone(end: str, tmp_path: Path) -> None:
     found = read_jobs(path)
     assert [job.line for job in found] == [1, 2, 3, 5]
     assert ["portrait: Field required" in job.reason for job in found] == [True, True, True, False]
+
+
+def test_features_of_another_version_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.wav", "clip.mp4"):
+        (tmp_path / name).write_bytes(b"not read")
+    line = {"portrait": str(PORTRAIT), "audio": "a.wav", "style": "clip.mp4"}
+    [job] = read_jobs(write(tmp_path, [line]))
+    before = [feature.path for feature in features_of(job, tmp_path)]
+    assert before == [feature.path for feature in features_of(job, tmp_path)] and len(before) == 2
+    monkeypatch.setattr(features, "__version__", "another")
+    assert not set(before) & {feature.path for feature in features_of(job, tmp_path)}

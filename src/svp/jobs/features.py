@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from svp import __version__
 from svp.diffusion.model_folder import find_model, saved_settings
 from svp.errors import InputError
 from svp.face.face_box import FaceBox
@@ -65,7 +66,8 @@ def _image_size(model: str, _key: str) -> int:
 
 
 def _name(kind: str, suffix: str, *facts: str) -> str:
-    return f"{kind}-{sha256_text(' '.join(facts))[:32]}{suffix}"
+    """Another version may crop, fit or encode otherwise."""
+    return f"{kind}-{sha256_text(' '.join((__version__, *facts)))[:32]}{suffix}"
 
 
 def save_portrait(path: Path, portrait: Portrait) -> None:
