@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -39,14 +38,6 @@ from svp.weights.config import INDEX, read_config
 
 pytestmark = pytest.mark.long
 GUIDED = SamplingPlan(1, 2.0, 2.0, guided_steps=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def measured_once() -> Iterator[None]:
-    """The same networks with the same sizes are measured once in this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_plan, "_measure", cache(memory_plan._measure))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +129,8 @@ def test_a_gpu_holds_what_all_evaluations_of_guidance_take_at_once(tiny):
 def test_a_gpu_holds_what_a_cpu_computes_in_pieces(tiny, monkeypatch):
     monkeypatch.setattr(feed_forward, "FRESH_BYTES", 0)
     monkeypatch.setattr(feed_forward, "ROWS", 8)
-    pieces, whole = (plan_generation(tiny_pipeline(), 8, GUIDED, device=device) for device in ("cpu", "cuda"))
+    monkeypatch.setattr(memory_plan, "_measured", {})
+    pieces, whole = (plan_generation(tiny, 8, GUIDED, device=device) for device in ("cpu", "cuda"))
     monkeypatch.undo()
     assert pieces.parts["sampling"].live < plan_generation(tiny, 8, GUIDED).parts["sampling"].live
     assert whole.parts["sampling"] == plan_generation(tiny, 8, GUIDED, device="cuda").parts["sampling"]
@@ -199,7 +191,6 @@ def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tiny
     assert {parameter.device.type for parameter in shapes.unet.parameters()} == {"meta"}
     own = plan_generation(shapes, 75, GUIDED)
     assert own == plan_generation(tiny, 75, GUIDED)
-    monkeypatch.setattr(memory_plan, "shapes_of", cache(shapes_of))  # so that equal plans are made once
     with within_memory(pipeline, sound, own.peak / 1e9, GUIDED, styled=True):
         assert pipeline.settings == shapes.settings
     with within_memory(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True) as plan:
@@ -211,6 +202,25 @@ def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tiny
         within_memory(pipeline, sound, 0.1, GUIDED, styled=True),
     ):
         raise AssertionError("it does not fit")
+
+
+def test_alike_networks_are_measured_once_and_others_anew(tiny, monkeypatch):
+    measured: list[SVPPipeline] = []
+    measure = memory_plan._measure
+    monkeypatch.setattr(memory_plan, "_measure", lambda p, *a, **k: measured.append(p) or measure(p, *a, **k))
+    monkeypatch.setattr(memory_plan, "_measured", {})
+
+    def plan(pipeline: SVPPipeline, frames: int, *, styled: bool = False) -> memory_plan.GenerationPlan:
+        return plan_generation(pipeline, frames, GUIDED, styled=styled)
+
+    chunk, long, short = (plan(tiny, frames) for frames in (tiny.settings.chunk, 250, 2))
+    assert len(measured) == 2 and chunk.flop < long.flop  # longer than a chunk is only more of the same
+    assert plan(tiny_pipeline(), 250) == long and plan(tiny, 2) == short and len(measured) == 2
+    assert plan(tiny, 250, styled=True).flop > long.flop and len(measured) == 3
+    plan(with_tiny_decoder(tiny_pipeline()), 250)
+    assert len(measured) == 4
+    memory_plan._measured.clear()
+    assert plan(shapes_of(tiny), 250) == long and len(measured) == 5
 
 
 def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():

@@ -6,10 +6,10 @@ step of a window, decoding. What a process holds besides was measured once and s
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -117,7 +117,7 @@ def network_shapes(name: str) -> SVPPipeline:
 
 
 def shapes_of(pipeline: SVPPipeline) -> SVPPipeline:
-    """The networks of a pipeline that is loaded without memory: to plan with while it waits."""
+    """The networks of a pipeline, which may be loaded, without memory."""
     parts: dict[str, Any] = dict(pipeline.components)
     with torch.device("meta"):
         for name, part in _networks(pipeline).items():
@@ -142,7 +142,7 @@ def plan_generation(
     """The plan of one video.
 
     Args:
-        pipeline: see `network_shapes`.
+        pipeline: loaded, or see `network_shapes`.
         frames: of the video.
         sampling: steps, guidance, weights beside the model's own, see `further_bytes`.
         styled: a style is given.
@@ -153,7 +153,7 @@ def plan_generation(
     sizes = sampling.sizes(settings)
     sized, together = settings.model_copy(update=sizes), device == "cuda"
     at_once = min(frames, sized.chunk)
-    parts = _measure(pipeline, sized, at_once, sampling, styled, tiled, together=together)
+    parts = _measure_once(pipeline, sized, at_once, sampling, styled, tiled, together=together)
     times = {
         "portrait": 1.0,
         "conditions": sum(map(len, plan_chunks(frames, **sizes))) / at_once,
@@ -229,7 +229,7 @@ def within_memory(
     own, (place, _) = pipeline.settings, place_of(pipeline.unet)
     device: Device = "cuda" if place.type == "cuda" else "cpu"
     frames = count_frames(len(load_audio(audio)))
-    plan = fit_memory(shapes_of(pipeline), frames, sampling, max_memory * 1e9, styled=styled, device=device)
+    plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, styled=styled, device=device)
     pipeline.settings = plan.settings
     if plan.tiled:
         use_tiles(pipeline.vae)
@@ -261,6 +261,22 @@ def _networks(pipeline: SVPPipeline) -> dict[str, nn.Module]:
     return {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
 
 
+_measured: dict[tuple[Hashable, ...], dict[str, Part]] = {}  # by what it follows from, for the next video
+
+
+def _measure_once(pipeline: SVPPipeline, *sizes: Any, together: bool) -> dict[str, Part]:
+    """As `_measure`, which is asked once about networks that are alike."""
+    networks: list[Any] = []
+    for name, part in _networks(pipeline).items():
+        network: Any = part
+        config = {key: value for key, value in network.config.items() if not key.startswith("_")}  # no paths
+        networks.append((name, type(network).__name__, str(network.dtype), config))
+    key = (json.dumps(networks, sort_keys=True), *sizes, together)
+    if key not in _measured:
+        _measured[key] = _measure(pipeline, *sizes, together=together)
+    return _measured[key]
+
+
 def _measure(
     pipeline: SVPPipeline,
     settings: PipelineSettings,
@@ -279,7 +295,7 @@ def _measure(
     require_vae(pipeline.vae)
     size, window = settings.image_size, min(frames, settings.window)
     parts: dict[str, Part] = {}
-    pipeline = SVPPipeline(**deepcopy(pipeline.components), settings=settings)  # what was measured cannot be used again
+    pipeline = shapes_of(pipeline)  # what was measured cannot be used again
     denoiser = pipeline.denoiser  # made here: it lays its weights out anew
     with as_on_card(together), without_memory(nn.ModuleDict(_networks(pipeline))) as shapes, torch.no_grad():
         alpha = pipeline.audio_projection.config
