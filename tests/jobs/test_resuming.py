@@ -43,9 +43,10 @@ def test_a_line_of_jobs_ends_at_its_end_alone(end: str, tmp_path: Path) -> None:
 def test_features_of_another_version_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.wav", "clip.mp4"):
         (tmp_path / name).write_bytes(b"not read")
-    line = {"portrait": str(PORTRAIT), "audio": "a.wav", "style": "clip.mp4"}
+    line = {"portrait": str(PORTRAIT), "audio": "a.wav", "style": "clip.mp4", "head_motion": "clip.mp4"}
     [job] = read_jobs(write(tmp_path, [line]))
-    before = [feature.path for feature in features_of(job, tmp_path)]
-    assert before == [feature.path for feature in features_of(job, tmp_path)] and len(before) == 2
+    frames = {tmp_path / "clip.mp4": 25}
+    before = [feature.path for feature in features_of(job, tmp_path, frames)]
+    assert before == [feature.path for feature in features_of(job, tmp_path, frames)] and len(before) == 3
     monkeypatch.setattr(features, "__version__", "another")
-    assert not set(before) & {feature.path for feature in features_of(job, tmp_path)}
+    assert not set(before) & {feature.path for feature in features_of(job, tmp_path, frames)}

@@ -23,6 +23,7 @@ from svp.media.hashing import sha256_file, sha256_text
 from svp.style.cues import Cue, read_cues
 
 NAMED_MOTIONS = ("natural", "still")
+LIBRARY_SUFFIX = ".safetensors"  # of a motion library, and of the features of a prepared clip
 
 
 class VideoRequest(BaseModel):
@@ -131,6 +132,12 @@ class VideoJob:
     head_motion: str
     model: tuple[str, str | None]
     cues: tuple[Cue, ...]
+
+    @property
+    def driving_clip(self) -> Path | None:
+        """The clip that moves the head, if one does."""
+        given = Path(self.head_motion)
+        return None if self.head_motion in NAMED_MOTIONS or given.suffix == LIBRARY_SUFFIX else given
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from svp.cores import CORES
 from svp.diffusion.model_folder import find_model, tell_terms_of
 from svp.errors import InputError
-from svp.jobs.features import Feature, features_of
+from svp.jobs.features import Feature, clip_frames, features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
 from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died, video_failed
@@ -66,8 +66,8 @@ def generate_all(
 ) -> JobsReport:
     """Make the videos of a jobs file, all that can be made; the others are set aside with their reason.
 
-    What an earlier run has made of the very same inputs is kept, an interrupted video is gone on with. Portraits and
-    style clips are measured first, once each, and kept in `FEATURES`.
+    What an earlier run has made of the very same inputs is kept, an interrupted video is gone on with. Portraits, style
+    clips and clips that move heads are measured first, once each, and kept in `FEATURES`.
 
     Args:
         jobs_file: a JSON object per line, see `request.py`.
@@ -129,18 +129,19 @@ def _make_all(
             settled[row.line] = row
             add_row(folder, row)
 
+        frames_of = clip_frames(job for job in lines if isinstance(job, VideoJob))  # of all, so that they stay the same
         needed: dict[int, list[Feature]] = {}
         for job in todo:
             try:
-                needed[job.line] = features_of(job, store)
+                needed[job.line] = features_of(job, store, frames_of)
             except (InputError, OSError) as error:  # its model is damaged, or a file went since it was read
                 settle(video_failed(job, error))
         todo = [job for job in todo if job.line in needed]
         missing = {f.path: f for features in needed.values() for f in features if not f.path.is_file()}
-        shown = bar.add_task("portraits and styles", total=len(missing), rate="", visible=bool(missing))
+        shown = bar.add_task("portraits, styles and motions", total=len(missing), rate="", visible=bool(missing))
         broken: dict[Path, str] = {}
         for feature, reason in pool.run(list(missing.values()), make_feature, feature_died):
-            if reason:
+            if reason and feature.kind != "motion":  # a shorter video may not come to where the clip is damaged
                 broken[feature.path] = reason
             bar.update(shown, advance=1)
 
