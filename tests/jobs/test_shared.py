@@ -36,6 +36,16 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "_loaded", {})
 
 
+def test_a_worker_loads_a_model_once(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SVPPipeline.from_pretrained(inputs / "model").save_pretrained(inputs / "other")
+    loads: list[str] = []
+    load = SVPPipeline.from_pretrained
+    monkeypatch.setattr(SVPPipeline, "from_pretrained", lambda name: loads.append(Path(name).name) or load(name))
+    lines = [line(), line(model="other"), line(seed=1)]
+    assert generate_all(write(inputs, lines), tmp_path, workers=1, progress=False).complete
+    assert loads == ["model", "other"]
+
+
 def test_a_clip_that_moves_heads_is_looked_at_once(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
