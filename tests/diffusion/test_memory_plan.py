@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from rich.console import Console
 from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
@@ -230,6 +231,26 @@ def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():
     offloaded = fit_memory(pipeline, 8, distilled, whole.peak - 1, device="cuda")
     sizes = network_bytes(pipeline)
     assert offloaded.offload and offloaded.weights == max(sizes.values()) + sizes["unet"]
+
+
+def test_a_saved_model_is_planned_without_its_weights_and_refused_where_it_is_damaged(tiny, tmp_path, monkeypatch):
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("weights are read")
+
+    tiny_pipeline().save_pretrained(tmp_path)
+    monkeypatch.setattr(ModelMixin, "from_pretrained", read)
+    shapes = network_shapes(str(tmp_path))
+    assert network_bytes(shapes) == network_bytes(tiny) and shapes.settings == tiny.settings
+    assert plan_generation(shapes, 8, GUIDED) == plan_generation(tiny, 8, GUIDED)
+    (config := tmp_path / "unet" / "config.json").write_text('{"_class_name": "DenoisingUNet"}')
+    with pytest.raises(InputError, match=f"{tmp_path}: .*; copy or save the model again"):
+        network_shapes(str(tmp_path))
+    config.unlink()
+    with pytest.raises(InputError, match=f"{tmp_path}: .*; copy or save the model again"):
+        network_shapes(str(tmp_path))
+    (weights := tmp_path / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(InputError, match="safetensors: damaged or cut short"):
+        network_shapes(str(tmp_path))
 
 
 def test_base_has_a_plan_without_weights():

@@ -11,11 +11,13 @@ import math
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -26,7 +28,7 @@ from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.generation import decoder_of
 from svp.diffusion.guidance import predict_guided
 from svp.diffusion.inputs import load_audio
-from svp.diffusion.model_folder import SHIPPED
+from svp.diffusion.model_folder import SHIPPED, check_model_folder, find_model, unusable_model
 from svp.diffusion.offload import place_of
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.place import as_on_card
@@ -38,6 +40,7 @@ from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
 from svp.media.video import count_frames
 from svp.presets import PRESETS
+from svp.weights.config import INDEX, read_config
 
 Device = Literal["cpu", "cuda"]
 
@@ -110,10 +113,20 @@ def network_shapes(name: str) -> SVPPipeline:
     if name in PRESETS and name not in SHIPPED and not Path(name).exists():
         with torch.device("meta"):
             return build_pipeline(PRESETS[name], seed=0)
-    pipeline = SVPPipeline.from_pretrained(name)
-    for part in _networks(pipeline).values():
-        part.to("meta")
-    return pipeline
+    folder = find_model(name)
+    check_model_folder(folder)
+    parts: dict[str, nn.Module] = {}
+    try:
+        with torch.device("meta"):
+            for part, kind in read_config(folder / INDEX).items():
+                if not isinstance(kind, list) or kind[0] is None:  # a setting, or an absent part
+                    continue
+                network: Any = getattr(import_module(kind[0]), kind[1])
+                if issubclass(network, ModelMixin):
+                    parts[part] = network.from_config(network.load_config(folder / part))
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError, AttributeError) as error:
+        raise unusable_model(folder, error) from error
+    return SVPPipeline.from_pretrained(folder, **parts)  # whose weights are not read
 
 
 def shapes_of(pipeline: SVPPipeline) -> SVPPipeline:

@@ -72,7 +72,7 @@ def generate_all(
     Args:
         jobs_file: a JSON object per line, see `request.py`.
         folder: for the videos and their manifest.
-        workers: processes; by default as many as there are graphics cards, or else processors.
+        workers: processes; by default as many as there are graphics cards, or else processors and memory for them.
         ray: address of a Ray cluster; its machines must see the same files under the same paths.
         max_memory: GB that each worker may take: its model is fitted to each job, and put back. A job that does not fit
             fails. What an earlier run has made within another limit is kept, though its chunks may be others.
@@ -117,7 +117,7 @@ def _make_all(
     kept = sum(row.status == "ok" for row in settled.values())
     todo.sort(key=lambda job: (job.model[0], job.model[1] or "", job.line))  # so that a worker seldom changes its model
     tell_terms_of(*(find_model(name) for name in dict.fromkeys(job.model[0] for job in todo)))
-    count = (workers or 0) if ray is not None else min(workers or _most_workers(), max(1, len(todo)))
+    count = (workers or 0) if ray is not None else min(workers or _most_workers(todo, max_memory), max(1, len(todo)))
     pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray, cards=True)
     columns = (
         TextColumn("{task.description}"),
@@ -165,10 +165,12 @@ def _make_all(
     return JobsReport(rows, kept, time.perf_counter() - begin)
 
 
-def _most_workers() -> int:
-    from svp.device import default_workers  # imports torch
+def _most_workers(jobs: list[VideoJob], max_memory: float | None) -> int:
+    from svp.device import computing_device, default_workers  # imports torch
+    from svp.jobs.room import workers_that_fit
 
-    return default_workers()
+    most = min(default_workers(), max(1, len(jobs)))
+    return most if most == 1 or computing_device().type == "cuda" else workers_that_fit(jobs, most, max_memory)
 
 
 def _is_same(row: VideoRow, job: VideoJob, marking: Marking) -> bool:
