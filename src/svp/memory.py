@@ -1,10 +1,19 @@
-"""Memory that was freed, given back to the system: glibc keeps it in pieces that the next large need may not fit."""
+"""Memory that is free, and that was freed: glibc keeps it in pieces that the next large need may not fit."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
 from functools import cache
+
+from svp import control_group
+
+
+def free_memory() -> float:
+    """Bytes that processes can still take, of the machine and of the container around this one."""
+    import psutil
+
+    return min(psutil.virtual_memory().available, control_group.free_memory())
 
 
 def release_memory() -> None:

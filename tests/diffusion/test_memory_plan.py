@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from rich.console import Console
 from tiny_pipeline import SIZE, drawn_portrait, tiny_pipeline, tone, with_tiny_decoder
 from torch.utils.flop_counter import FlopCounterMode
@@ -39,14 +39,6 @@ from svp.weights.config import INDEX, read_config
 
 pytestmark = pytest.mark.long
 GUIDED = SamplingPlan(1, 2.0, 2.0, guided_steps=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def measured_once() -> Iterator[None]:
-    """The same networks with the same sizes are measured once in this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_plan, "_measure", cache(memory_plan._measure))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +130,8 @@ def test_a_gpu_holds_what_all_evaluations_of_guidance_take_at_once(tiny):
 def test_a_gpu_holds_what_a_cpu_computes_in_pieces(tiny, monkeypatch):
     monkeypatch.setattr(feed_forward, "FRESH_BYTES", 0)
     monkeypatch.setattr(feed_forward, "ROWS", 8)
-    pieces, whole = (plan_generation(tiny_pipeline(), 8, GUIDED, device=device) for device in ("cpu", "cuda"))
+    monkeypatch.setattr(memory_plan, "_measured", {})
+    pieces, whole = (plan_generation(tiny, 8, GUIDED, device=device) for device in ("cpu", "cuda"))
     monkeypatch.undo()
     assert pieces.parts["sampling"].live < plan_generation(tiny, 8, GUIDED).parts["sampling"].live
     assert whole.parts["sampling"] == plan_generation(tiny, 8, GUIDED, device="cuda").parts["sampling"]
@@ -199,7 +192,6 @@ def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tiny
     assert {parameter.device.type for parameter in shapes.unet.parameters()} == {"meta"}
     own = plan_generation(shapes, 75, GUIDED)
     assert own == plan_generation(tiny, 75, GUIDED)
-    monkeypatch.setattr(memory_plan, "shapes_of", cache(shapes_of))  # so that equal plans are made once
     with within_memory(pipeline, sound, own.peak / 1e9, GUIDED, styled=True):
         assert pipeline.settings == shapes.settings
     with within_memory(pipeline, sound, (own.peak - 1) / 1e9, GUIDED, styled=True) as plan:
@@ -213,6 +205,25 @@ def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tiny
         raise AssertionError("it does not fit")
 
 
+def test_alike_networks_are_measured_once_and_others_anew(tiny, monkeypatch):
+    measured: list[SVPPipeline] = []
+    measure = memory_plan._measure
+    monkeypatch.setattr(memory_plan, "_measure", lambda p, *a, **k: measured.append(p) or measure(p, *a, **k))
+    monkeypatch.setattr(memory_plan, "_measured", {})
+
+    def plan(pipeline: SVPPipeline, frames: int, *, styled: bool = False) -> memory_plan.GenerationPlan:
+        return plan_generation(pipeline, frames, GUIDED, styled=styled)
+
+    chunk, long, short = (plan(tiny, frames) for frames in (tiny.settings.chunk, 250, 2))
+    assert len(measured) == 2 and chunk.flop < long.flop  # longer than a chunk is only more of the same
+    assert plan(tiny_pipeline(), 250) == long and plan(tiny, 2) == short and len(measured) == 2
+    assert plan(tiny, 250, styled=True).flop > long.flop and len(measured) == 3
+    plan(with_tiny_decoder(tiny_pipeline()), 250)
+    assert len(measured) == 4
+    memory_plan._measured.clear()
+    assert plan(shapes_of(tiny), 250) == long and len(measured) == 5
+
+
 def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():
     pipeline, distilled = tiny_pipeline(), replace(GUIDED, distilled=True)
     pipeline.turbo = Turbo({})
@@ -220,6 +231,26 @@ def test_weights_that_stay_on_the_gpu_beside_the_network_that_works_count():
     offloaded = fit_memory(pipeline, 8, distilled, whole.peak - 1, device="cuda")
     sizes = network_bytes(pipeline)
     assert offloaded.offload and offloaded.weights == max(sizes.values()) + sizes["unet"]
+
+
+def test_a_saved_model_is_planned_without_its_weights_and_refused_where_it_is_damaged(tiny, tmp_path, monkeypatch):
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("weights are read")
+
+    tiny_pipeline().save_pretrained(tmp_path)
+    monkeypatch.setattr(ModelMixin, "from_pretrained", read)
+    shapes = network_shapes(str(tmp_path))
+    assert network_bytes(shapes) == network_bytes(tiny) and shapes.settings == tiny.settings
+    assert plan_generation(shapes, 8, GUIDED) == plan_generation(tiny, 8, GUIDED)
+    (config := tmp_path / "unet" / "config.json").write_text('{"_class_name": "DenoisingUNet"}')
+    with pytest.raises(InputError, match=f"{tmp_path}: .*; copy or save the model again"):
+        network_shapes(str(tmp_path))
+    config.unlink()
+    with pytest.raises(InputError, match=f"{tmp_path}: .*; copy or save the model again"):
+        network_shapes(str(tmp_path))
+    (weights := tmp_path / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(InputError, match="safetensors: damaged or cut short"):
+        network_shapes(str(tmp_path))
 
 
 def test_base_has_a_plan_without_weights():

@@ -67,6 +67,23 @@ def test_another_video_and_a_damaged_chunk_are_not_gone_on_with(pipeline, tmp_pa
     assert np.array_equal(np.stack(list(kept)), fresh) and not np.array_equal(fresh, other)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [(torch, "get_num_threads", lambda: 99), (torch.backends.cpu, "get_cpu_capability", lambda: "ABACUS")],
+    ids=["threads", "instructions"],
+)
+def test_chunks_of_another_arithmetic_are_not_gone_on_with(pipeline, tmp_path, monkeypatch, other):
+    portrait, sound, partial = drawn_portrait(), tone(0.9), tmp_path / "partial"
+    whole = np.stack(list(pipeline.stream(portrait, sound, partial=partial, **OPTIONS)))
+    calls = evaluations(pipeline, monkeypatch)
+    list(pipeline.stream(portrait, sound, partial=partial, **OPTIONS))
+    assert not calls
+    told: list[int] = []
+    monkeypatch.setattr(*other)
+    again = pipeline.stream(portrait, sound, partial=partial, callback=lambda _, n: told.append(n), **OPTIONS)
+    assert np.array_equal(np.stack(list(again)), whole) and len(calls) == told[-1]
+
+
 def test_a_folder_that_cannot_be_written_is_told(pipeline, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file/partial: cannot be written"):

@@ -4,7 +4,6 @@ import inspect
 import signal
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tiny_pipeline import random_style, tiny_pipeline
 from command import svp
 from svp.cli import app
 from svp.cli.generate import generate
-from svp.diffusion import generation, memory_plan
+from svp.diffusion import generation
 from svp.diffusion.generation import sampling_of
 from svp.diffusion.memory_plan import plan_generation
 from svp.diffusion.pipeline import SVPPipeline
@@ -167,11 +166,9 @@ def test_videos_are_made_once_and_again_when_their_line_changes(inputs, tmp_path
 
 
 def test_a_limit_of_memory_holds_in_each_worker_and_for_each_job_anew(inputs, tmp_path, monkeypatch):
-    for name in ("shapes_of", "_measure"):  # so that equal plans are made once
-        monkeypatch.setattr(memory_plan, name, cache(getattr(memory_plan, name)))
     model = loaded(str(inputs.resolve() / "model"), None)
-    shapes, sampling = memory_plan.shapes_of(model), sampling_of(model, "exact", 2)
-    long, short = (plan_generation(shapes, frames, sampling, styled=False) for frames in (75, 15))
+    sampling = sampling_of(model, "exact", 2)
+    long, short = (plan_generation(model, frames, sampling, styled=False) for frames in (75, 15))
     limit = long.peak - 1  # the long video does not fit as it is
     assert short.peak < limit
     sampled: list[int] = []

@@ -81,12 +81,17 @@ class Job:
 
 
 def job_fingerprint(pipeline: SVPPipeline, job: Job, samples: np.ndarray) -> str:
-    """Of everything that the latents of a video follow from: its inputs, the weights, where it is computed."""
+    """Of everything that the latents of a video follow from: its inputs, the weights, where and how it is computed.
+
+    On how many threads, and with which instructions: the last bits of a sum depend on both.
+    """
     facts, tensors = job.facts()
+    place = [str(pipeline.unet.device), str(pipeline.unet.dtype)]
+    arithmetic = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
     facts |= {
         "settings": pipeline.settings.model_dump(),
         "scheduler": {name: value for name, value in pipeline.scheduler.config.items() if not name.startswith("_")},
-        "computed": [__version__, torch.__version__, str(pipeline.unet.device), str(pipeline.unet.dtype)],
+        "computed": [__version__, torch.__version__, *place, *arithmetic],
     }
     weights = [tensor for _, tensor in sorted(pipeline.denoiser.state_dict().items())]
     return fingerprint(facts, [*tensors, torch.from_numpy(samples), *weights])

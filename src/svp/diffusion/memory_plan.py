@@ -6,16 +6,18 @@ step of a window, decoding. What a process holds besides was measured once and s
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -26,7 +28,7 @@ from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.generation import decoder_of
 from svp.diffusion.guidance import predict_guided
 from svp.diffusion.inputs import load_audio
-from svp.diffusion.model_folder import SHIPPED
+from svp.diffusion.model_folder import SHIPPED, check_model_folder, find_model, unusable_model
 from svp.diffusion.offload import place_of
 from svp.diffusion.pipeline import SVPPipeline
 from svp.diffusion.place import as_on_card
@@ -38,6 +40,7 @@ from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
 from svp.media.video import count_frames
 from svp.presets import PRESETS
+from svp.weights.config import INDEX, read_config
 
 Device = Literal["cpu", "cuda"]
 
@@ -110,14 +113,24 @@ def network_shapes(name: str) -> SVPPipeline:
     if name in PRESETS and name not in SHIPPED and not Path(name).exists():
         with torch.device("meta"):
             return build_pipeline(PRESETS[name], seed=0)
-    pipeline = SVPPipeline.from_pretrained(name)
-    for part in _networks(pipeline).values():
-        part.to("meta")
-    return pipeline
+    folder = find_model(name)
+    check_model_folder(folder)
+    parts: dict[str, nn.Module] = {}
+    try:
+        with torch.device("meta"):
+            for part, kind in read_config(folder / INDEX).items():
+                if not isinstance(kind, list) or kind[0] is None:  # a setting, or an absent part
+                    continue
+                network: Any = getattr(import_module(kind[0]), kind[1])
+                if issubclass(network, ModelMixin):
+                    parts[part] = network.from_config(network.load_config(folder / part))
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError, AttributeError) as error:
+        raise unusable_model(folder, error) from error
+    return SVPPipeline.from_pretrained(folder, **parts)  # whose weights are not read
 
 
 def shapes_of(pipeline: SVPPipeline) -> SVPPipeline:
-    """The networks of a pipeline that is loaded without memory: to plan with while it waits."""
+    """The networks of a pipeline, which may be loaded, without memory."""
     parts: dict[str, Any] = dict(pipeline.components)
     with torch.device("meta"):
         for name, part in _networks(pipeline).items():
@@ -142,7 +155,7 @@ def plan_generation(
     """The plan of one video.
 
     Args:
-        pipeline: see `network_shapes`.
+        pipeline: loaded, or see `network_shapes`.
         frames: of the video.
         sampling: steps, guidance, weights beside the model's own, see `further_bytes`.
         styled: a style is given.
@@ -153,7 +166,7 @@ def plan_generation(
     sizes = sampling.sizes(settings)
     sized, together = settings.model_copy(update=sizes), device == "cuda"
     at_once = min(frames, sized.chunk)
-    parts = _measure(pipeline, sized, at_once, sampling, styled, tiled, together=together)
+    parts = _measure_once(pipeline, sized, at_once, sampling, styled, tiled, together=together)
     times = {
         "portrait": 1.0,
         "conditions": sum(map(len, plan_chunks(frames, **sizes))) / at_once,
@@ -229,7 +242,7 @@ def within_memory(
     own, (place, _) = pipeline.settings, place_of(pipeline.unet)
     device: Device = "cuda" if place.type == "cuda" else "cpu"
     frames = count_frames(len(load_audio(audio)))
-    plan = fit_memory(shapes_of(pipeline), frames, sampling, max_memory * 1e9, styled=styled, device=device)
+    plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, styled=styled, device=device)
     pipeline.settings = plan.settings
     if plan.tiled:
         use_tiles(pipeline.vae)
@@ -261,6 +274,22 @@ def _networks(pipeline: SVPPipeline) -> dict[str, nn.Module]:
     return {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
 
 
+_measured: dict[tuple[Hashable, ...], dict[str, Part]] = {}  # by what it follows from, for the next video
+
+
+def _measure_once(pipeline: SVPPipeline, *sizes: Any, together: bool) -> dict[str, Part]:
+    """As `_measure`, which is asked once about networks that are alike."""
+    networks: list[Any] = []
+    for name, part in _networks(pipeline).items():
+        network: Any = part
+        config = {key: value for key, value in network.config.items() if not key.startswith("_")}  # no paths
+        networks.append((name, type(network).__name__, str(network.dtype), config))
+    key = (json.dumps(networks, sort_keys=True), *sizes, together)
+    if key not in _measured:
+        _measured[key] = _measure(pipeline, *sizes, together=together)
+    return _measured[key]
+
+
 def _measure(
     pipeline: SVPPipeline,
     settings: PipelineSettings,
@@ -279,7 +308,7 @@ def _measure(
     require_vae(pipeline.vae)
     size, window = settings.image_size, min(frames, settings.window)
     parts: dict[str, Part] = {}
-    pipeline = SVPPipeline(**deepcopy(pipeline.components), settings=settings)  # what was measured cannot be used again
+    pipeline = shapes_of(pipeline)  # what was measured cannot be used again
     denoiser = pipeline.denoiser  # made here: it lays its weights out anew
     with as_on_card(together), without_memory(nn.ModuleDict(_networks(pipeline))) as shapes, torch.no_grad():
         alpha = pipeline.audio_projection.config

@@ -94,14 +94,18 @@ class Origin:
         )
         return origin.read_from(styles=[style_path(style)]) if isinstance(style, str | Path) else origin
 
-    def read_from(self, portrait: Path | None = None, styles: Sequence[Path] = ()) -> Origin:
-        """The origin of the same video whose portrait and styles were read from these files before `stream` saw them.
+    def read_from(
+        self, portrait: Path | None = None, styles: Sequence[Path] = (), head_motion: Path | None = None
+    ) -> Origin:
+        """The origin of the same video, of which these were read from files before `stream` saw them.
 
         Args:
             portrait: picture.
             styles: saved styles or clips, in the order of the styles.
+            head_motion: clip.
         """
-        inputs = self.inputs if portrait is None else self.inputs | {"portrait": _hashed(portrait)}
+        read = {"portrait": portrait, "head_motion": head_motion}
+        inputs = self.inputs | {role: _hashed(path) for role, path in read.items() if path is not None}
         if not styles:
             return replace(self, inputs=inputs)
         told = zip(self.styles, styles, strict=True)

@@ -171,6 +171,29 @@ def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.
     return MotionLibrary.load(path) if path.suffix == LIBRARY_SUFFIX else path
 
 
+def clip_motion(
+    landmarks: np.ndarray, clip: Path, size: int, retarget: str, key_points: KeyPoints
+) -> HeadMotion | np.ndarray:
+    """What a clip tells `head_points`, of as many frames as the video has, or of all if they are fewer.
+
+    Args:
+        landmarks: (M, 478, 3) of these frames, see `track_landmarks`.
+        clip: what it is called in the error.
+        size: S of the model's pictures.
+        retarget, key_points: as in `head_points`.
+
+    Returns:
+        A track of M head poses; with `retarget` none the points (M, K, 2) in pixels of the clip's crop.
+
+    Raises:
+        InputError: the clip shows no face.
+    """
+    landmarks = require_track(landmarks, clip)
+    if retarget == "none":
+        return key_points.seen(clip_crop(landmarks, size).points(landmarks))
+    return HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load()))
+
+
 def head_points(
     motion: MotionSource,
     portrait: Portrait,
@@ -204,20 +227,16 @@ def head_points(
     if knobs.eyes and not key_points.pupils:
         raise InputError("blink_rate and gaze: move pupils, of which this model is not told; leave them out")
     n_frames, found = len(loudness), find_motion(motion)
+    if isinstance(found, Path):
+        # more of the clip than the video has frames would be cut off
+        landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS), watch=watch)
+        found = clip_motion(landmarks, found, len(portrait.image), retarget, key_points)
     if isinstance(found, MotionLibrary):
         track = found.motion(loudness, seed)
     elif isinstance(found, HeadMotion):
         track = found.resized(n_frames)
-    elif isinstance(found, np.ndarray):
+    else:
         if found.shape[1] != key_points.count:
             raise InputError(f"head_motion: {found.shape[1]} points per frame; this model takes {key_points.count}")
         return found[forth_and_back(len(found), n_frames)]
-    else:
-        # more of the clip than the video has frames would be cut off
-        landmarks = track_landmarks(read_frames(found, FPS, seconds=n_frames / FPS), watch=watch)
-        landmarks = require_track(landmarks, found)
-        if retarget == "none":
-            points = key_points.seen(clip_crop(landmarks, len(portrait.image)).points(landmarks))
-            return points[forth_and_back(len(points), n_frames)]
-        track = HeadMotion.from_fit(fit_clip(landmarks, FaceModel.load())).resized(n_frames)
     return key_points.moved(portrait.landmarks, portrait.fit, knobs.change(track, seed))

@@ -139,10 +139,10 @@ class FrameStream(Iterator[np.ndarray]):
         self._frames = frames if canvas is None else map(canvas.paste, frames)
         self._source = source
 
-    def made_from(self, portrait: Path, styles: Sequence[Path]) -> None:
-        """Tell of which files the portrait and the styles were read before the pipeline was given them."""
+    def made_from(self, portrait: Path, styles: Sequence[Path], head_motion: Path | None = None) -> None:
+        """Tell of which files these were read before the pipeline was given them; None if it was given the file."""
         if self.origin is not None:
-            self.origin = self.origin.read_from(portrait, styles)
+            self.origin = self.origin.read_from(portrait, styles, head_motion)
 
     @property
     def sound(self) -> Soundtrack:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from svp import __version__
+from svp.cores import CORES
 from svp.doctor.finding import Finding, examine
 
 SECTION: Final = "System"
@@ -43,8 +44,7 @@ def _software() -> Iterator[Finding]:
 
 
 def _processor() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(SECTION, "processor", "ok", f"{processor_name()}, {cores} of {os.cpu_count()} cores usable")
+    yield Finding(SECTION, "processor", "ok", f"{processor_name()}, {CORES} of {os.cpu_count()} cores usable")
 
 
 def processor_name() -> str:

@@ -51,7 +51,7 @@ def read_manifest(folder: Path) -> dict[str, VideoRow]:
     """Rows by output; a line that a killed run left unfinished is passed over."""
     rows: dict[str, VideoRow] = {}
     path = folder / MANIFEST
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:  # a broken one may end within a character
         try:
             row = VideoRow.model_validate_json(line)
         except ValidationError:

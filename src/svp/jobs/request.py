@@ -24,6 +24,7 @@ from svp.media.marking import MARKED
 from svp.style.cues import Cue, read_cues
 
 NAMED_MOTIONS = ("natural", "still")
+LIBRARY_SUFFIX = ".safetensors"  # of a motion library, and of the features of a prepared clip
 
 
 class VideoRequest(BaseModel):
@@ -134,6 +135,12 @@ class VideoJob:
     model: tuple[str, str | None]
     cues: tuple[Cue, ...]
 
+    @property
+    def driving_clip(self) -> Path | None:
+        """The clip that moves the head, if one does."""
+        given = Path(self.head_motion)
+        return None if self.head_motion in NAMED_MOTIONS or given.suffix == LIBRARY_SUFFIX else given
+
 
 @dataclass(frozen=True)
 class BadLine:
@@ -152,7 +159,7 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
     """
     model_key.cache_clear()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # U+2028 and its like may stand within a line
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a file with one JSON object per line") from error
     folder = path.resolve().parent  # workers may have another current folder

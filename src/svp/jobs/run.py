@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from svp.cores import CORES
 from svp.diffusion.model_folder import find_model, tell_terms_of
 from svp.errors import InputError
-from svp.jobs.features import Feature, features_of
+from svp.jobs.features import Feature, clip_frames, features_of
 from svp.jobs.manifest import MANIFEST, VideoRow, add_row, read_manifest, write_manifest
 from svp.jobs.request import BadLine, VideoJob, read_jobs
 from svp.jobs.work import VideoTask, feature_died, make_feature, make_video, video_died, video_failed
@@ -66,13 +66,13 @@ def generate_all(
 ) -> JobsReport:
     """Make the videos of a jobs file, all that can be made; the others are set aside with their reason.
 
-    What an earlier run has made of the very same inputs is kept, an interrupted video is gone on with. Portraits and
-    style clips are measured first, once each, and kept in `FEATURES`.
+    What an earlier run has made of the very same inputs is kept, an interrupted video is gone on with. Portraits, style
+    clips and clips that move heads are measured first, once each, and kept in `FEATURES`.
 
     Args:
         jobs_file: a JSON object per line, see `request.py`.
         folder: for the videos and their manifest.
-        workers: processes; by default as many as there are graphics cards, or else processors.
+        workers: processes; by default as many as there are graphics cards, or else processors and memory for them.
         ray: address of a Ray cluster; its machines must see the same files under the same paths.
         max_memory: GB that each worker may take: its model is fitted to each job, and put back. A job that does not fit
             fails. What an earlier run has made within another limit is kept, though its chunks may be others.
@@ -101,6 +101,8 @@ def _make_all(
     store = (folder / FEATURES).resolve()
     store.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder)
+    if (folder / MANIFEST).exists():
+        write_manifest(folder, before.values())  # a killed run may have left half a line, on which ours would go on
     settled: dict[int, VideoRow] = {}
     todo: list[VideoJob] = []
     for job in lines:
@@ -115,7 +117,7 @@ def _make_all(
     kept = sum(row.status == "ok" for row in settled.values())
     todo.sort(key=lambda job: (job.model[0], job.model[1] or "", job.line))  # so that a worker seldom changes its model
     tell_terms_of(*(find_model(name) for name in dict.fromkeys(job.model[0] for job in todo)))
-    count = (workers or 0) if ray is not None else min(workers or _most_workers(), max(1, len(todo)))
+    count = (workers or 0) if ray is not None else min(workers or _most_workers(todo, max_memory), max(1, len(todo)))
     pool = Workers(count, threads=max(1, CORES // count) if ray is None else 1, ray=ray, cards=True)
     columns = (
         TextColumn("{task.description}"),
@@ -127,18 +129,19 @@ def _make_all(
             settled[row.line] = row
             add_row(folder, row)
 
+        frames_of = clip_frames(job for job in lines if isinstance(job, VideoJob))  # of all, so that they stay the same
         needed: dict[int, list[Feature]] = {}
         for job in todo:
             try:
-                needed[job.line] = features_of(job, store)
+                needed[job.line] = features_of(job, store, frames_of)
             except (InputError, OSError) as error:  # its model is damaged, or a file went since it was read
                 settle(video_failed(job, error))
         todo = [job for job in todo if job.line in needed]
         missing = {f.path: f for features in needed.values() for f in features if not f.path.is_file()}
-        shown = bar.add_task("portraits and styles", total=len(missing), rate="", visible=bool(missing))
+        shown = bar.add_task("portraits, styles and motions", total=len(missing), rate="", visible=bool(missing))
         broken: dict[Path, str] = {}
         for feature, reason in pool.run(list(missing.values()), make_feature, feature_died):
-            if reason:
+            if reason and feature.kind != "motion":  # a shorter video may not come to where the clip is damaged
                 broken[feature.path] = reason
             bar.update(shown, advance=1)
 
@@ -162,10 +165,12 @@ def _make_all(
     return JobsReport(rows, kept, time.perf_counter() - begin)
 
 
-def _most_workers() -> int:
-    from svp.device import default_workers  # imports torch
+def _most_workers(jobs: list[VideoJob], max_memory: float | None) -> int:
+    from svp.device import computing_device, default_workers  # imports torch
+    from svp.jobs.room import workers_that_fit
 
-    return default_workers()
+    most = min(default_workers(), max(1, len(jobs)))
+    return most if most == 1 or computing_device().type == "cuda" else workers_that_fit(jobs, most, max_memory)
 
 
 def _is_same(row: VideoRow, job: VideoJob, marking: Marking) -> bool:

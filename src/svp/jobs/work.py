@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svp.errors import InputError
-from svp.jobs.features import Feature, load_portrait, prepared_landmarks, save_portrait
+from svp.jobs.features import Feature, load_portrait, load_track, prepared_landmarks, save_portrait, save_track
 from svp.jobs.manifest import VideoRow
-from svp.jobs.request import VideoJob
+from svp.jobs.request import LIBRARY_SUFFIX, VideoJob
 from svp.media.marking import Marking
 from svp.workers import this_worker
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from svp.diffusion.pipeline import SVPPipeline
+    from svp.diffusion.portrait import MotionSource
+    from svp.diffusion.settings import PipelineSettings
 
-FEATURES_SUFFIX = ".safetensors"  # of a prepared clip
 INTERNAL = "internal error: "
 DIED = f"{INTERNAL}the process that makes it died twice (out of memory?)"
 
@@ -30,7 +29,7 @@ class VideoTask:
 
     Attributes:
         folder: of its video.
-        features: that are ready for it: its portrait, then its style clips.
+        features: that are ready for it: its portrait, its style clips, the clip that moves its head.
         marking: how the video says that it was generated, but for the label, which the job names.
         max_memory: GB that the worker may take.
     """
@@ -62,10 +61,14 @@ def loaded(model: str, adapters: str | None) -> SVPPipeline:
 def make_feature(feature: Feature) -> tuple[Feature, str]:
     """Compute and keep a feature; (it, why not)."""
     from svp.diffusion.portrait import prepare_portrait
+    from svp.face.landmarks import track_landmarks
+    from svp.media.video import FPS, read_frames
 
     try:
         if feature.kind == "portrait":
             save_portrait(feature.path, prepare_portrait(feature.source, feature.size, feature.face_box))
+        elif feature.kind == "motion":
+            save_track(feature.path, track_landmarks(read_frames(feature.source, seconds=feature.frames / FPS)))
         else:
             loaded(*feature.model).style(feature.source).save(feature.path)
     except Exception as error:  # one job never stops the others
@@ -102,12 +105,11 @@ def _make(task: VideoTask) -> dict[str, int]:
     from svp.diffusion.generation import sampling_of
     from svp.diffusion.memory_plan import within_memory
     from svp.diffusion.video import partial_folder
-    from svp.face.key_points import KEY_POINTS
     from svp.style.timeline import style_over_time
 
     job, request, output = task.job, task.job.request, task.folder / task.job.output
     pipeline = loaded(*job.model)
-    learned = {feature.source: feature.path for feature in task.features}
+    learned = {feature.source: feature.path for feature in task.features if feature.kind != "motion"}
     if job.portrait in learned:
         portrait = replace(load_portrait(learned[job.portrait], job.portrait), face_box=request.box())
     else:  # measured already
@@ -115,16 +117,31 @@ def _make(task: VideoTask) -> dict[str, int]:
     cues = [replace(cue, path=learned.get(cue.path, cue.path)) for cue in job.cues]
     style = style_over_time(cues, pipeline.style, request.style_strength)
     output.parent.mkdir(parents=True, exist_ok=True)
-    motion: str | np.ndarray = job.head_motion
-    if request.retarget == "none" and job.head_motion.endswith(FEATURES_SUFFIX):
-        motion = KEY_POINTS[pipeline.settings.head_kps].seen(prepared_landmarks(Path(job.head_motion)))
+    motion = _motion(task, pipeline.settings)
     sampling = sampling_of(pipeline, request.fast, request.steps, request.guidance_audio, request.guidance_style)
     fitted = within_memory(pipeline, job.audio, task.max_memory, sampling, styled=bool(cues))
     with fitted, partial_folder(output) as partial:
         stream = pipeline.stream(portrait, job.audio, style, motion, partial=partial, **request.sampling())
-        stream.made_from(job.portrait, [cue.path for cue in job.cues])
+        stream.made_from(job.portrait, [cue.path for cue in job.cues], job.driving_clip)
         stream.save(output, task.marking.labelled(request.label, request.label_text))
     return {"frames": stream.n_frames, "width": stream.width, "height": stream.height}
+
+
+def _motion(task: VideoTask, settings: PipelineSettings) -> MotionSource:
+    """What moves the head: measured already, or as it was given."""
+    from svp.diffusion.inputs import load_audio
+    from svp.diffusion.portrait import clip_motion
+    from svp.face.key_points import KEY_POINTS
+    from svp.media.video import count_frames
+
+    job, retarget, key_points = task.job, task.job.request.retarget, KEY_POINTS[settings.head_kps]
+    for feature in task.features:
+        if feature.kind == "motion" and feature.path.is_file():
+            landmarks = load_track(feature.path)[: count_frames(len(load_audio(job.audio)))]
+            return clip_motion(landmarks, feature.source, settings.image_size, retarget, key_points)
+    if retarget == "none" and job.head_motion.endswith(LIBRARY_SUFFIX):
+        return key_points.seen(prepared_landmarks(Path(job.head_motion)))
+    return job.head_motion
 
 
 def _reason(error: Exception) -> str:
