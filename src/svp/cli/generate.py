@@ -119,7 +119,8 @@ def generate(
         typer.Option(help="Many videos: a file with a JSON object per line, whose keys are the options above."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes for --jobs, each with its model; one per GPU or processor.")
+        int | None,
+        typer.Option(min=1, help="Processes for --jobs, each with its model; one per GPU, or processor with memory."),
     ] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that does --jobs, such as auto.")] = None,
     no_provenance: Annotated[
