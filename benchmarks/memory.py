@@ -7,10 +7,12 @@ in). `python -m benchmarks.memory mini 128 25 8 plain` measures one: model, pixe
 import statistics
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,16 +23,19 @@ from svp.diffusion.sampling_plan import SamplingPlan, plan_sampling
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.video import partial_folder
 from svp.media.audio import read_audio, write_wav
+from svp.media.image import read_image
+from svp.media.video import VideoWriter
 from svp.presets import PRESETS
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 LONG, SHORT = 600 * 25, 10 * 25
-PLAIN, GUIDED, BALANCED, TURBO = "plain", "guided", "balanced", "turbo"
+PLAIN, GUIDED, BALANCED, TURBO, CLIPS = "plain", "guided", "balanced", "turbo", "clips"
 WAYS: dict[str, dict[str, Any]] = {
     PLAIN: {"num_inference_steps": 1, "guidance_audio": 1.0, "guidance_style": 1.0},
     GUIDED: {"num_inference_steps": 1, "guidance_audio": 2.0, "guidance_style": 3.0},
     BALANCED: {"fast": "balanced", "num_inference_steps": 8},
     TURBO: {"fast": "turbo"},
+    CLIPS: {"num_inference_steps": 1},  # style and head motion from a clip of CLIP_SIZE
 }
 PLANNED = (
     ("mini", 128, 75, 8, PLAIN),
@@ -39,11 +44,13 @@ PLANNED = (
     ("mini", 128, 75, 8, GUIDED),
     ("mini", 128, 75, 8, BALANCED),
     ("mini", 128, 75, 8, TURBO),
+    ("mini", 128, 75, 8, CLIPS),
     ("base", 256, 4, 4, PLAIN),
     ("base", 512, 4, 4, PLAIN),
 )
 LIMITS = (1.0, 0.95)  # GB for `mini` at 256 x 256
 STYLE = "happy:2"
+CLIP_SIZE = (3840, 2160)
 CPU = torch.device("cpu")
 
 
@@ -65,11 +72,33 @@ def generate(name: str, size: int, frames: int, window: int, way: str, limit: fl
         if name == "base":  # the recordings' features are those of another Whisper of the same size
             pipeline.settings = pipeline.settings.model_copy(update={"audio_encoder": "whisper-tiny.en/normed"})
         pipeline.settings = resized(pipeline.settings, size, window)
-        style = None if way == PLAIN else STYLE
-        with within_memory(pipeline, sound, limit, sampled(way, pipeline.settings), styled=style is not None):
-            stream = pipeline.stream(SAMPLES / "portraits" / "ada.png", sound, style, partial=partial, **WAYS[way])
-            stream.save(video)
+        style: str | Path | None = None if way == PLAIN else STYLE
+        motion, clips = "natural", []
+        if way == CLIPS:
+            style = Path(place) / "clip.mp4"
+            motion, clips = str(style), [style]
+            writing = get_context("spawn").Process(target=write_clip, args=(style, frames))
+            writing.start()  # x264's memory is not what is measured
+            writing.join()
+        sampling = sampled(way, pipeline.settings)
+        with within_memory(pipeline, sound, limit, sampling, styled=style is not None, clips=clips):
+            if clips:
+                style = pipeline.style(clips[0])
+            portrait = SAMPLES / "portraits" / "ada.png"
+            pipeline.stream(portrait, sound, style, motion, partial=partial, **WAYS[way]).save(video)
     return peak_memory()
+
+
+def write_clip(path: Path, frames: int) -> None:
+    """A face that moves a little, in a large picture."""
+    width, height = CLIP_SIZE
+    face = cv2.resize(read_image(SAMPLES / "portraits" / "ada.png"), (height, height))
+    left = (width - height) // 2
+    with VideoWriter(path, width, height, preset="ultrafast") as writer:
+        for number in range(frames):
+            picture = np.zeros((height, width, 3), np.uint8)
+            picture[:, left + number : left + number + height] = face
+            writer.write(picture)
 
 
 def peak_memory() -> int:
@@ -88,7 +117,10 @@ def compare_plan(name: str, size: int, frames: int, window: int, way: str) -> fl
     """Print and return planned / measured."""
     pipeline = network_shapes(name)
     settings = resized(pipeline.settings, size, window)
-    plan = plan_generation(pipeline, frames, sampled(way, settings), styled=way != PLAIN, settings=settings)
+    pixels = CLIP_SIZE[0] * CLIP_SIZE[1] if way == CLIPS else 0
+    plan = plan_generation(
+        pipeline, frames, sampled(way, settings), styled=way != PLAIN, settings=settings, clip_pixels=pixels
+    )
     peak = measured(name, size, frames, window, way)
     case = f"{name}, {size} x {size}, {frames} frames in windows of {window}, {way}"
     print(f"  {case}: planned {plan.peak / 1e9:.2f} GB, measured {peak / 1e9:.2f} GB, "

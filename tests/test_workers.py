@@ -142,3 +142,19 @@ def test_jobs_that_kill_their_worker_of_a_cluster_lose_only_themselves(monkeypat
     jobs = ["a", "kills1", "b", "c", "kills2", "d", "e", "kills3", "f"]
     found = list(pool.run(jobs, str, lambda job: f"{job} died"))
     assert sorted(found) == sorted(f"{job} died" if "kills" in job else job.upper() for job in jobs)
+
+
+HELD: list[bytes] = []
+
+
+def load(job: int) -> int:
+    """Take 0.4 GB with the second job, as a model does, and a second for the third; which process it was."""
+    if job == 1:
+        HELD.append(b"1" * 400_000_000)
+    time.sleep(1.1 if job else 0)  # loky looks at a worker once in a second
+    return os.getpid()
+
+
+def test_a_worker_that_loads_a_model_late_stays():
+    with Workers(1) as pool:
+        assert len(set(pool.run([0, 1, 2, 3], load, died))) == 1

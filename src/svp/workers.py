@@ -262,9 +262,12 @@ def _begin(parent: int, threads: int) -> None:
     weights, and goes when that one is gone."""
     import cv2
     import torch
+    from joblib.externals.loky import process_executor
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    # else loky takes a model that was loaded, 0.3 GB more than after the first job, for a leak and starts it again
+    process_executor._USE_PSUTIL = False
     logging.getLogger("svp").setLevel(logging.ERROR)
 
     def watch() -> None:

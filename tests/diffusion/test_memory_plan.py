@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers.models.modeling_utils import ModelMixin
@@ -28,12 +29,14 @@ from svp.diffusion.memory_plan import (
 )
 from svp.diffusion.model_folder import ASSETS
 from svp.diffusion.pipeline import SVPPipeline
+from svp.diffusion.portrait import clips_among
 from svp.diffusion.sampling import sample_video
 from svp.diffusion.sampling_plan import SamplingPlan
 from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.turbo import Turbo
 from svp.errors import InputError
 from svp.media.audio import write_wav
+from svp.media.video import VideoWriter
 from svp.presets import BASE
 from svp.weights.config import INDEX, read_config
 
@@ -198,6 +201,15 @@ def test_a_loaded_pipeline_is_made_to_fit_keeps_its_weights_and_is_put_back(tiny
         assert pipeline.settings == plan.settings and plan.sizes["chunk"] < shapes.settings.chunk
         assert pipeline.unet.device.type == "cpu"
     assert pipeline.settings == shapes.settings
+    with VideoWriter(tmp_path / "clip.mp4", 640, 480) as writer:
+        writer.write(np.zeros((480, 640, 3), np.uint8))
+    needed = own.peak + memory_plan.CLIP * 640 * 480
+    clips = clips_among([tmp_path / "saved.safetensors"], str(tmp_path / "clip.mp4"))
+    assert clips == [tmp_path / "clip.mp4"] and clips_among([], "natural") == []
+    with within_memory(pipeline, sound, needed / 1e9, GUIDED, styled=True, clips=clips) as plan:
+        assert plan.peak == needed and plan.settings == shapes.settings
+    with within_memory(pipeline, sound, (needed - 1) / 1e9, GUIDED, styled=True, clips=clips) as plan:
+        assert plan.settings != shapes.settings  # what the clip takes is not there for the frames
     with (
         pytest.raises(InputError, match=r"--max-memory 0\.1"),
         within_memory(pipeline, sound, 0.1, GUIDED, styled=True),

@@ -171,9 +171,8 @@ def generate(
         "guidance_style": guidance_style,
     }
     if plan:
-        print_generation_plan(
-            model_name(model, preset), audio, seconds, size, max_memory, fast, scales, bool(style), device or "cpu"
-        )
+        name, where = model_name(model, preset), device or "cpu"
+        print_generation_plan(name, audio, seconds, size, max_memory, fast, scales, style or [], head_motion, where)
         return
     for option, planned in (("--size", size), ("--seconds", seconds), ("--device", device)):
         if planned is not None:
@@ -202,7 +201,7 @@ def generate(
     from svp.diffusion.inputs import check_inputs
     from svp.diffusion.knobs import Knobs, parse_gaze
     from svp.diffusion.model_folder import check_model_folder, find_model, saved_settings
-    from svp.diffusion.portrait import prepare_portrait
+    from svp.diffusion.portrait import clips_among, prepare_portrait
     from svp.diffusion.untrained import check_trained
     from svp.face.canvas import View
     from svp.face.face_box import FaceBox
@@ -232,7 +231,14 @@ def generate(
     if adapters is not None:
         pipeline.merge_adapters(adapters)
     prior = style_over_time(cues, pipeline.style, style_strength)
-    fitted = within_memory(pipeline, audio, max_memory, sampling_of(pipeline, fast, **scales), styled=bool(styles))
+    fitted = within_memory(
+        pipeline,
+        audio,
+        max_memory,
+        sampling_of(pipeline, fast, **scales),
+        styled=bool(styles),
+        clips=clips_among([cue.path for cue in cues], head_motion),
+    )
     bar = progress_bar()
     task = bar.add_task("windows of frames", total=None)
     with fitted as fitting, partial_folder(output) as partial:

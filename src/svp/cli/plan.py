@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ def print_generation_plan(
     max_memory: float | None,
     fast: str,
     scales: Mapping[str, Any],
-    styled: bool,
+    styles: Sequence[str],
+    head_motion: str,
     device: Literal["cpu", "cuda"],
 ) -> None:
     """Memory and FLOP of a video of a recording's length, or of a length given.
@@ -31,9 +32,11 @@ def print_generation_plan(
     from rich.console import Console
 
     from svp.diffusion.memory_plan import fit_memory, network_shapes, plan_generation, print_plan
+    from svp.diffusion.portrait import clips_among
     from svp.diffusion.sampling_plan import plan_sampling
     from svp.diffusion.vae import latent_stride
-    from svp.media.video import FRAMES_PER_SECOND
+    from svp.media.video import FRAMES_PER_SECOND, largest_frame
+    from svp.style.cues import read_cues
 
     frames = _frames(audio) if audio is not None else max(1, round((seconds or 0) * FRAMES_PER_SECOND))
     pipeline = network_shapes(name)
@@ -43,7 +46,8 @@ def print_generation_plan(
             raise InputError(f"--size {size}: the networks halve it several times; give a multiple of {multiple}")
         pipeline.settings = pipeline.settings.model_copy(update={"image_size": size})
     sampling = plan_sampling(fast, pipeline.settings, torch.device(device), folded=pipeline.turbo is not None, **scales)
-    options: dict[str, Any] = {"styled": styled, "device": device}
+    clips = clips_among([cue.path for cue in read_cues(styles)], head_motion)
+    options: dict[str, Any] = {"styled": bool(styles), "device": device, "clip_pixels": largest_frame(clips)}
     if max_memory is None:
         plan = plan_generation(pipeline, frames, sampling, **options)
     else:

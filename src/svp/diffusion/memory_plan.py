@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -38,7 +38,7 @@ from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
 from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
-from svp.media.video import count_frames
+from svp.media.video import count_frames, largest_frame
 from svp.presets import PRESETS
 from svp.weights.config import INDEX, read_config
 
@@ -49,6 +49,7 @@ PROCESS = (
 )
 CUDA_CONTEXT = 800e6  # on the GPU; not measured here
 SLACK = 1.12  # memory that the allocator holds and nobody uses
+CLIP = 30  # bytes per pixel of a frame while a clip is decoded and measured; 27 were seen, of H.264
 SOUND = 1.15 * 4 * 640  # bytes per frame: samples at 16 kHz, in an array that grows
 LATENTS = 8  # copies of a chunk's latents: noise, known frames, predictions
 TILE = 256  # side in pixels of a tile when pictures are decoded in parts
@@ -75,6 +76,7 @@ class GenerationPlan:
         offload: each network is on the device only while it works.
         weights: bytes of the networks that are there at once.
         parts: portrait, conditions, sampling, decoding.
+        clip_pixels: of a frame of the largest clip of a style or a head motion; 0 without.
     """
 
     settings: PipelineSettings
@@ -85,6 +87,7 @@ class GenerationPlan:
     offload: bool
     weights: int
     parts: dict[str, Part]
+    clip_pixels: int = 0
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -101,7 +104,7 @@ class GenerationPlan:
         networks = SLACK * (self.weights + max(part.live for part in self.parts.values()))
         if self.device == "cuda":
             return CUDA_CONTEXT + networks
-        return PROCESS + networks + SOUND * self.frames
+        return PROCESS + networks + SOUND * self.frames + CLIP * self.clip_pixels
 
 
 def network_shapes(name: str) -> SVPPipeline:
@@ -151,6 +154,7 @@ def plan_generation(
     device: Device = "cpu",
     settings: PipelineSettings | None = None,
     tiled: bool = False,
+    clip_pixels: int = 0,
 ) -> GenerationPlan:
     """The plan of one video.
 
@@ -160,7 +164,7 @@ def plan_generation(
         sampling: steps, guidance, weights beside the model's own, see `further_bytes`.
         styled: a style is given.
         settings: other sizes than the pipeline's own.
-        tiled: see `GenerationPlan`.
+        tiled, clip_pixels: see `GenerationPlan`.
     """
     settings = settings or pipeline.settings
     sizes = sampling.sizes(settings)
@@ -175,7 +179,7 @@ def plan_generation(
     }
     parts = {name: Part(round(times[name] * part.flop), part.live) for name, part in parts.items()}
     weights = sum(network_bytes(pipeline).values()) + further_bytes(pipeline, sampling)
-    return GenerationPlan(settings, frames, sampling, device, tiled, False, weights, parts)
+    return GenerationPlan(settings, frames, sampling, device, tiled, False, weights, parts, clip_pixels)
 
 
 def network_bytes(pipeline: SVPPipeline) -> dict[str, int]:
@@ -229,12 +233,21 @@ def fit_memory(
 
 @contextmanager
 def within_memory(
-    pipeline: SVPPipeline, audio: Path, max_memory: float | None, sampling: SamplingPlan, *, styled: bool
+    pipeline: SVPPipeline,
+    audio: Path,
+    max_memory: float | None,
+    sampling: SamplingPlan,
+    *,
+    styled: bool,
+    clips: Iterable[Path] = (),
 ) -> Iterator[GenerationPlan | None]:
     """Let a loaded pipeline make the video of a recording within so many GB, as `fit_memory` finds; then as before.
 
+    Args:
+        clips: that are measured for it, of styles and of a head motion.
+
     Raises:
-        InputError: it cannot.
+        InputError: it cannot, or one of the files cannot be read.
     """
     if max_memory is None:
         yield None
@@ -242,7 +255,8 @@ def within_memory(
     own, (place, _) = pipeline.settings, place_of(pipeline.unet)
     device: Device = "cuda" if place.type == "cuda" else "cpu"
     frames = count_frames(len(load_audio(audio)))
-    plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, styled=styled, device=device)
+    asked: dict[str, Any] = {"styled": styled, "device": device, "clip_pixels": largest_frame(clips)}
+    plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, **asked)
     pipeline.settings = plan.settings
     if plan.tiled:
         use_tiles(pipeline.vae)

@@ -115,7 +115,7 @@ class SVPPipeline(DiffusionPipeline):
         self.register_to_config(settings=self.settings.model_dump())
         self._audio_encoder: AudioEncoder | None = None
         self.folder: Path | None = None  # that it was loaded from
-        self.weights_sha256 = ""  # of the files there at that time
+        self.weights_sha256 = ""  # of the files there at that time, but of parts that were replaced
         self.merged: list[str] = []  # SHA-256 of the files of adapters in it
         self.turbo: Turbo | None = None
         self._denoiser: Denoiser | None = None
@@ -160,7 +160,7 @@ class SVPPipeline(DiffusionPipeline):
             if bars:
                 logging.enable_progress_bar()
         pipeline.folder, pipeline.turbo = folder, Turbo.load(folder)
-        pipeline.weights_sha256 = weights_sha256(folder)
+        pipeline.weights_sha256 = weights_sha256(folder, without=kwargs)
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:

@@ -5,7 +5,7 @@ Shapes: S x S pixels of the crop, N frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
 from svp.face.motion_library import MotionLibrary
 from svp.media.image import check_size, read_image, to_rgb
 from svp.media.video import FPS, probe, read_frames
+from svp.style.style_file import is_clip
 
 PictureSource = str | Path | np.ndarray | Image.Image
 MotionSource = str | Path | HeadMotion | MotionLibrary | np.ndarray
@@ -169,6 +170,18 @@ def find_motion(motion: MotionSource) -> HeadMotion | MotionLibrary | Path | np.
     if not path.is_file():
         raise InputError(f"{path}: no such head motion; give a clip, a motion library, '{STILL}' or '{NATURAL}'")
     return MotionLibrary.load(path) if path.suffix == LIBRARY_SUFFIX else path
+
+
+def driving_clip(head_motion: str) -> Path | None:
+    """The clip that moves the head; None for a word or a motion library."""
+    path = Path(head_motion)
+    return None if head_motion in (STILL, NATURAL) or path.suffix == LIBRARY_SUFFIX else path
+
+
+def clips_among(styles: Sequence[Path], head_motion: str) -> list[Path]:
+    """The clips that have to be measured for a video with these styles and this head motion."""
+    driving = driving_clip(head_motion)
+    return [*filter(is_clip, styles), *([] if driving is None else [driving])]
 
 
 def clip_motion(

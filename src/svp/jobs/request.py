@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from svp import __version__
 from svp.diffusion.knobs import Knobs, parse_gaze
 from svp.diffusion.model_folder import find_model
+from svp.diffusion.portrait import NATURAL, STILL, driving_clip
 from svp.errors import InputError, first_problem
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
@@ -23,8 +24,7 @@ from svp.media.hashing import sha256_file, sha256_text
 from svp.media.marking import MARKED
 from svp.style.cues import Cue, read_cues
 
-NAMED_MOTIONS = ("natural", "still")
-LIBRARY_SUFFIX = ".safetensors"  # of a motion library, and of the features of a prepared clip
+NAMED_MOTIONS = (NATURAL, STILL)
 
 
 class VideoRequest(BaseModel):
@@ -138,8 +138,7 @@ class VideoJob:
     @property
     def driving_clip(self) -> Path | None:
         """The clip that moves the head, if one does."""
-        given = Path(self.head_motion)
-        return None if self.head_motion in NAMED_MOTIONS or given.suffix == LIBRARY_SUFFIX else given
+        return driving_clip(self.head_motion)
 
 
 @dataclass(frozen=True)

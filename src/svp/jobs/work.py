@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svp.errors import InputError
+from svp.face.motion_library import SUFFIX as LIBRARY_SUFFIX
 from svp.jobs.features import Feature, load_portrait, load_track, prepared_landmarks, save_portrait, save_track
 from svp.jobs.manifest import VideoRow
-from svp.jobs.request import LIBRARY_SUFFIX, VideoJob
+from svp.jobs.request import VideoJob
 from svp.media.marking import Marking
 from svp.workers import this_worker
 
@@ -104,6 +105,7 @@ def _make(task: VideoTask) -> dict[str, int]:
     """The video of `svp generate` with the same options; how many frames it has and how large they are."""
     from svp.diffusion.generation import sampling_of
     from svp.diffusion.memory_plan import within_memory
+    from svp.diffusion.portrait import clips_among
     from svp.diffusion.video import partial_folder
     from svp.style.timeline import style_over_time
 
@@ -119,7 +121,8 @@ def _make(task: VideoTask) -> dict[str, int]:
     output.parent.mkdir(parents=True, exist_ok=True)
     motion = _motion(task, pipeline.settings)
     sampling = sampling_of(pipeline, request.fast, request.steps, request.guidance_audio, request.guidance_style)
-    fitted = within_memory(pipeline, job.audio, task.max_memory, sampling, styled=bool(cues))
+    clips = clips_among([cue.path for cue in job.cues], job.head_motion)
+    fitted = within_memory(pipeline, job.audio, task.max_memory, sampling, styled=bool(cues), clips=clips)
     with fitted, partial_folder(output) as partial:
         stream = pipeline.stream(portrait, job.audio, style, motion, partial=partial, **request.sampling())
         stream.made_from(job.portrait, [cue.path for cue in job.cues], job.driving_clip)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,15 @@ def sha256_json(values: Mapping[str, Any]) -> str:
     return sha256_text(json.dumps(values, sort_keys=True))
 
 
-def weights_sha256(folder: Path) -> str:
+def weights_sha256(folder: Path, without: Collection[str] = ()) -> str:
     """One hash of all weights of a saved model: SHA-256 of what `sha256sum` prints of its `.safetensors` files by name.
 
     find . -name "*.safetensors" -printf "%P\\n" | LC_ALL=C sort | xargs sha256sum | sha256sum
+
+    Args:
+        folder: of the model.
+        without: parts, which are its sub-folders, that do not count.
     """
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
+    found = (path.relative_to(folder) for path in folder.rglob("*.safetensors"))
+    names = sorted(path.as_posix() for path in found if path.parts[0] not in without)
     return sha256_text("".join(f"{sha256_file(folder / name)}  {name}\n" for name in names))

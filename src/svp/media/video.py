@@ -68,6 +68,11 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
         return VideoInfo(path, width, height, fps, seconds, find_stream(container, "audio") is not None)
 
 
+def largest_frame(paths: Iterable[Path]) -> int:
+    """Pixels of a frame of the largest of some videos; 0 of none. Errors as `probe`."""
+    return max((video.width * video.height for video in map(probe, paths)), default=0)
+
+
 def read_frames(
     path: str | PathLike[str], fps: float | None = FPS, start: float = 0.0, seconds: float | None = None
 ) -> Iterator[np.ndarray]:
