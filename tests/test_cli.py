@@ -65,6 +65,7 @@ def test_the_version_is_that_of_the_package():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert package.__version__ == project["version"]
+    assert svp("--version").stdout == f"svp {package.__version__}\n"
 
 
 @pytest.mark.parametrize("option", ["--audio", "--style", "--head-motion"])
@@ -110,6 +111,14 @@ BAD_INPUTS = {
         "--guidance-style inf",
     ),
     "label of no text": (("--portrait", PORTRAIT, "--audio", SPEECH, "--label", "--label-text", ""), "no line of text"),
+    "label of letters that the font lacks": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--label-text", "中文"),
+        "the font has no 中",
+    ),
+    "guidance beyond all use": (
+        ("--portrait", PORTRAIT, "--audio", SPEECH, "--guidance-audio", "1e300"),
+        "--guidance-audio 1e+300: choose -100",
+    ),
     "label of blanks": (("--portrait", PORTRAIT, "--audio", SPEECH, "--label-text", "  "), "no line of text"),
     "two models": (
         ("--portrait", PORTRAIT, "--audio", SPEECH, "--preset", "mini", "--model", "folder"),

@@ -38,7 +38,7 @@ from served_page import (  # noqa: E402
 from tiny_pipeline import tone  # noqa: E402
 
 from svp.app.page import FACES  # noqa: E402
-from svp.app.server import ServerOptions, serving  # noqa: E402
+from svp.app.server import ServerOptions, need_port, serving  # noqa: E402
 
 pytestmark = pytest.mark.long
 
@@ -343,6 +343,8 @@ def test_a_password_keeps_others_out_and_a_port_is_used_once(served):
     with serving(served.pipeline, str(served.model), options) as address:
         with pytest.raises(InputError, match=f"--port {port}: is taken"), serving(served.pipeline, "mini", options):
             pass
+        with pytest.raises(InputError, match=f"--port {port}: is taken"):  # told before a model is loaded
+            need_port("127.0.0.1", port)
         with pytest.raises(Exception, match=r"401|auth|log"):
             Client(address, verbose=False)
         assert (

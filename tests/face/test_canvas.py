@@ -132,8 +132,8 @@ def test_unknown_views_are_refused() -> None:
         ("crop", "16x9", "aspect 16x9: give WIDTH:HEIGHT"),
         ("crop", "0:1", "give WIDTH:HEIGHT"),
         ("crop", "nan:1", "give WIDTH:HEIGHT"),
-        ("crop", "4:1", "too narrow"),
-        ("full", "1:9", "too narrow"),
+        ("crop", "4:1", "too long a shape"),
+        ("full", "1:9", "too long a shape"),
     ):
         with pytest.raises(InputError, match=problem):
             View(frame, aspect)

@@ -18,6 +18,7 @@ from svp.style.prior import StylePrior
 
 PICTURE_MISSING: Final = "portrait: none yet; upload a picture or choose one of the faces below it"
 SOUND_MISSING: Final = "recording: none yet; upload one or record it with the microphone"
+FACE_BOX: Final = "(Face box, folded away below Mouth, head, eyes, frame)"
 LONGEST: Final = 100  # bytes of a portrait's or recording's name in that of its video
 _FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[^/\s]+/)+")
 
@@ -86,10 +87,10 @@ class Order:
         return names if self.mix is None else names | {self.mix.file: _another(self.mix.file, names.values())}
 
     def told(self, text: str) -> str:
-        """A message about this order without folders of this machine."""
+        """A message about this order without folders of this machine, with the page's names of what helps."""
         for path, name in self.names().items():
             text = text.replace(path, name)
-        return _FOLDERS.sub("", text)
+        return _FOLDERS.sub("", text).replace("(--face-box)", FACE_BOX).replace("--face-box", "Face box")
 
     def command(self) -> str:
         """The lines for a shell that make the same video; files by their names."""

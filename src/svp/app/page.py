@@ -300,7 +300,7 @@ class Page:
         upload.upload(self._uploaded_report, upload, shown, **QUIET)
         if self.reports.folder is not None:
             choice.focus(lambda: gr.update(choices=self.reports.names()), outputs=choice, **QUIET)
-            choice.input(self._report, choice, shown, **QUIET)
+            choice.input(self._report, choice, shown, **QUIET | {"show_progress": "full"})
 
     def _report(self, name: str) -> str:
         return _or_reason(lambda: self.reports.page(name))

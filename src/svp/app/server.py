@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,6 +99,25 @@ def serving(pipeline: SVPPipeline, model: str, options: ServerOptions) -> Iterat
             blocks.close(verbose=False)
 
 
+def need_port(host: str, port: int) -> None:
+    """Whether nobody serves there yet; told before a model is loaded.
+
+    Raises:
+        InputError: somebody does, or the host is none of this machine's.
+    """
+    try:
+        for kind, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:1]:
+            with socket.socket(kind, socket.SOCK_STREAM) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(address)
+    except OSError as error:
+        raise _port_taken(host, port) from error
+
+
+def _port_taken(host: str, port: int) -> InputError:
+    return InputError(f"--port {port}: is taken, or {host} is not here; choose others")
+
+
 def _launch(blocks: gr.Blocks, options: ServerOptions) -> str:
     """Begin to serve; the address."""
     theme = gr.themes.Soft(
@@ -122,7 +142,7 @@ def _launch(blocks: gr.Blocks, options: ServerOptions) -> str:
             prevent_thread_lock=True,
         )
     except OSError as error:
-        raise InputError(f"--port {options.port}: is taken, or {options.host} is not here; choose others") from error
+        raise _port_taken(options.host, options.port) from error
     return address
 
 

@@ -130,7 +130,7 @@ class Work:
         return output
 
     def _notice(self, text: str) -> None:
-        self.notice = self._order.told(text).replace("--face-box", "Face box")
+        self.notice = self._order.told(text)
 
     def _at(self, stage: str) -> None:
         if self._stopped.is_set():

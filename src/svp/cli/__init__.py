@@ -9,10 +9,11 @@ import errno
 import logging
 import sys
 import warnings
-from typing import Final, NoReturn, TextIO
+from typing import Annotated, Final, NoReturn, TextIO
 
 import typer
 
+from svp import __version__
 from svp.cli.app import serve
 from svp.cli.datasets import motions, puppet, sheet
 from svp.cli.doctor import doctor
@@ -31,8 +32,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="SVP: a portrait, a recording, a head motion and a *style* become a talking-head video.",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"svp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """SVP: a portrait, a recording, a head motion and a *style* become a talking-head video."""
+
+
 for command in (generate, prepare, puppet, sheet, motions, train, evaluate, verify, doctor):
     app.command()(command)
 app.command("import")(import_)

@@ -47,7 +47,7 @@ def serve(
     if reports is not None:
         need_folder(reports, "reports")
     try:
-        from svp.app.server import ServerOptions, serving
+        from svp.app.server import ServerOptions, need_port, serving
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
@@ -55,6 +55,7 @@ def serve(
     from svp.diffusion.model_folder import check_model_folder, find_model
     from svp.diffusion.untrained import check_trained
 
+    need_port(host, port)
     marking = choose_marking(True, certificate, key)  # what cannot sign is told now, not after a visitor's video
     name = model_name(model, None)
     folder = find_model(name)

@@ -57,7 +57,11 @@ def doctor(
     from svp.doctor.report import examine_all
 
     report = examine_all(weights)
-    report.print(Console())
+    console = Console()
+    if console.is_terminal:
+        report.print(console)
+    else:
+        typer.echo(report.text(), nl=False)
     if bundle is not None:
         report.save_bundle(bundle, *([] if weights is None else [str(weights)]))
         typer.echo(f"{bundle}: this report without private paths; look into it before you send it")

@@ -10,7 +10,7 @@ import typer
 from svp.cli.jobs import generate_jobs
 from svp.cli.marking import choose_marking
 from svp.cli.model import load_pipeline, model_name
-from svp.cli.numbers import finite
+from svp.cli.numbers import finite, scale_of_guidance
 from svp.cli.paths import need_file, need_output
 from svp.cli.plan import print_generation_plan
 from svp.errors import InputError
@@ -93,17 +93,13 @@ def generate(
     guidance_audio: Annotated[
         float | None,
         typer.Option(
-            min=-100,
-            max=100,
-            callback=finite,
+            callback=scale_of_guidance,
             help="Guidance scale of portrait, head motion and sound; the model's own by default.",
         ),
     ] = None,
     guidance_style: Annotated[
         float | None,
-        typer.Option(
-            min=-100, max=100, callback=finite, help="Guidance scale of the style; the model's own by default."
-        ),
+        typer.Option(callback=scale_of_guidance, help="Guidance scale of the style; the model's own by default."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and inputs give the same video.")] = 0,
     retarget: Annotated[

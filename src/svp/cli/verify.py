@@ -54,16 +54,14 @@ def verify(
 def print_verification(video: Path, found: Verification) -> None:
     """A verdict in one sentence, then what the manifest says; hashes are SHA-256 and stand in one line of 80."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console()
     console.print(Text(_printable(f"{video}: {found.state}: {_verdict(found)}")), soft_wrap=True)
-    table = Table.grid(padding=(0, 2))
-    for name, value in _rows(found):
-        table.add_row(Text(name), Text(value, overflow="fold"))
-    if table.row_count:
-        console.print(table)
+    rows = _rows(found)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:  # one line each, that a hash is whole in a file too
+        console.print(Text(f"{name:<{width}}  {value}"), soft_wrap=True)
 
 
 def _verdict(found: Verification) -> str:

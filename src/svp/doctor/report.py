@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MARKS: Final = {"ok": "  ok", "later": "  later", "missing": "  absent", "broken": "  BROKEN"}
-WIDTH: Final = 160  # of the text in a bundle
+WIDTH: Final = 1000  # of the text in a file: addresses and paths are whole
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Report:
         once = f" once {', '.join(later)} could be fetched or made, with the first one" if later else ""
         absent = sum(finding.state == "missing" for finding in self.findings)
         what = "what they would add and how to get them stands beside"
-        return f"videos can be made{once}; {absent} things are absent, {what}"
+        return f"videos can be made{once}; {absent} optional things are absent, {what}"
 
     def print(self, console: Console) -> None:
         """Write a table per section, then the verdict."""

@@ -21,7 +21,11 @@ FEATHER: Final = 0.12  # width of the soft edge of a pasted frame, in its sides
 TOUCHING: Final = 0.015  # an edge so near to the canvas's own (in sides) is that: nothing is to be hidden there
 MATCH_SIDE: Final = 64  # pixels of the small pictures on which colours are compared
 UNLIKE: Final = 20.0  # grey levels; what differs by more has moved, and says nothing about the colours
-BLUR: Final = 0.05  # sigma of what lies beyond the picture's edge, in longer sides of the canvas
+BLURS: Final = (
+    0.003,
+    0.012,
+    0.05,
+)  # sigmas of what lies ever further beyond the picture's edge, in longer sides of the canvas
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class View:
         if self.frame not in FRAMES:
             raise InputError(f"frame {self.frame}: unknown; use one of {', '.join(FRAMES)}")
         if self.ratio is not None and not 1 / MAX_ASPECT <= self.ratio <= MAX_ASPECT:
-            raise InputError(f"aspect {self.aspect}: too narrow; at most {MAX_ASPECT:g}:1 or 1:{MAX_ASPECT:g}")
+            raise InputError(f"aspect {self.aspect}: too long a shape; at most {MAX_ASPECT:g}:1 or 1:{MAX_ASPECT:g}")
 
     @property
     def square(self) -> bool:
@@ -175,17 +179,20 @@ class Canvas:
 def _extended(picture: np.ndarray, origin: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
     """A window of a picture (see `cut`); beyond the picture's edge that goes on, more and more blurred."""
     window = cut(picture, origin, scale, size, cv2.BORDER_REPLICATE)
-    soft = BLUR * max(size)
 
     def beyond(axis: int) -> np.ndarray:
         """How far the places along an axis lie beyond the picture's edge, in pixels of the window; below 0 inside."""
         places = np.arange(size[axis]) + 0.5 + origin[axis] * scale
         return np.maximum(-places, places - picture.shape[1 - axis] * scale)
 
-    weight = _smoothstep(np.maximum(beyond(1)[:, None], beyond(0)) / soft).astype(np.float32)
-    if not weight.any():
+    distance = np.maximum(beyond(1)[:, None], beyond(0))
+    if distance.max() <= 0:
         return window
-    return np.asarray(cv2.blendLinear(cv2.GaussianBlur(window, (0, 0), soft), window, weight, 1 - weight))
+    for part in BLURS:  # what goes on from the edge would be streaks if it were blurred far out alone
+        soft = part * max(size)
+        weight = _smoothstep(distance / soft).astype(np.float32)
+        window = cv2.blendLinear(cv2.GaussianBlur(window, (0, 0), soft), window, weight, 1 - weight)
+    return window
 
 
 def _smoothstep(values: np.ndarray) -> np.ndarray:

@@ -32,9 +32,7 @@ class Label:
 
     def __init__(self, text: str, width: int, height: int) -> None:
         self.text = one_line(text)
-        font = _font()
-        if strange := [letter for letter in self.text if font.get_char_index(ord(letter)) == 0]:
-            raise InputError(f"label {text}: the font has no {strange[0]}; write Latin, Greek or Cyrillic letters")
+        font = check_letters(self.text)
         for size in range(max(SMALLEST, round(TEXT_HEIGHT * height)), SMALLEST - 1, -1):
             plate = _plate(self.text, ImageFont.truetype(font.fname, size), round(MARGIN * size))
             if plate.width <= width and plate.height <= height:
@@ -51,6 +49,18 @@ class Label:
         corner = frame[-len(self._colour) :, : self._colour.shape[1]]
         corner[...] = np.rint(corner * (1 - self._opacity) + self._colour)
         return frame
+
+
+def check_letters(text: str):  # type: ignore[no-untyped-def]  # matplotlib's own class, without types
+    """The font that draws a text.
+
+    Raises:
+        InputError: it lacks one of the letters.
+    """
+    font = _font()
+    if strange := [letter for letter in text if font.get_char_index(ord(letter)) == 0]:
+        raise InputError(f"label {text}: the font has no {strange[0]}; write Latin, Greek or Cyrillic letters")
+    return font
 
 
 def _font():  # type: ignore[no-untyped-def]  # matplotlib's own class, without types

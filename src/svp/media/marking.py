@@ -46,9 +46,14 @@ class Marking:
         """This marking with a visible label: the text given, else the default one where a label is wanted.
 
         Raises:
-            InputError: a text is given, and is no line of text.
+            InputError: a text is given, and is no line of text, or has a letter that cannot be drawn.
         """
-        return replace(self, label=one_line(text) if text is not None else DEFAULT_LABEL if label else "")
+        if text is not None:
+            from svp.media.label import check_letters
+
+            check_letters(one_line(text))
+            return replace(self, label=one_line(text))
+        return replace(self, label=DEFAULT_LABEL if label else "")
 
     def check(self) -> None:
         """Whether the signature can be made, before the video is.
