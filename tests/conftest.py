@@ -2,14 +2,17 @@
 
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import typer.main
 
 torch.set_num_threads(1)  # the suite runs several workers side by side
 _data = tempfile.TemporaryDirectory(prefix="svp-tests-")  # not the user's own, for the certificate made at first use
 os.environ["SVP_DATA"] = _data.name
+typer.main.get_command = cache(typer.main.get_command)  # a process of its own makes the commands once; here many run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

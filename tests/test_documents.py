@@ -60,9 +60,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_every_command_of_the_documents_has_its_options():
-    wrong, tried = [], 0
+    wrong, tried, svp = [], 0, typer.main.get_command(app)
     for page, words in commands():
-        name, command, arguments, context = "svp", typer.main.get_command(app), words, None
+        name, command, arguments, context = "svp", svp, words, None
         try:
             while isinstance(command, TyperGroup):
                 context = command.make_context(name, list(arguments), parent=context)

@@ -266,8 +266,9 @@ def test_a_saved_model_is_planned_without_its_weights_and_refused_where_it_is_da
 
 
 def test_base_has_a_plan_without_weights():
-    plan = plan_generation(network_shapes("base"), 2, GUIDED, tiled=True)
+    base = network_shapes("base")
+    plan = plan_generation(base, 2, GUIDED, tiled=True)
     assert plan.weights > 9e9 and plan.settings.image_size == BASE.image_size
     assert plan.parts["decoding"].live < 0.8e9  # whole pictures take 1.5
-    whole = plan_generation(network_shapes("base"), 2, GUIDED)
+    whole = plan_generation(base, 2, GUIDED)
     assert 1 <= plan.parts["decoding"].flop / whole.parts["decoding"].flop <= 1.6 * 16 / 9  # a quarter is overlap

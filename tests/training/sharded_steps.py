@@ -43,7 +43,8 @@ def train_sharded(rank: int, port: int, modules: str) -> None:
     torch.distributed.init_process_group("gloo")
     from torch.distributed.fsdp import fully_shard
 
-    PRESETS["base"] = tiny_base()
+    base = tiny_base()
+    PRESETS["base"] = base.model_copy(update={"unet": base.unet.model_copy(update={"layers_per_block": 1})})
     options = tiny_options("motion")
     pipeline = build_pipeline(PRESETS["base"], seed=0)
     objective = build_objective(pipeline, STAGES["motion"], options)

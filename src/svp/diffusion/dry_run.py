@@ -60,6 +60,8 @@ class StepMeter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is torch.ops.prim.device.default:  # autograd asks tensors without memory twice per operation
+            return args[0].fake_device
         result = func(*args, **(kwargs or {}))
         operation = func._overloadpacket
         if operation in CPU_ATTENTION:

@@ -3,15 +3,16 @@
 Shapes: N video frames, A numbers: 1920, or what an imported model's encoder gives.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
@@ -29,6 +30,9 @@ from svp.speech.whisper import (
 )
 from svp.weights.provenance import imported_files
 from svp.weights.registry import UNKNOWN, Weight
+
+if TYPE_CHECKING:
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 ALPHA_SIZE = 1920
 LOG_MEL = "log-mel"

@@ -5,17 +5,17 @@ Sound is cut into fixed 30-s segments from time zero; the last one is padded wit
 transformers does, because attention runs over the silent part too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import PreTrainedModel, WhisperConfig, WhisperFeatureExtractor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from svp.errors import InputError
 from svp.media.audio import SAMPLE_RATE
@@ -23,6 +23,10 @@ from svp.speech.layout import AUDIO_ENCODER, published_as
 from svp.speech.package import FOLDER, WEIGHTS, by_hand, local_folder, whisper_from_package
 from svp.weights.registry import UNKNOWN, Weight, find_weight
 from svp.weights.terms import tell_terms
+
+if TYPE_CHECKING:  # imported where it is used: it takes seconds, and other encoders do without
+    from transformers import PreTrainedModel, WhisperFeatureExtractor
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 LastState = Literal["normed", "raw"]
 OWNERS = ("openai", "facebook")  # who published the encoders, on the hub
@@ -186,6 +190,9 @@ def published_weight(repository: str) -> Weight:
 
 
 def _load_folder(folder: Path) -> WhisperEncoder:
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
     if (folder / AUDIO_ENCODER).is_dir():
         folder = folder / AUDIO_ENCODER
     if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
@@ -204,13 +211,17 @@ def _load_folder(folder: Path) -> WhisperEncoder:
         encoder.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{folder}: not a readable Whisper model; download or convert it again") from error
-    return cast(WhisperEncoder, encoder.eval().requires_grad_(False))
+    return cast("WhisperEncoder", encoder.eval().requires_grad_(False))
 
 
 def _encoder(model: PreTrainedModel) -> WhisperEncoder:
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
     return model if isinstance(model, WhisperEncoder) else cast(WhisperEncoder, model.get_encoder())
 
 
 @lru_cache(maxsize=4)
 def _feature_extractor(mel_bins: int) -> WhisperFeatureExtractor:
+    from transformers import WhisperFeatureExtractor
+
     return WhisperFeatureExtractor(feature_size=mel_bins)
