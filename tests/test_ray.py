@@ -78,7 +78,7 @@ def test_a_cluster_gives_the_dataset_of_one_machine(head, tmp_path):
 def test_videos_are_made_although_the_cluster_loses_a_worker(head, tmp_path):
     process, address = head
     inputs, out = write_inputs(tmp_path), tmp_path / "videos"
-    jobs = write(inputs, [*(line(audio="long.wav", seed=n, steps=4) for n in range(3)), line(nosuch=1)])
+    jobs = write(inputs, [*(line(audio="long.wav", seed=n) for n in range(3)), line(nosuch=1)])
     running = WarmCommand("generate", "--jobs", jobs, "-o", out, "--ray", address)
     wait_until(lambda: not running.process.is_alive() or any(out.glob("*.partial/000000.safetensors")))
     titles = {p.pid: " ".join(p.cmdline()) for p in psutil.Process(process.pid).children(recursive=True)}

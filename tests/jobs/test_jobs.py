@@ -197,7 +197,7 @@ def test_an_option_that_no_line_has_is_not_to_be_written_into_one(inputs, tmp_pa
 
 
 def test_a_worker_killed_in_the_middle_and_a_run_killed_in_the_middle(inputs, tmp_path, monkeypatch):
-    jobs = write(inputs, [line(audio="long.wav", seed=n, steps=6) for n in range(3)], "long.jsonl")
+    jobs = write(inputs, [line(audio="long.wav", seed=n, steps=3) for n in range(3)], "long.jsonl")
     command = ("generate", "--jobs", jobs, "-o", tmp_path, "--workers")
     running = WarmCommand(*command, 2)
     wait_until(lambda: len(list(tmp_path.glob("*.partial/000001.safetensors"))) == 2)
