@@ -118,7 +118,9 @@ def test_before_evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told
 
 
 def test_before_a_model_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
-    monkeypatch.setitem(sys.modules, "svp.app.server", SimpleNamespace(ServerOptions=None, serving=begin))  # Gradio
+    monkeypatch.setitem(
+        sys.modules, "svp.app.server", SimpleNamespace(ServerOptions=None, need_port=lambda *_: None, serving=begin)
+    )  # Gradio
     model = imported(tmp_path / "model", "v-express")
     for look in ("model_folder.check_model_folder", "untrained.check_trained"):  # at headers, before any use
         monkeypatch.setattr(f"svp.diffusion.{look}", lambda *_, **__: None)
