@@ -64,7 +64,7 @@ def weights(model: Path) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def divided(tmp_path_factory, tiny_dataset, runs):
-    """Weights after 8 steps of stage style, everything trained, by (processes, micro-batches)."""
+    """Weights after 20 steps of stage style, everything trained, by (processes, micro-batches)."""
     ways = [(1, 1), (1, 2), (2, 1), (2, 2)]
     root = tmp_path_factory.mktemp("divided")
     started = {}
@@ -73,8 +73,8 @@ def divided(tmp_path_factory, tiny_dataset, runs):
         port = free.getsockname()[1]
     for number, (processes, accumulate) in enumerate(ways):
         options = small_options(
-            "style", tiny_dataset, runs["motion"], steps=8, batch_size=4, accumulate=accumulate, learning_rate=1e-3,
-            ema_decay=0.9, warmup_steps=4, drop_each=0.1, validate_every=8, checkpoint_every=8,
+            "style", tiny_dataset, runs["motion"], steps=20, batch_size=4, accumulate=accumulate, learning_rate=1e-3,
+            ema_decay=0.9, warmup_steps=4, drop_each=0.1, validate_every=20, checkpoint_every=20,
         )  # fmt: skip
         out = root / f"{processes}x{accumulate}"
         started[processes, accumulate] = (
