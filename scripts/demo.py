@@ -28,7 +28,6 @@ def main() -> None:
     import cv2
 
     from svp import SVPPipeline
-    from svp.media.hashing import weights_sha256
     from svp.media.image import contact_sheet, write_png
     from svp.media.marking import MARKED
     from svp.media.video import FPS, VideoWriter
@@ -66,7 +65,7 @@ def main() -> None:
     moments = np.linspace(0, len(enlarged[0]) - 1, COLUMNS).round().astype(int)
     rows = [[portrait_tile(portrait.image, side), *[frames[i] for i in moments]] for frames in enlarged]
     sheet = contact_sheet(rows, STYLES, ["portrait", *(f"{i / 25:.2f} s" for i in moments)])
-    write_png(out / "demo.png", sheet, weights_sha256=weights_sha256(pipeline.folder))
+    write_png(out / "demo.png", sheet, weights_sha256=pipeline.weights_sha256)
     seconds = time.monotonic() - started
     console.print(f"demo: outputs/demo.mp4 and outputs/demo.png, {len(enlarged[0])} frames per style, {seconds:.0f} s")
 

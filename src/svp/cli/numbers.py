@@ -1,13 +1,10 @@
 """Numbers that a command is given."""
 
 import math
-from typing import Final
 
 import typer
 
 from svp.errors import InputError
-
-MOST_GUIDANCE: Final = 100.0
 
 
 def finite(option: typer.CallbackParam, value: float | None) -> float | None:
@@ -18,7 +15,10 @@ def finite(option: typer.CallbackParam, value: float | None) -> float | None:
 
 
 def scale_of_guidance(option: typer.CallbackParam, value: float | None) -> float | None:
-    """As `finite`, and not beyond 100 either way, where no model makes a picture."""
-    if finite(option, value) is not None and abs(value or 0) > MOST_GUIDANCE:
-        raise InputError(f"{option.opts[0]} {value:g}: choose {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}")
-    return value
+    """As `finite`, and within what a scale of guidance may be."""
+    scale = finite(option, value)
+    if scale is not None:
+        from svp.diffusion.settings import check_guidance
+
+        check_guidance(option.opts[0], scale)
+    return scale

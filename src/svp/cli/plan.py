@@ -28,17 +28,19 @@ def print_generation_plan(
     """
     if (audio is None) == (seconds is None):
         raise InputError("--plan: needs one length; give --audio or --seconds")
-    import torch
-    from rich.console import Console
-
-    from svp.diffusion.memory_plan import fit_memory, network_shapes, plan_generation, print_plan
     from svp.diffusion.portrait import clips_among
-    from svp.diffusion.sampling_plan import plan_sampling
-    from svp.diffusion.vae import latent_stride
     from svp.media.video import FRAMES_PER_SECOND, largest_frame
     from svp.style.cues import read_cues
 
     frames = _frames(audio) if audio is not None else max(1, round((seconds or 0) * FRAMES_PER_SECOND))
+    clip_pixels = largest_frame(clips_among([cue.path for cue in read_cues(styles)], head_motion))
+    import torch  # which takes seconds
+    from rich.console import Console
+
+    from svp.diffusion.memory_plan import fit_memory, network_shapes, plan_generation, print_plan
+    from svp.diffusion.sampling_plan import plan_sampling
+    from svp.diffusion.vae import latent_stride
+
     pipeline = network_shapes(name)
     if size is not None:
         multiple = latent_stride(pipeline.vae) * 2 ** (len(pipeline.unet.config["block_out_channels"]) - 1)
@@ -46,8 +48,7 @@ def print_generation_plan(
             raise InputError(f"--size {size}: the networks halve it several times; give a multiple of {multiple}")
         pipeline.settings = pipeline.settings.model_copy(update={"image_size": size})
     sampling = plan_sampling(fast, pipeline.settings, torch.device(device), folded=pipeline.turbo is not None, **scales)
-    clips = clips_among([cue.path for cue in read_cues(styles)], head_motion)
-    options: dict[str, Any] = {"styled": bool(styles), "device": device, "clip_pixels": largest_frame(clips)}
+    options: dict[str, Any] = {"styled": bool(styles), "device": device, "clip_pixels": clip_pixels}
     if max_memory is None:
         plan = plan_generation(pipeline, frames, sampling, **options)
     else:

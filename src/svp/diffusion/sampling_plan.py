@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
-from svp.diffusion.settings import PipelineSettings
+from svp.diffusion.settings import PipelineSettings, check_guidance
 from svp.errors import InputError
 
 REUSE_FROM_STEPS = 8  # neighbours of fewer steps differ too much to share what the deep levels gave
-MOST_GUIDANCE = 100.0  # either sign; beyond it no model makes a picture
 FEW_STEPS = 4  # a model that itself takes so few steps needs them all
 
 
@@ -148,8 +147,8 @@ def plan_sampling(
         if folded or given:
             own_audio = own_style = 1.0
     for name, scale in (("guidance_audio", guidance_audio), ("guidance_style", guidance_style)):
-        if scale is not None and not abs(scale) <= MOST_GUIDANCE:
-            raise InputError(f"{name} {scale:g}: choose {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}")
+        if scale is not None:
+            check_guidance(name, scale)
     steps = own_steps if num_inference_steps is None else num_inference_steps
     if not 1 <= steps <= most_steps:
         raise InputError(f"steps {steps}: choose 1 to {most_steps}")

@@ -11,6 +11,7 @@ from svp.errors import InputError, first_problem
 
 STANDARD_GUIDANCE = 3.5  # as V-Express, until a model's own best value is measured
 STANDARD_STEPS = 25  # Sec. 4.1
+MOST_GUIDANCE = 100.0  # either sign; beyond it no model makes a picture
 
 
 class PipelineSettings(BaseModel):
@@ -90,3 +91,9 @@ class PipelineSettings(BaseModel):
             place, problem = first_problem(error, cls.model_fields)
             where = ".".join(map(str, place)) or "settings"
             raise InputError(f"{source}: {where}: {problem}; save the pipeline again") from error
+
+
+def check_guidance(name: str, scale: float) -> None:
+    """Raise InputError for a scale of guidance beyond all use; `name` is what it is called there."""
+    if not abs(scale) <= MOST_GUIDANCE:
+        raise InputError(f"{name} {scale:g}: choose {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}")

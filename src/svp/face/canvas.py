@@ -21,11 +21,7 @@ FEATHER: Final = 0.12  # width of the soft edge of a pasted frame, in its sides
 TOUCHING: Final = 0.015  # an edge so near to the canvas's own (in sides) is that: nothing is to be hidden there
 MATCH_SIDE: Final = 64  # pixels of the small pictures on which colours are compared
 UNLIKE: Final = 20.0  # grey levels; what differs by more has moved, and says nothing about the colours
-BLURS: Final = (
-    0.003,
-    0.012,
-    0.05,
-)  # sigmas of what lies ever further beyond the picture's edge, in longer sides of the canvas
+BLURS: Final = (0.003, 0.012, 0.05)  # sigmas ever further beyond the picture's edge, in longer sides of the canvas
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from svp import __version__
 from svp.diffusion.knobs import Knobs, parse_gaze
 from svp.diffusion.model_folder import find_model
 from svp.diffusion.portrait import NATURAL, STILL, driving_clip
+from svp.diffusion.settings import MOST_GUIDANCE
 from svp.errors import InputError, first_problem
 from svp.face.canvas import View
 from svp.face.face_box import FaceBox
@@ -57,8 +58,8 @@ class VideoRequest(BaseModel):
     adapters: str | None = None
     fast: Literal["exact", "balanced", "turbo"] = "exact"
     steps: int | None = Field(default=None, ge=1, le=1000)
-    guidance_audio: float | None = Field(default=None, ge=-100, le=100)
-    guidance_style: float | None = Field(default=None, ge=-100, le=100)
+    guidance_audio: float | None = Field(default=None, ge=-MOST_GUIDANCE, le=MOST_GUIDANCE)
+    guidance_style: float | None = Field(default=None, ge=-MOST_GUIDANCE, le=MOST_GUIDANCE)
     seed: int = Field(default=0, ge=0)
     retarget: Literal["pose", "none"] = "pose"
     label: bool = False

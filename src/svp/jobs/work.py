@@ -142,7 +142,7 @@ def _motion(task: VideoTask, settings: PipelineSettings) -> MotionSource:
         if feature.kind == "motion" and feature.path.is_file():
             landmarks = load_track(feature.path)[: count_frames(len(load_audio(job.audio)))]
             return clip_motion(landmarks, feature.source, settings.image_size, retarget, key_points)
-    if retarget == "none" and job.head_motion.endswith(LIBRARY_SUFFIX):
+    if retarget == "none" and job.head_motion.endswith(LIBRARY_SUFFIX):  # of a prepared clip's features, too
         return key_points.seen(prepared_landmarks(Path(job.head_motion)))
     return job.head_motion
 

@@ -32,7 +32,7 @@ class Label:
 
     def __init__(self, text: str, width: int, height: int) -> None:
         self.text = one_line(text)
-        font = check_letters(self.text)
+        font = font_for(self.text)
         for size in range(max(SMALLEST, round(TEXT_HEIGHT * height)), SMALLEST - 1, -1):
             plate = _plate(self.text, ImageFont.truetype(font.fname, size), round(MARGIN * size))
             if plate.width <= width and plate.height <= height:
@@ -51,24 +51,19 @@ class Label:
         return frame
 
 
-def check_letters(text: str):  # type: ignore[no-untyped-def]  # matplotlib's own class, without types
-    """The font that draws a text.
+def font_for(text: str):  # type: ignore[no-untyped-def]  # matplotlib's own class, without types
+    """The font that draws a text: DejaVu Sans, which comes with matplotlib.
 
     Raises:
         InputError: it lacks one of the letters.
     """
-    font = _font()
-    if strange := [letter for letter in text if font.get_char_index(ord(letter)) == 0]:
-        raise InputError(f"label {text}: the font has no {strange[0]}; write Latin, Greek or Cyrillic letters")
-    return font
-
-
-def _font():  # type: ignore[no-untyped-def]  # matplotlib's own class, without types
-    """DejaVu Sans, which comes with matplotlib."""
     import matplotlib
     from matplotlib.ft2font import FT2Font
 
-    return FT2Font(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
+    font = FT2Font(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
+    if strange := [letter for letter in text if font.get_char_index(ord(letter)) == 0]:
+        raise InputError(f"label {text}: the font has no {strange[0]}; write Latin, Greek or Cyrillic letters")
+    return font
 
 
 def _plate(text: str, font: ImageFont.FreeTypeFont, margin: int) -> Image.Image:

@@ -49,10 +49,10 @@ class Marking:
             InputError: a text is given, and is no line of text, or has a letter that cannot be drawn.
         """
         if text is not None:
-            from svp.media.label import check_letters
+            from svp.media.label import font_for
 
-            check_letters(one_line(text))
-            return replace(self, label=one_line(text))
+            font_for(line := one_line(text))
+            return replace(self, label=line)
         return replace(self, label=DEFAULT_LABEL if label else "")
 
     def check(self) -> None:
