@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from gradio.components import Component
 
+from svp.app.style_fields import QUIET
 from svp.diffusion.knobs import MOST_BLINKS, MOST_GAZE, MOST_HEAD, MOST_MOUTH
 
 SHAPES = {"As it is": "", "1:1": "1:1", "4:3": "4:3", "16:9": "16:9", "3:4": "3:4", "9:16": "9:16"}
@@ -25,7 +26,10 @@ class KnobFields:
                 head = gr.Slider(0, MOST_HEAD, 1, step=0.05, label="Head", min_width=140)
             with gr.Row():
                 own = gr.Checkbox(True, label="Blinks of the motion", min_width=140)
-                blinks = gr.Slider(0, MOST_BLINKS, 15, step=1, label="Else blinks a minute", min_width=140)
+                blinks = gr.Slider(
+                    0, MOST_BLINKS, 15, step=1, label="Else blinks a minute", min_width=140, interactive=False
+                )
+                own.change(lambda ticked: gr.update(interactive=not ticked), own, blinks, **QUIET)
             with gr.Row():
                 right = gr.Slider(-most_right, most_right, 0, step=1, label="Gaze to the right, degrees", min_width=140)
                 up = gr.Slider(-most_up, most_up, 0, step=1, label="Gaze up, degrees", min_width=140)

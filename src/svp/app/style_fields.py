@@ -20,7 +20,7 @@ SOURCES: Final = {
 }
 FIRST: Final = "happy:3"
 SECOND: Final = "neutral:3"
-TABLE: Final = "Styles over time"
+TABLE: Final = "Styles over time: happy or sad:2, and from which second; a row without a style is left out"
 ROWS: Final = [["sad", 0], ["happy", 2.5]]
 QUIET: Final[dict[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Options of what changes what is shown alone: it does not wait for videos, and no progress fades it."""

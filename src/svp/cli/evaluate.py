@@ -60,6 +60,7 @@ def evaluate(
     from svp.evaluation.evaluate import evaluate as run
     from svp.evaluation.markdown import write_markdown
     from svp.evaluation.page import write_html
+    from svp.evaluation.report import TRUTH
 
     report = run(
         systems,
@@ -74,4 +75,5 @@ def evaluate(
     write_html(report, output.with_suffix(".html"))
     write_markdown(report, output.with_suffix(".md"))
     report.save(output)
-    typer.echo(f"{output.with_suffix('.html')}: {len(report.clips)} videos measured, {len(report.problems)} not")
+    judged = sum(clip.system != TRUTH for clip in report.clips)
+    typer.echo(f"{output.with_suffix('.html')}: {judged} videos measured, {len(report.problems)} not")

@@ -5,20 +5,16 @@ Shapes: A numbers per frame, F frames, W = 2 * radius + 1 alpha frames around a 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator
-from tempfile import TemporaryFile
-from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from svp.media.recording import forget
 from svp.media.video import FPS
 from svp.memory import release_memory
 from svp.speech.alpha import AudioEncoder, is_silent, silence
-
-HELD_BYTES: Final = 8 << 20  # of a recording's samples: two minutes
 
 
 def recording_alpha(
@@ -36,17 +32,9 @@ def recording_alpha(
 
 
 def _heard(encoder: AudioEncoder, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:
-    """An encoder's blocks; a long recording waits on disk, of which only the part that is heard is in memory."""
-    if samples.nbytes <= HELD_BYTES:
-        yield from encoder.stream(samples, n_frames, FPS)
-        return
-    with TemporaryFile() as file:
-        samples.tofile(file)
-        file.flush()
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    samples = np.frombuffer(pages, samples.dtype)
+    """An encoder's blocks; what was heard of a long recording does not stay in memory."""
     for block_NA in encoder.stream(samples, n_frames, FPS):
-        pages.madvise(mmap.MADV_DONTNEED)
+        forget(samples)
         yield block_NA
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from svp.diffusion.knobs import Knobs
 from svp.diffusion.portrait import MotionSource, PictureSource, Portrait, check_motion, read_picture
 from svp.errors import InputError
-from svp.media.audio import check_sound, read_audio
+from svp.media.audio import check_sound
+from svp.media.recording import read_recording
 
 AudioSource = str | Path | np.ndarray
 
@@ -34,13 +35,13 @@ def check_inputs(
 
 
 def load_audio(source: AudioSource) -> np.ndarray:
-    """A recording as (samples,) float32 at 16 kHz.
+    """A recording as (samples,) float32 at 16 kHz; of a long file the samples wait on disk, see `read_recording`.
 
     Raises:
         InputError: if the file has no readable sound, or the array is not mono floats.
     """
     if isinstance(source, str | Path):
-        return read_audio(source)
+        return read_recording(Path(source))
     if not isinstance(source, np.ndarray):
         raise InputError(f"audio: {type(source).__name__}; give a sound file or an array (samples,) at 16 kHz")
     if source.ndim != 1 or not np.issubdtype(source.dtype, np.floating) or not np.isfinite(source).all():

@@ -84,12 +84,13 @@ class WhisperAudioEncoder:
         positions_N = frame_positions(n_frames, fps)
         segments = int(positions_N[-1]) // SEGMENT_POSITIONS + 1 if n_frames else 0
         states = segment_states(as_samples(audio), self.model, self.last_state, segments)
-        for index, states_TSD in enumerate(states):
-            first = index * SEGMENT_POSITIONS
+        first = 0
+        for states_TSD in states:
             inside = positions_N[(positions_N >= first) & (positions_N < first + SEGMENT_POSITIONS)]
             block_NA = states_TSD[inside - first].flatten(1)
-            del states_TSD  # five times as large, and kept while the block is used
+            del states_TSD  # twice as large; nobody keeps it while the block is used
             yield block_NA
+            first += SEGMENT_POSITIONS
 
     def encode(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Tensor:
         """alpha of frames 0..N-1, (N, A) float32 on the CPU, for sound (samples,) at 16 kHz."""

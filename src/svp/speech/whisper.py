@@ -77,11 +77,20 @@ def segment_states(audio: np.ndarray, model: PreTrainedModel, last_state: LastSt
     encoder = _encoder(model)
     batch = _BATCH.get(encoder.device.type, _BATCH_ACCELERATOR)
     for first in range(0, segments, batch):
-        waves = np.zeros((min(batch, segments - first), SEGMENT_SAMPLES), np.float32)
-        for row, wave in enumerate(waves, start=first):
-            piece = audio[row * SEGMENT_SAMPLES : (row + 1) * SEGMENT_SAMPLES]
-            wave[: len(piece)] = piece
-        yield from encode_segments(log_mel(waves, encoder.config.num_mel_bins), encoder, last_state)
+        waves = _cut_segments(audio, first, min(batch, segments - first))
+        features = log_mel(waves, encoder.config.num_mel_bins)
+        states = list(encode_segments(features, encoder, last_state))
+        del waves, features
+        while states:  # of the last one nothing is held here while it is used
+            yield states.pop(0)
+
+
+def _cut_segments(audio: np.ndarray, first: int, count: int) -> np.ndarray:
+    """(B, 480000): segments of a recording from number `first` on, silent after its end."""
+    waves = np.zeros((count, SEGMENT_SAMPLES), np.float32)
+    samples = audio[first * SEGMENT_SAMPLES : (first + count) * SEGMENT_SAMPLES]
+    waves.reshape(-1)[: len(samples)] = samples
+    return waves
 
 
 def log_mel(waves: np.ndarray, mel_bins: int) -> Tensor:

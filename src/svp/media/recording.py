@@ -1,0 +1,48 @@
+"""A recording whose samples are used more than once: a long one waits on disk, not in memory."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from svp.errors import InputError
+from svp.media.audio import SAMPLE_RATE, sound_blocks
+from svp.media.whole_file import writing
+
+HELD_BYTES: Final = 8 << 20  # of samples in memory: two minutes
+
+
+class Pages(mmap.mmap):
+    """Memory that is read from a file where it is looked at."""
+
+
+def read_recording(path: Path) -> np.ndarray:
+    """The samples of `svp.media.audio.read_audio`, (samples,); a long recording's in a file that nobody else sees.
+
+    Raises:
+        InputError: as `read_audio`, or the folder of temporary files has no room.
+    """
+    blocks = sound_blocks(path, SAMPLE_RATE)
+    if blocks is None:
+        raise InputError(f"{path}: has no sound; give a file with an audio track")
+    with tempfile.SpooledTemporaryFile(HELD_BYTES) as file:
+        for block in blocks:
+            with writing(Path(tempfile.gettempdir())):
+                file.write(block.tobytes())
+        if (size := file.tell()) <= HELD_BYTES:
+            file.seek(0)
+            return np.frombuffer(bytearray(file.read()), np.float32) if size else np.zeros(0, np.float32)
+        with writing(Path(tempfile.gettempdir())):
+            file.flush()
+        return np.frombuffer(Pages(file.fileno(), size, access=mmap.ACCESS_COPY), np.float32)
+
+
+def forget(samples: np.ndarray) -> None:
+    """Let go of what of a long recording has come into memory; it is read again where it is looked at."""
+    held = samples.base.obj if isinstance(samples.base, memoryview) else samples.base
+    if isinstance(held, Pages):
+        held.madvise(mmap.MADV_DONTNEED)
