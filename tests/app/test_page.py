@@ -107,9 +107,14 @@ def test_from_upload_to_a_playing_video_with_sound(browser, served, inputs, tmp_
         assert page.evaluate("fetch('https://example.org').then(() => 'went', () => 'refused')") == "refused"
 
 
-def test_a_picture_without_a_face_is_explained(browser, served, inputs, tmp_path):
+def test_a_recording_and_a_picture_that_cannot_be_used_are_explained(browser, served, inputs, tmp_path):
     with opened(browser, served) as page:
-        fill(page, inputs / "wall.png", inputs / "short.wav")
+        fill(page, inputs / "wall.png", inputs / "silent.wav")
+        told = page.locator("#progress .work").get_by_text("silent.wav: is silent")
+        told.wait_for()  # before anybody asked for a video
+        page.locator("#recording button[aria-label='Clear']").click()
+        fill(page, None, inputs / "short.wav")
+        told.wait_for(state="detached")
         page.click("#make")
         told = page.locator("#progress .work").get_by_text("wall.png: no face found")
         told.wait_for()

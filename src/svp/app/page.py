@@ -121,7 +121,7 @@ class Page:
                         label="Python", language="python", wrap_lines=True, show_line_numbers=False, elem_id="python"
                     )
         for given in (audio.upload, audio.stop_recording):
-            given(self._heard, audio, progress, **QUIET)
+            given(self._heard, [audio, progress], progress, **QUIET)
         # what is told of the video before would be taken for this one's while it waits
         make.click(None, outputs=[progress], js=f"() => ({json.dumps(Progress().shown())})", **QUIET)
         making = make.click(
@@ -271,14 +271,14 @@ class Page:
             raise InputError(f"{what}: is deleted, {self.keep // 60} minutes after its upload; upload it again")
         return str(path)
 
-    def _heard(self, given: str) -> Any:
-        """What is wrong with a recording, told as soon as it is there."""
+    def _heard(self, given: str, shown: dict[str, Any]) -> Any:
+        """What is wrong with a recording, told as soon as it is there; the next one takes its place."""
         try:
             with explained(lambda text: text.replace(path, Path(path).name)):
                 self.studio.check_lengths(path := self._upload("recording", given))
         except gr.Error as error:
             return Progress(html.unescape(error.message), failed=True).shown()
-        return gr.skip()
+        return Progress().shown() if shown["failed"] else gr.skip()
 
     def _motion(self, name: str, clip: str | None) -> str:
         if name not in MOTIONS:

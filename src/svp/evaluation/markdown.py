@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from svp.evaluation.page import ARROWS, figure_text, problem_groups, row_of
 from svp.evaluation.report import TRUTH, Report, best_systems, grouped, write_text
+
+LISTED: Final = 5  # names of videos in a line
 
 
 def write_markdown(report: Report, path: Path) -> None:
@@ -80,7 +83,7 @@ def _warnings(report: Report) -> Iterator[str]:
 
 def _unmeasured(report: Report) -> Iterator[str]:
     for (system, problem), names in problem_groups(report).items():
-        yield f"- {system}: {problem}: {', '.join(names)}"
+        yield f"- {system}: {problem}: {_listed(names)}"
     silent = (
         ((row.system, (reason, tuple(clips))), metric.name)
         for metric in report.metrics
@@ -89,7 +92,12 @@ def _unmeasured(report: Report) -> Iterator[str]:
     )
     said = (((tuple(metrics), why), system) for (system, why), metrics in grouped(silent).items())
     for (metrics, (reason, clips)), systems in grouped(said).items():
-        yield f"- {', '.join(metrics)} of {', '.join(systems)}: {reason}: {', '.join(clips)}"
+        yield f"- {', '.join(metrics)} of {', '.join(systems)}: {reason}: {_listed(clips)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more, all in the .json" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def _method(report: Report) -> Iterator[str]:

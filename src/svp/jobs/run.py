@@ -166,10 +166,12 @@ def _make_all(
 
 
 def _most_workers(jobs: list[VideoJob], max_memory: float | None) -> int:
+    if len(jobs) <= 1:
+        return 1
     from svp.device import computing_device, default_workers  # imports torch
     from svp.jobs.room import workers_that_fit
 
-    most = min(default_workers(), max(1, len(jobs)))
+    most = min(default_workers(), len(jobs))
     return most if most == 1 or computing_device().type == "cuda" else workers_that_fit(jobs, most, max_memory)
 
 
