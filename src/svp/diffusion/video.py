@@ -109,7 +109,7 @@ class GeneratedVideo:
 
 
 class FrameStream(Iterator[np.ndarray]):
-    """The frames of a video as they are generated; the last one alone is held, and the recording (64 kB per second).
+    """The frames of a video as they are generated; the last one alone is held, and up to two minutes of the recording.
 
     They are those of the model, of `size` pixels a side, pasted into the canvas if there is one.
 
