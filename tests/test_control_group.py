@@ -13,6 +13,7 @@ from svp.memory import free_memory
 @pytest.fixture(autouse=True)
 def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(control_group, "ROOT", tmp_path)
+    monkeypatch.setattr(control_group, "OWN", tmp_path / "own")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(16), raising=False)
     return tmp_path
 
@@ -45,3 +46,24 @@ def test_a_limit_of_memory_less_what_is_in_use(group: Path) -> None:
     (group / "memory.max").write_text("1000000\n")
     (group / "memory.stat").write_text("anon 300000\nfile 600000\n")
     assert free_memory() == 700_000
+
+
+@pytest.mark.parametrize(
+    ("own", "nested", "limit", "stat"),
+    [
+        ("0::/job_1/step_0\n", "job_1", "memory.max", "anon 100000\nshmem 50000\nfile 600000\n"),
+        (
+            "7:pids:/\n5:cpu,memory:/job_1/step_0\n",
+            *("memory/job_1", "memory.limit_in_bytes", "total_rss 100000\ntotal_shmem 50000\n"),
+        ),
+    ],
+)
+def test_the_limit_of_a_group_around_the_own_one(group: Path, own: str, nested: str, limit: str, stat: str) -> None:
+    (group / "own").write_text(own)
+    (group / nested / "step_0").mkdir(parents=True)
+    for folder, allowed in ((group / nested, "1000000"), (group / nested / "step_0", "9000000")):
+        (folder / limit).write_text(f"{allowed}\n")
+        (folder / "memory.stat").write_text(stat)
+    assert free_memory() == 850_000
+    (group / "own").write_text(own.replace("job_1", "another"))
+    assert free_memory() > 9_000_000

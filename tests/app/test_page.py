@@ -110,7 +110,7 @@ def test_from_upload_to_a_playing_video_with_sound(browser, served, inputs, tmp_
 def test_a_recording_and_a_picture_that_cannot_be_used_are_explained(browser, served, inputs, tmp_path):
     with opened(browser, served) as page:
         fill(page, inputs / "wall.png", inputs / "silent.wav")
-        told = page.locator("#progress .work").get_by_text("silent.wav: is silent")
+        told = page.locator("#heard .work").get_by_text("silent.wav: is silent")
         told.wait_for()  # before anybody asked for a video
         page.locator("#recording button[aria-label='Clear']").click()
         fill(page, None, inputs / "short.wav")
@@ -280,18 +280,20 @@ def test_what_cannot_be_used_is_one_sentence(client, inputs):
         assert str(inputs) not in str(failed.value) and "Traceback" not in str(failed.value)
 
 
-def test_programs_are_told_in_one_sentence_too(served, inputs):
-    def generate(**given: object) -> str:
-        """What is told of a call as a program without Gradio's client makes it, by the lines of docs/app.md."""
-        places = {}
-        for role, name in (("portrait", "ada.png"), ("audio", "short.wav")):
-            sent = httpx.post(
-                f"{served.address}gradio_api/upload", files={"files": (name, (inputs / name).read_bytes())}
-            )
-            places[role] = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
-        called = httpx.post(f"{served.address}gradio_api/call/v2/generate", json=places | given).json()["event_id"]
-        return httpx.get(f"{served.address}gradio_api/call/generate/{called}", timeout=120).text
+def upload(served: Served, path: Path) -> dict[str, object]:
+    """A file as a program without Gradio's client gives it, by the lines of docs/app.md."""
+    sent = httpx.post(f"{served.address}gradio_api/upload", files={"files": (path.name, path.read_bytes())})
+    return {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
 
+
+def told_of(served: Served, inputs: Path, **given: object) -> str:
+    """What such a program is told of its call."""
+    places = {"portrait": upload(served, inputs / "ada.png"), "audio": upload(served, inputs / "short.wav")}
+    called = httpx.post(f"{served.address}gradio_api/call/v2/generate", json=places | given).json()["event_id"]
+    return httpx.get(f"{served.address}gradio_api/call/generate/{called}", timeout=120).text
+
+
+def test_programs_are_told_in_one_sentence_too(served, inputs):
     address = {"path": "http://127.0.0.1:9/large.png", "meta": {"_type": "gradio.FileData"}}
     # neither is looked at by Gradio: what does not say that it is a file, and an address that is streamed
     hidden = address | {"path": f"http:/{'/..' * 20}{inputs / 'short.wav'}", "is_stream": True}
@@ -310,9 +312,40 @@ def test_programs_are_told_in_one_sentence_too(served, inputs):
         ({"gaze_right": None}, "None: no number"),
         ({"seed": "x"}, "seed: "),
     ):
-        answer = generate(**given)
+        answer = told_of(served, inputs, **given)
         assert re.search(told, answer), (given, answer)
         assert "root:" not in answer and "Traceback" not in answer and "Something broke" not in answer
+
+
+def test_every_knob_reaches_the_video(client, inputs):
+    knobs = {
+        **{"mouth_amplitude": 1.1, "head_amplitude": 0.6, "own_blinks": False, "blink_rate": 22.0, "gaze_right": 4.0},
+        **{"gaze_up": -3.0, "frame": "full", "aspect": "4:3", "label": True, "face_box": "60,60,140,160", "seed": 5},
+        **{"quality": "balanced", "head_motion": "still", "style_strength": 0.7, "style": "sad:2"},
+    }
+    files = {"portrait": handle_file(inputs / "ada.png"), "audio": handle_file(inputs / "short.wav")}
+    _, _, command, _ = client.predict(**files, **knobs, api_name="/generate")
+    words = shlex.split(command.replace("\\\n", " "))
+    given = {name: words[words.index(f"--{name}") + 1] for name in (
+        "mouth-amplitude", "head-amplitude", "blink-rate", "gaze", "frame", "aspect", "face-box", "seed", "fast",
+        "head-motion", "style-strength", "style",
+    )}  # fmt: skip
+    assert list(map(float, (given["mouth-amplitude"], given["head-amplitude"], given["blink-rate"]))) == [1.1, 0.6, 22]
+    assert (given["gaze"], given["frame"], given["aspect"], given["seed"]) == ("4,-3", "full", "4:3", "5")
+    assert (given["face-box"], given["fast"], given["head-motion"]) == ("60,60,140,160", "balanced", "still")
+    assert (given["style-strength"], given["style"]) == ("0.7", "sad:2") and "--label" in words
+
+
+def test_an_upload_that_is_gone_is_told(served, inputs):
+    gone = upload(served, inputs / "middle.wav")  # what has the same content is the same file
+    Path(str(gone["path"])).unlink()
+    assert "recording: is deleted, 60 minutes after its upload" in told_of(served, inputs, audio=gone)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_host_that_cannot_be_is_one_sentence(host):
+    with pytest.raises(InputError, match="is not here"):
+        need_port(host, 7860)
 
 
 def test_the_server_fetches_nothing_and_lets_nobody_pass_the_queue(served):

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from importlib.util import find_spec
@@ -138,6 +139,28 @@ def test_what_signs_is_tried(tmp_path, monkeypatch):
     assert signature().state == "broken" and f"delete {own.key.parent}, another is made" in signature().found
     monkeypatch.setenv(CHAIN_VARIABLE, str(own.chain))
     assert signature().state == "broken" and KEY_VARIABLE in signature().found
+
+
+def test_folders_that_may_not_be_entered_break_what_lies_in_them(tmp_path, monkeypatch):
+    def refuse(path: Path, **_: object) -> bool:
+        if path.is_relative_to(tmp_path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.path.isdir(path)
+
+    for variable in (CHAIN_VARIABLE, KEY_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("SVP_DATA", "SVP_CACHE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    for name in ("is_file", "is_dir"):
+        monkeypatch.setattr(Path, name, refuse)
+    found = {finding.name: finding for finding in (*examine_system(), *weights._whisper())}
+    assert {found[name].state for name in ("signature", "whisper-tiny.en", "disk, temporary")} == {"broken"}
+    for name, remedy in (("signature", "SVP_DATA"), ("whisper-tiny.en", "SVP_CACHE"), ("disk, temporary", "TMPDIR")):
+        assert remedy in found[name].found + found[name].remedy
 
 
 def test_imported_weights_are_found_and_looked_into(tmp_path):

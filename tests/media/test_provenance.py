@@ -1,5 +1,6 @@
 """Signed videos: what is told apart, whose signature it is, and that nothing unsigned takes the final name."""
 
+import base64
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,11 +203,16 @@ def test_what_cannot_sign_is_told_before_a_video_is_made(ada, tmp_path, monkeypa
     )
     (tmp_path / "locked.pem").write_bytes(locked)
     (tmp_path / "text.pem").write_text("no certificate")
+    plain = x509.load_pem_x509_certificate(certificate.chain.read_bytes()).public_bytes(serialization.Encoding.DER)
+    curve = bytes.fromhex("06082a8648ce3d0301")  # of P-256, but for its last byte
+    strange = base64.encodebytes(plain.replace(curve + b"\x07", curve + b"\x63")).decode()
+    (tmp_path / "strange.pem").write_text(f"-----BEGIN CERTIFICATE-----\n{strange}-----END CERTIFICATE-----\n")
     for chain, private, message in (
         (certificate.chain, tmp_path / "other.pem", "is not the key"),
         (certificate.chain, tmp_path / "locked.pem", "has a password"),
         (certificate.chain, tmp_path / "text.pem", "no private key"),
         (tmp_path / "text.pem", certificate.key, "no certificates"),
+        (tmp_path / "strange.pem", certificate.key, "no certificates in PEM of a known kind"),
         (tmp_path / "nosuch.pem", certificate.key, "nosuch.pem"),
     ):
         with pytest.raises(InputError, match=message):

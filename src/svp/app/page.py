@@ -86,6 +86,7 @@ class Page:
                         min_width=240,
                         elem_id="recording",
                     )
+                heard = gr.HTML(Progress().shown(), html_template=TEMPLATE, css_template=STYLE, elem_id="heard")
                 faces = [[str(path)] for path in sorted(FACES.glob("*.png"))]
                 gr.Examples(faces, [portrait], label="Or the face of nobody", elem_id="faces")
                 style_map = StyleMap(self.gallery) if self.gallery else None
@@ -120,8 +121,7 @@ class Page:
                     python = gr.Code(
                         label="Python", language="python", wrap_lines=True, show_line_numbers=False, elem_id="python"
                     )
-        for given in (audio.upload, audio.stop_recording):
-            given(self._heard, [audio, progress], progress, **QUIET)
+        audio.change(self._heard, audio, heard, **QUIET)
         # what is told of the video before would be taken for this one's while it waits
         make.click(None, outputs=[progress], js=f"() => ({json.dumps(Progress().shown())})", **QUIET)
         making = make.click(
@@ -271,14 +271,16 @@ class Page:
             raise InputError(f"{what}: is deleted, {self.keep // 60} minutes after its upload; upload it again")
         return str(path)
 
-    def _heard(self, given: str, shown: dict[str, Any]) -> Any:
-        """What is wrong with a recording, told as soon as it is there; the next one takes its place."""
+    def _heard(self, given: str | None) -> Any:
+        """What is wrong with a recording, told beside it as soon as it is there."""
+        if given is None:
+            return Progress().shown()
         try:
-            with explained(lambda text: text.replace(path, Path(path).name)):
-                self.studio.check_lengths(path := self._upload("recording", given))
+            with explained(lambda text: text.replace(str(Path(given).resolve()), Path(given).name)):
+                self.studio.check_lengths(self._upload("recording", given))
         except gr.Error as error:
             return Progress(html.unescape(error.message), failed=True).shown()
-        return Progress().shown() if shown["failed"] else gr.skip()
+        return Progress().shown()
 
     def _motion(self, name: str, clip: str | None) -> str:
         if name not in MOTIONS:

@@ -110,7 +110,7 @@ def need_port(host: str, port: int) -> None:
         with socket.socket(kind, socket.SOCK_STREAM) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _port_taken(host, port) from error
 
 

@@ -81,9 +81,12 @@ def main() -> NoReturn:
         command = context.command_path if context is not None else "svp"
         message = f"{error.format_message().rstrip('.')}; see `{command} --help`"
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if "temporary directory" in str(error.strerror):  # of tempfile, which libraries ask when they are loaded
+            message = f"temporary files: {error.strerror}; set TMPDIR to a folder of your own"
+        elif error.errno in REFUSALS:
+            message = f"{error.filename or 'the output'}: {error.strerror}; {REFUSALS[error.errno]}"
+        else:
             raise
-        message = f"{error.filename or 'the output'}: {error.strerror}; {REFUSALS[error.errno]}"
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("svp: interrupted", err=True)
         sys.exit(130)

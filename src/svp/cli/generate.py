@@ -217,7 +217,10 @@ def generate(
     for cue in cues:
         if (saved := read_style_file(cue.path)) is not None and maker is not None:
             maker.check(str(cue.path), saved)
-    face = prepare_portrait(portrait, saved_settings(folder).image_size, box)  # before torch is imported
+    size_of_face = saved_settings(folder).image_size
+    face = prepare_portrait(portrait, size_of_face, box)  # before torch is imported
+    canvas = face.canvas(view)
+    marking.check_size(*((size_of_face, size_of_face) if canvas is None else (canvas.width, canvas.height)))
     from svp.diffusion.generation import sampling_of
     from svp.diffusion.memory_plan import within_memory
     from svp.diffusion.video import partial_folder

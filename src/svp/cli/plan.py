@@ -58,7 +58,7 @@ def print_generation_plan(
 
 def _frames(audio: Path) -> int:
     need_file(audio, "--audio")
-    from svp.media.audio import read_audio
+    from svp.media.audio import count_samples
     from svp.media.video import count_frames
 
-    return count_frames(len(read_audio(audio)))
+    return count_frames(count_samples(audio))

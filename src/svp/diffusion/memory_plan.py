@@ -27,7 +27,6 @@ from svp.diffusion.denoiser import PARTS
 from svp.diffusion.dry_run import StepMeter, without_memory
 from svp.diffusion.generation import decoder_of
 from svp.diffusion.guidance import predict_guided
-from svp.diffusion.inputs import load_audio
 from svp.diffusion.model_folder import SHIPPED, check_model_folder, find_model, unusable_model
 from svp.diffusion.offload import place_of
 from svp.diffusion.pipeline import SVPPipeline
@@ -38,6 +37,8 @@ from svp.diffusion.settings import PipelineSettings
 from svp.diffusion.vae import PatchAutoencoderKL, decoded_at_once, latent_stride, require_vae
 from svp.diffusion.windows import plan_chunks, plan_windows
 from svp.errors import InputError
+from svp.media.audio import count_samples
+from svp.media.recording import HELD_BYTES
 from svp.media.video import count_frames, largest_frame
 from svp.presets import PRESETS
 from svp.weights.config import INDEX, read_config
@@ -50,7 +51,9 @@ PROCESS = (
 CUDA_CONTEXT = 800e6  # on the GPU; not measured here
 SLACK = 1.12  # memory that the allocator holds and nobody uses
 CLIP = 30  # bytes per pixel of a frame while a clip is decoded and measured; 27 were seen, of H.264
-SOUND = 1.15 * 4 * 640  # bytes per frame: samples at 16 kHz, in an array that grows
+SOUND = 4 * 640  # bytes per frame: samples at 16 kHz
+HELD_SOUND = 2 * HELD_BYTES  # at the most: in the buffer that grows, and once more
+FRAME = 1000  # bytes per frame of the video that stay: key points, loudness, its place in the file
 LATENTS = 8  # copies of a chunk's latents: noise, known frames, predictions
 TILE = 256  # side in pixels of a tile when pictures are decoded in parts
 
@@ -104,7 +107,13 @@ class GenerationPlan:
         networks = SLACK * (self.weights + max(part.live for part in self.parts.values()))
         if self.device == "cuda":
             return CUDA_CONTEXT + networks
-        return PROCESS + networks + SOUND * self.frames + CLIP * self.clip_pixels
+        return (
+            PROCESS
+            + networks
+            + min(2 * SOUND * self.frames, HELD_SOUND)
+            + FRAME * self.frames
+            + CLIP * self.clip_pixels
+        )
 
 
 def network_shapes(name: str) -> SVPPipeline:
@@ -254,7 +263,7 @@ def within_memory(
         return
     own, (place, _) = pipeline.settings, place_of(pipeline.unet)
     device: Device = "cuda" if place.type == "cuda" else "cpu"
-    frames = count_frames(len(load_audio(audio)))
+    frames = count_frames(count_samples(audio))
     asked: dict[str, Any] = {"styled": styled, "device": device, "clip_pixels": largest_frame(clips)}
     plan = fit_memory(pipeline, frames, sampling, max_memory * 1e9, **asked)
     pipeline.settings = plan.settings

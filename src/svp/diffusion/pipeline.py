@@ -52,6 +52,7 @@ from svp.face.canvas import View
 from svp.face.face_box import FaceBox
 from svp.face.key_points import KEY_POINTS
 from svp.media.hashing import sha256_file, weights_sha256
+from svp.media.recording import forget
 from svp.media.video import count_frames
 from svp.speech.alpha import AudioEncoder, find_audio_encoder
 from svp.speech.layout import alpha_layout
@@ -332,7 +333,7 @@ class SVPPipeline(DiffusionPipeline):
         watch: Callable[[int], None] | None = None,
         partial: Path | None = None,
     ) -> FrameStream:
-        """The frames of a video one after the other; frames are not held, only the recording is.
+        """The frames of a video one after the other; none is held, and of a file's sound two minutes at most.
 
         The inputs are read and measured before this returns, the networks run as frames are taken.
 
@@ -385,6 +386,7 @@ class SVPPipeline(DiffusionPipeline):
         heard = samples if isinstance(audio, np.ndarray) else audio
         shown = asdict(knobs) | asdict(view) | {"retarget": retarget, "face_box": measured.face_box}
         origin = Origin.of(self, job, portrait, audio, style, head_motion, shown)
+        forget(samples)  # all of them were looked at
         frames, canvas = generate_frames(model, job, callback), measured.canvas(view)
         return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)
 

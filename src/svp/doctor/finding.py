@@ -31,12 +31,17 @@ class Finding:
     remedy: str = ""
 
 
-def examine(section: str, checks: Mapping[str, Callable[[], Iterable[Finding]]]) -> list[Finding]:
-    """The findings of checks, by name; one that fails, for what it needs is missing, says so and stops no other."""
+def examine(section: str, checks: Mapping[str, Callable[[], Iterable[Finding]]], needed: bool = False) -> list[Finding]:
+    """The findings of checks, by name; one that fails, for what it needs is missing, says so and stops no other.
+
+    Args:
+        needed: without what they look at `svp generate` cannot work.
+    """
     findings: list[Finding] = []
     for name, check in checks.items():
         try:
             findings += check()
         except Exception as error:  # an installation can be broken in any way
-            findings.append(Finding(section, name, "missing", f"cannot be told: {type(error).__name__}: {error}"))
+            state: State = "broken" if needed else "missing"
+            findings.append(Finding(section, name, state, f"cannot be told: {type(error).__name__}: {error}"))
     return findings

@@ -62,7 +62,7 @@ FILTERS: Final = ("abuffer", "aresample", "aformat", "abuffersink")  # of PyAV's
 def examine_libraries() -> list[Finding]:
     """Libraries, extras and codecs."""
     return [
-        *examine(LIBRARIES, {"libraries": _required}),
+        *examine(LIBRARIES, {"libraries": _required}, needed=True),
         *examine(EXTRAS_SECTION, {"extras": _extras}),
         *examine(FFMPEG, {"FFmpeg": _versions, "codecs": _codecs, "filters": _filters}),
     ]

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -34,7 +35,11 @@ GB: Final = 1e9
 def examine_system() -> list[Finding]:
     """What the computer is."""
     checks = {"software": _software, "processor": _processor, "memory": _memory, "disk": _disks, "device": _devices}
-    return examine(SECTION, checks | {"signature": _signature, "environment": _environment})
+    return [
+        *examine(SECTION, checks),
+        *examine(SECTION, {"signature": _signature}, needed=True),
+        *examine(SECTION, {"environment": _environment}),
+    ]
 
 
 def _software() -> Iterator[Finding]:
@@ -76,9 +81,9 @@ def _disks() -> Iterator[Finding]:
     from svp.speech.package import cache_dir
 
     for name, folder in (("here", Path.cwd()), ("cache", cache_dir()), ("data", data_dir())):
-        there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+        there = next(place for place in (folder, *folder.absolute().parents) if _is_there(place))
         free = shutil.disk_usage(there).free / GB
-        writable = os.access(there, os.W_OK)
+        writable = os.access(there, os.W_OK | os.X_OK)
         remedy = ""
         if name != "here" and not writable:
             remedy = f"set SVP_{name.upper()} to a folder of your own"
@@ -86,6 +91,24 @@ def _disks() -> Iterator[Finding]:
             remedy = "make room"
         found = f"{folder}: {free:.1f} GB free" + ("" if writable else ", not writable")
         yield Finding(SECTION, f"disk, {name}", "missing" if remedy else "ok", found, remedy=remedy)
+    yield _temporary()
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # it lies in one that may not be entered
+        return False
+
+
+def _temporary() -> Finding:
+    purpose = "libraries, and recordings of more than two minutes"
+    try:
+        folder = tempfile.gettempdir()
+    except OSError as error:
+        remedy = "set TMPDIR to a folder of your own"
+        return Finding(SECTION, "disk, temporary", "broken", error.strerror or str(error), purpose, remedy)
+    return Finding(SECTION, "disk, temporary", "ok", f"{folder}: {shutil.disk_usage(folder).free / GB:.1f} GB free")
 
 
 def _devices() -> Iterator[Finding]:
@@ -115,7 +138,7 @@ def _signature() -> Iterator[Finding]:
             yield Finding(SECTION, "signature", "later", "this computer has no certificate yet", purpose)
             return
         certificate.check()
-    except InputError as error:
+    except (InputError, OSError) as error:
         yield Finding(SECTION, "signature", "broken", str(error), purpose)
         return
     yield Finding(SECTION, "signature", "ok", f"{certificate.chain}: signs", purpose)

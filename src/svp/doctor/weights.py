@@ -38,7 +38,7 @@ def examine_weights(imported: Path | None) -> list[Finding]:
         imported: folder that `svp import` wrote: for `svp evaluate --weights`, or a model.
     """
     return [
-        *examine(SHIPPED, {"shipped": _shipped, "Whisper": _whisper}),
+        *examine(SHIPPED, {"shipped": _shipped, "Whisper": _whisper}, needed=True),
         *examine(IMPORTED, {"imported": partial(_imported, imported)}),
         *examine(OF_MODELS, {"imported": partial(_of_models, imported)}),
     ]
@@ -79,7 +79,12 @@ def _whisper() -> Iterator[Finding]:
     from svp.speech.package import FOLDER, WEIGHTS, by_hand, local_folder, own_folder
 
     repository, purpose = f"openai/{FOLDER}", "hearing the recording (mini)"
-    folder = local_folder(repository)
+    try:
+        folder = local_folder(repository)
+    except OSError as error:
+        remedy = "set SVP_CACHE to a folder of your own, or change its permissions"
+        yield Finding(SHIPPED, FOLDER, "broken", str(error), purpose, remedy)
+        return
     if folder is None:
         remedy = f"fetched at the first video; without network {by_hand(repository)}"
         yield Finding(SHIPPED, FOLDER, "later", "not on this computer yet", purpose, remedy)

@@ -19,7 +19,7 @@ from svp.diffusion.model_folder import find_model, saved_settings
 from svp.errors import InputError
 from svp.face.face_box import FaceBox
 from svp.jobs.request import VideoJob, file_hash, model_key
-from svp.media.audio import read_audio
+from svp.media.audio import count_samples
 from svp.media.hashing import sha256_text
 from svp.media.video import count_frames
 from svp.media.whole_file import whole_file
@@ -67,7 +67,7 @@ def clip_frames(jobs: Iterable[VideoJob]) -> dict[Path, int]:
 @cache
 def _video_frames(audio: Path, _hash: str) -> int:
     """Of the video of a recording that has this hash."""
-    return count_frames(len(read_audio(audio)))
+    return count_frames(count_samples(audio))
 
 
 def features_of(job: VideoJob, folder: Path, frames: Mapping[Path, int]) -> list[Feature]:

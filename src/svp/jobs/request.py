@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
@@ -180,6 +180,10 @@ def read_jobs(path: Path) -> list[VideoJob | BadLine]:
             jobs.append(BadLine(number, name, f"{where}: {problem}" if where else problem))
         except (InputError, ValueError, OSError) as error:
             jobs.append(BadLine(number, name, " ".join(str(error).split())))
+    jobs = [
+        replace(job, output=f"line {job.line}") if isinstance(job, BadLine) and job.output in taken else job
+        for job in jobs
+    ]
     if not jobs:
         raise InputError(f"{path}: holds no job; write one JSON object per line")
     return jobs

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import torch
 
 from svp.diffusion.memory_plan import network_shapes, plan_generation
+from svp.diffusion.portrait import clips_among
 from svp.diffusion.sampling_plan import plan_sampling
 from svp.errors import InputError
 from svp.jobs.request import VideoJob
+from svp.media.video import largest_frame
 from svp.memory import free_memory
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -38,19 +42,29 @@ def workers_that_fit(jobs: Iterable[VideoJob], most: int, max_memory: float | No
 
 
 def _peaks(jobs: Iterable[VideoJob]) -> Iterator[float]:
-    """Bytes of a process for a long video of each model, mode, and with or without style."""
-    kinds = {(job.model[0], job.request.fast, bool(job.cues)): job for job in jobs}
-    for (model, fast, styled), job in kinds.items():
+    """Bytes of a process for a long video of each model and way of sampling, with the largest clip that is measured."""
+    clips: defaultdict[tuple[Any, ...], set[Path]] = defaultdict(set)
+    for job in jobs:
         request = job.request
+        how = request.fast, request.steps, request.guidance_audio, request.guidance_style
+        clips[job.model[0], bool(job.cues), *how] |= set(clips_among([cue.path for cue in job.cues], job.head_motion))
+    for (model, styled, fast, steps, guidance_audio, guidance_style), measured in clips.items():
         with suppress(InputError):  # its worker tells what is wrong with the model
             shapes = network_shapes(model)
             sampling = plan_sampling(
                 fast,
                 shapes.settings,
                 torch.device("cpu"),
-                num_inference_steps=request.steps,
-                guidance_audio=request.guidance_audio,
-                guidance_style=request.guidance_style,
+                num_inference_steps=steps,
+                guidance_audio=guidance_audio,
+                guidance_style=guidance_style,
                 folded=shapes.turbo is not None,
             )
-            yield plan_generation(shapes, shapes.settings.chunk, sampling, styled=styled).peak
+            pixels = max(map(_pixels, measured), default=0)
+            yield plan_generation(shapes, shapes.settings.chunk, sampling, styled=styled, clip_pixels=pixels).peak
+
+
+def _pixels(clip: Path) -> int:
+    with suppress(InputError):  # its worker tells what is wrong with it
+        return largest_frame([clip])
+    return 0

@@ -132,15 +132,15 @@ def _make(task: VideoTask) -> dict[str, int]:
 
 def _motion(task: VideoTask, settings: PipelineSettings) -> MotionSource:
     """What moves the head: measured already, or as it was given."""
-    from svp.diffusion.inputs import load_audio
     from svp.diffusion.portrait import clip_motion
     from svp.face.key_points import KEY_POINTS
+    from svp.media.audio import count_samples
     from svp.media.video import count_frames
 
     job, retarget, key_points = task.job, task.job.request.retarget, KEY_POINTS[settings.head_kps]
     for feature in task.features:
         if feature.kind == "motion" and feature.path.is_file():
-            landmarks = load_track(feature.path)[: count_frames(len(load_audio(job.audio)))]
+            landmarks = load_track(feature.path)[: count_frames(count_samples(job.audio))]
             return clip_motion(landmarks, feature.source, settings.image_size, retarget, key_points)
     if retarget == "none" and job.head_motion.endswith(LIBRARY_SUFFIX):  # of a prepared clip's features, too
         return key_points.seen(prepared_landmarks(Path(job.head_motion)))

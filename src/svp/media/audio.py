@@ -37,8 +37,16 @@ def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE, stop: 
     """
     samples = read_audio_or_none(path, sample_rate, stop)
     if samples is None:
-        raise InputError(f"{path}: has no sound; give a file with an audio track")
+        raise no_sound(path)
     return samples
+
+
+def count_samples(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> int:
+    """How many samples `read_audio` gives, none of which is held. Errors as there."""
+    blocks = sound_blocks(path, sample_rate)
+    if blocks is None:
+        raise no_sound(path)
+    return sum(map(len, blocks))
 
 
 def check_sound(path: str | PathLike[str]) -> None:
@@ -63,6 +71,11 @@ def read_audio_or_none(
         if stop is not None and len(sound) >= stop * sample_rate:
             break
     return np.frombuffer(sound, np.float32) if sound else np.zeros(0, np.float32)
+
+
+def no_sound(path: str | PathLike[str]) -> InputError:
+    """The error for a file without an audio track."""
+    return InputError(f"{path}: has no sound; give a file with an audio track")
 
 
 def sound_blocks(path: str | PathLike[str], sample_rate: int) -> Iterator[np.ndarray] | None:

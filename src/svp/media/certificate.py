@@ -99,10 +99,11 @@ class Certificate:
             raise InputError(f"{self.key}: no private key in PEM; {remedy}, {OTHERWISE}") from error
         try:
             signer = load_pem_x509_certificates(chain)[0]
-        except ValueError as error:
+            public = signer.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
             remedy = self._remedy("give the chain")
-            raise InputError(f"{self.chain}: no certificates in PEM; {remedy}, {OTHERWISE}") from error
-        if signer.public_key() != private.public_key():
+            raise InputError(f"{self.chain}: no certificates in PEM of a known kind; {remedy}, {OTHERWISE}") from error
+        if public != private.public_key():
             remedy = self._remedy("give that one")
             raise InputError(f"{self.key}: is not the key of the first certificate in {self.chain}; {remedy}")
         if signer.not_valid_after_utc < datetime.datetime.now(datetime.UTC):
@@ -167,17 +168,25 @@ def local_certificate() -> Certificate:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f"{folder}: the certificate of this computer cannot be kept there ({error.strerror}); set SVP_DATA to a "
-            f"folder of your own, give --certificate and --key, {OTHERWISE}"
-        ) from error
+        raise _not_kept(folder, error) from error
     return _files_of(folder)
+
+
+def _not_kept(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{folder}: the certificate of this computer cannot be kept there ({error.strerror}); set SVP_DATA to a "
+        f"folder of your own, give --certificate and --key, {OTHERWISE}"
+    )
 
 
 def kept_certificate() -> Certificate | None:
     """This computer's own certificate where one was made before."""
-    own = _files_of(_own_folder())
-    return own if own.chain.is_file() and own.key.is_file() else None
+    folder = _own_folder()
+    own = _files_of(folder)
+    try:
+        return own if own.chain.is_file() and own.key.is_file() else None
+    except OSError as error:
+        raise _not_kept(folder, error) from error
 
 
 def make_certificate(name: str = LOCAL_NAME, organisation: str = LOCAL_ORGANISATION) -> tuple[bytes, bytes]:

@@ -77,6 +77,14 @@ class Marking:
         label = Label(self.label, width, height)
         return (label.drawn_on(frame) for frame in frames)
 
+    def check_size(self, width: int, height: int) -> None:
+        """Whether the label can be drawn into frames of that size.
+
+        Raises:
+            InputError: it cannot.
+        """
+        self.drawn((), width, height)
+
     def sign(self, path: Path, facts: dict[str, Any]) -> None:
         """Sign a complete mp4 in place, where that is wanted.
 

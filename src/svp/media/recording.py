@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from svp.errors import InputError
-from svp.media.audio import SAMPLE_RATE, sound_blocks
-from svp.media.whole_file import writing
+from svp.media.audio import SAMPLE_RATE, no_sound, sound_blocks
 
 HELD_BYTES: Final = 8 << 20  # of samples in memory: two minutes
 
@@ -24,21 +25,32 @@ def read_recording(path: Path) -> np.ndarray:
     """The samples of `svp.media.audio.read_audio`, (samples,); a long recording's in a file that nobody else sees.
 
     Raises:
-        InputError: as `read_audio`, or the folder of temporary files has no room.
+        InputError: as `read_audio`, or there is no room for temporary files.
     """
     blocks = sound_blocks(path, SAMPLE_RATE)
     if blocks is None:
-        raise InputError(f"{path}: has no sound; give a file with an audio track")
+        raise no_sound(path)
     with tempfile.SpooledTemporaryFile(HELD_BYTES) as file:
         for block in blocks:
-            with writing(Path(tempfile.gettempdir())):
+            with _room():
                 file.write(block.tobytes())
         if (size := file.tell()) <= HELD_BYTES:
             file.seek(0)
             return np.frombuffer(bytearray(file.read()), np.float32) if size else np.zeros(0, np.float32)
-        with writing(Path(tempfile.gettempdir())):
+        with _room():
             file.flush()
         return np.frombuffer(Pages(file.fileno(), size, access=mmap.ACCESS_COPY), np.float32)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"temporary files: cannot be written ({error.strerror or error}); set TMPDIR to a folder with room for the "
+            "recording, 64 kB a second"
+        ) from error
 
 
 def forget(samples: np.ndarray) -> None:

@@ -53,7 +53,7 @@ class Wav2Vec2AudioEncoder:
     def stream(self, audio: np.ndarray, n_frames: int, fps: float = 25.0) -> Iterator[Tensor]:
         """Blocks (n, A) of successive frames, one per part of the recording."""
         per_frame = self.size // self.model.config.hidden_size
-        samples = fit_length(as_samples(audio), round(n_frames * SAMPLE_RATE / fps))
+        samples = FittedSound(as_samples(audio), round(n_frames * SAMPLE_RATE / fps))
         total = max(0, (len(samples) - FIRST_SAMPLES) // SAMPLES_PER_POSITION) + 1
         # two positions per frame lie evenly over all of the recording's, ends held (linear interpolation)
         places = (torch.arange(per_frame * n_frames, dtype=torch.float64) + 0.5) * total / (per_frame * n_frames) - 0.5
@@ -79,16 +79,38 @@ class Wav2Vec2AudioEncoder:
         return torch.cat([*self.stream(audio, n_frames, fps), torch.zeros(0, self.size)])
 
 
-def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
-    """Samples of zero mean and unit variance over the whole recording, then cut, or silent after their end."""
-    normed = (samples - samples.mean()) / np.sqrt(samples.var() + VARIANCE_FLOOR) if len(samples) else samples
-    fitted = np.zeros(max(length, FIRST_SAMPLES), np.float32)
-    fitted[: min(len(normed), length)] = normed[:length]
-    return fitted
+class FittedSound:
+    """Samples of zero mean and unit variance over the whole recording, then cut, or silent after their end.
+
+    Pieces are made as they are asked for: a long recording is not held a second time.
+    """
+
+    def __init__(self, samples: np.ndarray, length: int) -> None:
+        self._samples, self._heard = samples, min(len(samples), length)
+        self._length = max(length, FIRST_SAMPLES)
+        count = max(1, len(samples))
+        self._mean = sum(float(piece.sum(dtype=np.float64)) for piece in _pieces(samples)) / count
+        squares = sum(float(np.square(piece - self._mean, dtype=np.float64).sum()) for piece in _pieces(samples))
+        self._deviation = np.sqrt(squares / count + VARIANCE_FLOOR)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def piece(self, first: int, last: int) -> np.ndarray:
+        """Samples first..last-1, float32."""
+        given = np.zeros(min(last, self._length) - first, np.float32)
+        heard = self._samples[first : min(last, self._heard)]
+        given[: len(heard)] = (heard - self._mean) / self._deviation
+        return given
+
+
+def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
+    size = CONVOLVED * SAMPLES_PER_POSITION
+    return (samples[first : first + size] for first in range(0, len(samples), size))
 
 
 @torch.inference_mode()
-def position_pieces(samples: np.ndarray, total: int, model: Wav2Vec2Model) -> Iterator[Tensor]:
+def position_pieces(samples: FittedSound, total: int, model: Wav2Vec2Model) -> Iterator[Tensor]:
     """The last hidden states of a normalised recording, part by part.
 
     Yields:
@@ -108,7 +130,7 @@ def position_pieces(samples: np.ndarray, total: int, model: Wav2Vec2Model) -> It
         yield states_PD[start - first : min(start + part, total) - first].clone()
 
 
-def first_layer_moments(samples: np.ndarray, model: Wav2Vec2Model) -> tuple[Tensor, Tensor]:
+def first_layer_moments(samples: FittedSound, model: Wav2Vec2Model) -> tuple[Tensor, Tensor]:
     """Mean and variance over a recording of what the first layer norms, (C,) each; at least 10 samples are needed."""
     conv = cast(nn.Conv1d, cast(Any, model.feature_extractor).conv_layers[0].conv)
     [kernel], [stride] = conv.kernel_size, conv.stride
@@ -116,7 +138,7 @@ def first_layer_moments(samples: np.ndarray, model: Wav2Vec2Model) -> tuple[Tens
     sums_2C = torch.zeros(2, conv.out_channels, dtype=torch.float64)
     for first in range(0, outputs, NORM_BLOCK):
         last = min(first + NORM_BLOCK, outputs)
-        heard = samples[first * stride : (last - 1) * stride + kernel]
+        heard = samples.piece(first * stride, (last - 1) * stride + kernel)
         convolved_CT = conv(torch.from_numpy(heard)[None].to(model.device, model.dtype)).cpu().double()
         sums_2C += torch.stack((convolved_CT.sum(dim=1), convolved_CT.square().sum(dim=1)))
     mean_C, square_C = sums_2C / outputs
@@ -125,10 +147,10 @@ def first_layer_moments(samples: np.ndarray, model: Wav2Vec2Model) -> tuple[Tens
 
 
 def projected(
-    samples: np.ndarray, begin: int, end: int, model: Wav2Vec2Model, mean_C: Tensor, variance_C: Tensor
+    samples: FittedSound, begin: int, end: int, model: Wav2Vec2Model, mean_C: Tensor, variance_C: Tensor
 ) -> Tensor:
     """What the transformer is given at positions begin..end-1 of a recording with these moments, (P, D)."""
-    heard = samples[begin * SAMPLES_PER_POSITION : (end - 1) * SAMPLES_PER_POSITION + FIRST_SAMPLES]
+    heard = samples.piece(begin * SAMPLES_PER_POSITION, (end - 1) * SAMPLES_PER_POSITION + FIRST_SAMPLES)
     first, *others = cast(Any, model.feature_extractor).conv_layers
     hidden_1CT = first.conv(torch.from_numpy(heard)[None, None].to(model.device, model.dtype))
     norm = first.layer_norm
