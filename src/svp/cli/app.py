@@ -37,7 +37,7 @@ def serve(
     ] = None,
     key: Annotated[Path | None, typer.Option(help="PEM key of the certificate, or $SVP_KEY.")] = None,
 ) -> None:
-    """Make videos on a page in the browser. Its functions are an HTTP API too, see docs/app.md.
+    """Make videos on a page in the browser. Its making of a video is an HTTP API too, see docs/app.md.
 
     Example: svp app --port 7860
     """
