@@ -39,6 +39,8 @@ def test_it_goes_on_after_the_last_complete_chunk(pipeline, tmp_path, monkeypatc
         next(begun)
     assert len(list(partial.glob("*.safetensors"))) == kept
     told: list[tuple[int, int]] = []
+    said: list[str] = []
+    monkeypatch.setattr("svp.diffusion.kept.LOGGER.info", said.append)
     calls = evaluations(pipeline, monkeypatch)
     again = pipeline.stream(portrait, sound, two, partial=partial, callback=lambda *n: told.append(n), **OPTIONS)
     assert np.array_equal(np.stack(list(again)), whole)
@@ -46,6 +48,9 @@ def test_it_goes_on_after_the_last_complete_chunk(pipeline, tmp_path, monkeypatc
     assert told == [(n, total) for n in range(1, total + 1)]
     chunk = 3 * OPTIONS["num_inference_steps"]  # windows of a whole chunk, times steps
     assert len(calls) == total - kept * chunk
+    assert said == [f"{partial}: goes on after {kept} finished chunks"]
+    pipeline.stream(portrait, sound, two, partial=partial, seed=1, **OPTIONS)
+    assert said[1:] == [f"{partial}: 5 chunks that were made with other arguments, inputs or versions go"]
 
 
 def test_another_video_and_a_damaged_chunk_are_not_gone_on_with(pipeline, tmp_path, monkeypatch):

@@ -42,7 +42,9 @@ def test_where_no_face_is_seen_the_mean_face_lies_in_the_box() -> None:
     with pytest.raises(InputError, match=r"sky\.png: no face found; .*X,Y,W,H \(--face-box\)"):
         find_face(PLAIN, "sky.png")
     box = FaceBox(100, 60, 120, 140)
-    face = find_face(PLAIN, "sky.png", box)
+    said: list[str] = []
+    face = find_face(PLAIN, "sky.png", box, said.append)
+    assert said == [f"sky.png: no face is seen in the face box {box}; a mean face that looks to the front is taken"]
     x, y = face[:468, 0], face[:468, 1]
     assert (x.min() + x.max()) / 2 == pytest.approx(160, abs=0.1)
     assert (y.min() + y.max()) / 2 == pytest.approx(130, abs=0.1)

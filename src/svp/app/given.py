@@ -15,11 +15,12 @@ _ADDRESS: Final = re.compile(r"/(file|proxy)[=/]+https?:", re.IGNORECASE)
 
 
 def judge_ourselves(block: gr.blocks.Block) -> None:
-    """Make a component take uploads alone, no addresses that the server would fetch, and hand on numbers as they are.
+    """Make a component take uploads alone, no addresses that the server would fetch, and hand on what was chosen.
 
-    Gradio fetches an address without a limit of size; and a number that is none ends in an error without a sentence.
+    Gradio fetches an address without a limit of size; and a number or a choice that is none ends in an error without a
+    sentence, and in the server's log.
     """
-    if isinstance(block, gr.Number | gr.Slider):
+    if isinstance(block, gr.Number | gr.Slider | gr.Dropdown | gr.Radio):
         block.preprocess = _as_it_is  # type: ignore[method-assign]
     if not isinstance(block, gr.components.Component):
         return

@@ -249,7 +249,7 @@ def known_style(name: str | None, gallery: Mapping[str, object]) -> str:
     Raises:
         InputError: there is none of that name.
     """
-    name = name or ""
+    name = str(name or "")
     for text in (name, f"{name}:{DEFAULT_LEVEL}"):
         if text in gallery:
             return text

@@ -283,7 +283,7 @@ class Page:
         return Progress().shown()
 
     def _motion(self, name: str, clip: str | None) -> str:
-        if name not in MOTIONS:
+        if str(name) not in MOTIONS:
             raise InputError(f"head motion {name}: unknown; use one of {', '.join(MOTIONS)}")
         if name != "clip":
             return name

@@ -33,6 +33,7 @@ from svp.style.timeline import style_over_time
 if TYPE_CHECKING:
     from svp.diffusion.pipeline import SVPPipeline
 
+ALMOST: Final = 0.99  # the last frames are still to be written and signed
 CLIP_FACTOR: Final = 4  # a clip may be so many times longer than a recording: it is measured, not made
 
 
@@ -86,8 +87,9 @@ class Work:
         if stream is None or not done:
             return Progress(self._stage)
         left = (time.monotonic() - self._begin) * (total - done) / done
-        text = f"Frame {stream.taken} of {stream.n_frames}, about {duration(left)} left"
-        return Progress(noticing(text, self.notice), done / total, stream.last)
+        at = f"Frame {stream.taken} of {stream.n_frames}" if stream.taken else f"First of {stream.n_frames} frames"
+        text = f"{at}, about {duration(left)} left"
+        return Progress(noticing(text, self.notice), min(ALMOST, done / total), stream.last)
 
     def _make(self) -> Path:
         try:

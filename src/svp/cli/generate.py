@@ -209,7 +209,7 @@ def generate(
     box = None if face_box is None else FaceBox.parse(face_box)
     check_inputs(portrait, audio, head_motion, retarget, knobs)
     if cues and (last := cues[-1].seconds):
-        need_within(cues[-1].path.stem, last, count_frames(len(read_audio(audio, stop=last + 1))) / FPS)
+        need_within(cues[-1].name, last, count_frames(len(read_audio(audio, stop=last + 1))) / FPS)
     folder = find_model(chosen)
     check_model_folder(folder)
     check_trained(None if adapters else folder, styled=bool(styles))
@@ -259,8 +259,12 @@ def generate(
             partial=partial,
         )
         stream.made_from(portrait, [cue.path for cue in cues])
-        with bar:  # nothing more is wrong with what was given
-            stream.save(output, marking)
+        try:
+            with bar:  # nothing more is wrong with what was given
+                stream.save(output, marking)
+        except KeyboardInterrupt:
+            typer.echo(f"{partial}: keeps what is finished; the same command goes on with it", err=True)
+            raise
     typer.echo(f"{output}: {stream.n_frames} frames, {stream.n_frames / 25:.2f} s, {stream.width} x {stream.height}")
 
 

@@ -40,12 +40,14 @@ def generate_jobs(
         raise InputError("Missing option '-o', the folder for the videos; see `svp generate --help`")
     need_file(jobs, "--jobs")
     need_output_folder(output)
+    from svp.jobs.manifest import MANIFEST
     from svp.jobs.run import generate_all
 
     report = generate_all(jobs, output, workers=workers, ray=ray, max_memory=max_memory, marking=marking)
     if all(row.status == "rejected" for row in report.rows):
         first = report.rows[0]
-        raise InputError(f"{jobs}: no line can be used, line {first.line}: {first.reason}")
+        more = f" (and {len(report.rows) - 1} more, see {output / MANIFEST})" if len(report.rows) > 1 else ""
+        raise InputError(f"{jobs}: no line can be used, line {first.line}: {first.reason}{more}")
     typer.echo(f"{output}: {report}")
     if not report.complete:
         raise typer.Exit(1)

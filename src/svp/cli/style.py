@@ -164,7 +164,7 @@ def load(style: str, output: Path | None = None) -> StylePrior:
     from svp.style.gallery import find_style
     from svp.style.style_file import is_clip
 
-    path = find_style(style)
+    path = find_style(style, remedy="give a saved style")
     if is_clip(path):
         raise InputError(f"{path}: no saved style; make one of it first: `svp style extract {path} -o X.safetensors`")
     if output is not None:

@@ -69,7 +69,8 @@ def _verdict(found: Verification) -> str:
     if found.state == "unsigned":
         return "it says nothing of its origin; it may never have been signed, or have been stripped"
     if found.state == "altered":
-        return f"it is not as it was signed ({problems}); what it says below need not be true of it"
+        doubt = "; what it says below need not be true of it" if _rows(found) else ""
+        return f"it is not as it was signed ({problems}){doubt}"
     if found.state == "untrusted":
         return f"it is as it was signed, but the signer is not to be trusted ({problems})"
     if found.trusted:

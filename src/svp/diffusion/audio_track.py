@@ -5,7 +5,9 @@ Shapes: A numbers per frame, F frames, W = 2 * radius + 1 alpha frames around a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +17,8 @@ from svp.media.recording import forget
 from svp.media.video import FPS
 from svp.memory import release_memory
 from svp.speech.alpha import AudioEncoder, is_silent, silence
+
+LOGGER: Final = logging.getLogger(__name__)
 
 
 def recording_alpha(
@@ -28,7 +32,10 @@ def recording_alpha(
         size: A.
         encoder: loads it; not called for a silent recording, which has zeros, as in training.
     """
-    return silence(n_frames, size) if is_silent(samples) else _heard(encoder(), samples, n_frames)
+    if is_silent(samples):
+        LOGGER.info("the recording is silent: no sound moves the mouth")
+        return silence(n_frames, size)
+    return _heard(encoder(), samples, n_frames)
 
 
 def _heard(encoder: AudioEncoder, samples: np.ndarray, n_frames: int) -> Iterator[Tensor]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from svp.media.whole_file import output_file, writing
 
+LOGGER: Final = logging.getLogger(__name__)
 INDEX = "video.json"
 
 
@@ -37,12 +40,17 @@ class KeptLatents:
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
+        finished = len(list(folder.glob("[0-9]*.safetensors")))
         if _written(folder) != fingerprint:
+            if finished:
+                LOGGER.info(f"{folder}: {finished} chunks that were made with other arguments, inputs or versions go")
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 for path in folder.iterdir():  # the folder itself stays: somebody may hold its lock
                     path.unlink()
             _write_whole(folder / INDEX, json.dumps({"fingerprint": fingerprint}).encode())
+        elif finished:
+            LOGGER.info(f"{folder}: goes on after {finished} finished chunks")
 
     def read(self, chunk: int) -> Tensor | None:
         """The latents (1, C, n, h, w) of a chunk; None where there are none, or they are damaged."""

@@ -25,6 +25,11 @@ def check_style(source: StyleSource | StyleTimeline, style_encoder: StyleEncoder
     style: SavedStyle | StylePrior | None
     if isinstance(source, str | Path):
         style, named = read_style_file(style_path(source)), str(source)
+    elif not isinstance(source, StyleTimeline | StylePrior):
+        raise InputError(
+            f"style: {type(source).__name__}; give a StylePrior, a file or a name, or for several over time "
+            'style_over_time(read_cues(["sad", "happy@2.5"]), pipe.style)'
+        )
     else:
         style = source.styles[0] if isinstance(source, StyleTimeline) else source  # they share their encoder
         named = style.name

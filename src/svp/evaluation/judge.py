@@ -85,6 +85,9 @@ def judge(
             if isinstance(found, VideoFacts):
                 facts[key] = replace(found, networks=measures.of(found, paths[key], cache))
     truth = facts.get(TRUTH)
+    compared = truth
+    if isinstance(truth, VideoFacts) and isinstance(truth.face, str):  # no fault of the video's
+        compared = replace(truth, face=f"in its reference: {truth.face}")
     results = []
     if isinstance(truth, VideoFacts):
         equal = PixelFacts(np.full(len(truth), BEST), np.ones(len(truth)))
@@ -102,7 +105,7 @@ def judge(
         siblings = [facts[f"{other.system}/{other.name}"] for other in rivals]
         pair = Pair(
             found,
-            truth if isinstance(truth, VideoFacts) else None,
+            compared if isinstance(compared, VideoFacts) else None,
             f"reference: {truth}" if isinstance(truth, str) else seen.pixels.get(key, NO_TRUTH),
             [sibling for sibling in siblings if isinstance(sibling, VideoFacts)],
             clips.emotion,

@@ -124,7 +124,11 @@ def find_face(
         with LandmarkDetector(static=True) as detector:
             corner = np.array([columns.start, rows.start, 0], np.float32)
             near = [face + corner for face in detector.faces(image[rows, columns])]
-        return next((face for face in near if box.holds(face)), box.mean_face())
+        seen = next((face for face in near if box.holds(face)), None)
+        if seen is None:
+            notice(f"{name}: no face is seen in the face box {box}; a mean face that looks to the front is taken")
+            return box.mean_face()
+        return seen
     with LandmarkDetector(static=True) as detector:
         faces = detector.faces(image)
     if not faces:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from svp.errors import InputError, first_problem
-from svp.style.gallery import find_style
+from svp.style.gallery import find_style, gallery_name
 
 TIMELINE_SUFFIX = ".json"
 
@@ -32,6 +32,11 @@ class Cue:
     seconds: float
     path: Path
     strength: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """As it is written: `happy:2` of the gallery, else the name of its file."""
+        return gallery_name(self.path) or self.path.name
 
 
 class _Entry(BaseModel):

@@ -24,6 +24,11 @@ def gallery_path(name: str, level: int) -> Path:
     return GALLERY / f"{name}_{level}.safetensors"
 
 
+def gallery_name(path: Path) -> str | None:
+    """Name and level, as in `happy:2`, of a file of the gallery; None of another file."""
+    return ":".join(path.stem.rsplit("_", 1)) if path.parent == GALLERY else None
+
+
 def gallery_styles(encoder: str | None) -> dict[str, StylePrior]:
     """The styles that an encoder of this fingerprint made, by name and level as in `happy:2`; a level may lack."""
     from svp.style.prior import StylePrior  # late: names are looked up before torch is loaded
@@ -33,12 +38,13 @@ def gallery_styles(encoder: str | None) -> dict[str, StylePrior]:
     return {name: style for name, style in styles.items() if style.encoder == encoder}
 
 
-def find_style(text: str, folder: Path = Path()) -> Path:
+def find_style(text: str, folder: Path = Path(), remedy: str = "give a clip or a saved style") -> Path:
     """The file that a style argument means: an existing path first, else `name` or `name:level` of the gallery.
 
     Args:
         text: the argument.
         folder: what a path is relative to.
+        remedy: what may be given besides.
 
     Raises:
         InputError: if it is neither, or too long for a name.
@@ -57,4 +63,4 @@ def find_style(text: str, folder: Path = Path()) -> Path:
             )
         return gallery_path(name, int(level) if level else DEFAULT_LEVEL)
     known = ", ".join(gallery_names()) or "none in this installation"
-    raise InputError(f"{text}: no such file and no style of the gallery ({known}); give a clip or a saved style")
+    raise InputError(f"{text}: no such file and no style of the gallery ({known}); {remedy}")

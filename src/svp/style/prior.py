@@ -49,6 +49,9 @@ class StylePrior:
     def __post_init__(self) -> None:
         check_gaussian(*self._arrays())
 
+    def __repr__(self) -> str:
+        return f"StylePrior({self.name!r}, {len(self.mean)} numbers, encoder {self.encoder[:16]!r})"
+
     @classmethod
     def from_gaussian(
         cls,
