@@ -146,3 +146,12 @@ def test_markdown_says_how_it_was_measured_and_what_was_not(tmp_path: Path) -> N
     write_html(report, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "<details>" in page and all(name in page for name in names)
+
+
+def test_markdown_names_ten_videos_of_many() -> None:
+    silent = [
+        VideoResult("ours", f"clip{k:02d}", "", 50, size=(128, 128), reasons={"lip_lag": "too short"})
+        for k in range(12)
+    ]
+    text = markdown_report(a_report([summary(LIP_LAG, silent)], silent))
+    assert "clip09 and 2 more, all in the .json" in text and "clip10" not in text

@@ -9,7 +9,7 @@ from typing import Final
 from svp.evaluation.page import ARROWS, figure_text, problem_groups, row_of
 from svp.evaluation.report import TRUTH, Report, best_systems, grouped, write_text
 
-LISTED: Final = 5  # names of videos in a line
+LISTED: Final = 10  # names of videos in a line
 
 
 def write_markdown(report: Report, path: Path) -> None:
