@@ -45,14 +45,11 @@ from svp.weights.config import INDEX, read_config
 
 Device = Literal["cpu", "cuda"]
 
-PROCESS = (
-    790e6  # of a process that imports torch, finds a face, hears with Whisper and writes a video, without networks
-)
+PROCESS = 790e6  # of a process that finds a face, hears with Whisper and writes a video, without networks
 CUDA_CONTEXT = 800e6  # on the GPU; not measured here
 SLACK = 1.12  # memory that the allocator holds and nobody uses
 CLIP = 30  # bytes per pixel of a frame while a clip is decoded and measured; 27 were seen, of H.264
-SOUND = 4 * 640  # bytes per frame: samples at 16 kHz
-HELD_SOUND = 2 * HELD_BYTES  # at the most: in the buffer that grows, and once more
+SOUND = 4 * 640  # bytes per frame: samples at 16 kHz, twice while they are read, up to HELD_BYTES
 FRAME = 1000  # bytes per frame of the video that stay: key points, loudness, its place in the file
 LATENTS = 8  # copies of a chunk's latents: noise, known frames, predictions
 TILE = 256  # side in pixels of a tile when pictures are decoded in parts
@@ -107,13 +104,8 @@ class GenerationPlan:
         networks = SLACK * (self.weights + max(part.live for part in self.parts.values()))
         if self.device == "cuda":
             return CUDA_CONTEXT + networks
-        return (
-            PROCESS
-            + networks
-            + min(2 * SOUND * self.frames, HELD_SOUND)
-            + FRAME * self.frames
-            + CLIP * self.clip_pixels
-        )
+        sound = 2 * min(SOUND * self.frames, HELD_BYTES)
+        return PROCESS + networks + sound + FRAME * self.frames + CLIP * self.clip_pixels
 
 
 def network_shapes(name: str) -> SVPPipeline:
@@ -209,8 +201,7 @@ def further_bytes(pipeline: SVPPipeline, sampling: SamplingPlan) -> int:
 def fit_memory(
     pipeline: SVPPipeline, frames: int, sampling: SamplingPlan, limit: float, **options: Any
 ) -> GenerationPlan:
-    """The first plan that stays within `limit` bytes, the least change first: offloading of networks (on a
-    GPU), shorter chunks, decoding in tiles, shorter windows.
+    """The first plan within `limit` bytes: offloading (GPU), shorter chunks, decoding in tiles, shorter windows.
 
     Raises:
         InputError: none does.

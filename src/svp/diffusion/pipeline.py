@@ -348,8 +348,7 @@ class SVPPipeline(DiffusionPipeline):
             guidance_audio, guidance_style, guidance_scale: g_a, g_s, or both at once; the model's own by default.
             retarget: "pose" moves the portrait's own points, "none" takes those given as they are.
             mouth_amplitude, head_amplitude, blink_rate, gaze, frame, aspect, face_box: see `Knobs`, `View`, `portrait`.
-            callback: called with (done, total) network windows.
-            watch: called with the number of frames of a clip measured; what this or `callback` raises ends the work.
+            callback, watch: called with (done, total) windows, a clip's measured frames; what they raise ends the work.
             partial: folder of finished chunks' latents (see `kept.py`): the same call goes on from them.
 
         Raises:
@@ -383,12 +382,11 @@ class SVPPipeline(DiffusionPipeline):
         )
         if partial is not None:
             job = replace(job, kept=KeptLatents(partial, job_fingerprint(model, job, samples)))
-        heard = samples if isinstance(audio, np.ndarray) else audio
         shown = asdict(knobs) | asdict(view) | {"retarget": retarget, "face_box": measured.face_box}
         origin = Origin.of(self, job, portrait, audio, style, head_motion, shown)
         forget(samples)  # all of them were looked at
-        frames, canvas = generate_frames(model, job, callback), measured.canvas(view)
-        return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, canvas, origin)
+        frames, heard = generate_frames(model, job, callback), samples if isinstance(audio, np.ndarray) else audio
+        return FrameStream(frames, n_frames, self.settings.image_size, heard, partial, measured.canvas(view), origin)
 
     def __call__(
         self,
