@@ -220,7 +220,7 @@ class Page:
                     yield None, work.progress.shown(), *lines
                 yield str(work.result()), Progress(noticing("Done", work.notice), 1.0).shown(), *lines
         except gr.Error as error:  # which is seen for some seconds; this stays
-            yield None, Progress(html.unescape(error.message), failed=True).shown(), "", ""
+            yield None, _failed(error), "", ""
             raise
 
     def _order(
@@ -279,7 +279,7 @@ class Page:
             with explained(lambda text: text.replace(str(Path(given).resolve()), Path(given).name)):
                 self.studio.check_lengths(self._upload("recording", given))
         except gr.Error as error:
-            return Progress(html.unescape(error.message), failed=True).shown()
+            return _failed(error)
         return Progress().shown()
 
     def _motion(self, name: str, clip: str | None) -> str:
@@ -324,6 +324,11 @@ class Page:
 
 def _uploaded(payload: ImageData | None) -> str | None:
     return None if payload is None else payload.path
+
+
+def _failed(error: gr.Error) -> dict[str, Any]:
+    """What went wrong, as it stays on the page."""
+    return Progress(html.unescape(error.message), failed=True).shown()
 
 
 def _or_reason(page: Callable[[], str]) -> str:

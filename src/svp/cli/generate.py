@@ -219,8 +219,9 @@ def generate(
             maker.check(str(cue.path), saved)
     size_of_face = saved_settings(folder).image_size
     face = prepare_portrait(portrait, size_of_face, box)  # before torch is imported
-    canvas = face.canvas(view)
-    marking.check_size(*((size_of_face, size_of_face) if canvas is None else (canvas.width, canvas.height)))
+    if marking.label:  # of which alone the size of the frames matters now
+        canvas = face.canvas(view)
+        marking.check_size(*((size_of_face, size_of_face) if canvas is None else (canvas.width, canvas.height)))
     from svp.diffusion.generation import sampling_of
     from svp.diffusion.memory_plan import within_memory
     from svp.diffusion.video import partial_folder

@@ -15,7 +15,7 @@ from svp.datasets.manifest import Split
 from svp.datasets.phones import read_words, require_aligner, times_of, words_of
 from svp.datasets.prepared import PreparedDataset
 from svp.errors import InputError, first_problem
-from svp.media.audio import SAMPLE_RATE, read_audio
+from svp.media.audio import SAMPLE_RATE, count_samples
 from svp.media.hashing import sha256_file, sha256_text
 from svp.media.video import FPS
 
@@ -201,4 +201,4 @@ def _wav_frames(path: Path) -> int:
         with wave.open(str(path), "rb") as file:
             return int(file.getnframes() / file.getframerate() * FPS)
     except (wave.Error, EOFError):  # not PCM; decode it to know
-        return int(len(read_audio(path)) / SAMPLE_RATE * FPS)
+        return int(count_samples(path) / SAMPLE_RATE * FPS)

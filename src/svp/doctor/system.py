@@ -138,7 +138,7 @@ def _signature() -> Iterator[Finding]:
             yield Finding(SECTION, "signature", "later", "this computer has no certificate yet", purpose)
             return
         certificate.check()
-    except (InputError, OSError) as error:
+    except InputError as error:
         yield Finding(SECTION, "signature", "broken", str(error), purpose)
         return
     yield Finding(SECTION, "signature", "ok", f"{certificate.chain}: signs", purpose)

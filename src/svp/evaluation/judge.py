@@ -87,7 +87,8 @@ def judge(
     truth = facts.get(TRUTH)
     compared = truth
     if isinstance(truth, VideoFacts) and isinstance(truth.face, str):  # no fault of the video's
-        compared = replace(truth, face=f"in its reference: {truth.face}")
+        why = f"in its reference: {truth.face}"
+        compared = replace(truth, face=why, style=why)
     results = []
     if isinstance(truth, VideoFacts):
         equal = PixelFacts(np.full(len(truth), BEST), np.ones(len(truth)))

@@ -37,16 +37,21 @@ def read_audio(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE, stop: 
     """
     samples = read_audio_or_none(path, sample_rate, stop)
     if samples is None:
-        raise no_sound(path)
+        raise _no_sound(path)
     return samples
 
 
 def count_samples(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> int:
     """How many samples `read_audio` gives, none of which is held. Errors as there."""
+    return sum(map(len, audio_blocks(path, sample_rate)))
+
+
+def audio_blocks(path: str | PathLike[str], sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """What `read_audio` gives piece by piece, (n,) each, read as it is taken. Errors as there."""
     blocks = sound_blocks(path, sample_rate)
     if blocks is None:
-        raise no_sound(path)
-    return sum(map(len, blocks))
+        raise _no_sound(path)
+    return blocks
 
 
 def check_sound(path: str | PathLike[str]) -> None:
@@ -73,8 +78,7 @@ def read_audio_or_none(
     return np.frombuffer(sound, np.float32) if sound else np.zeros(0, np.float32)
 
 
-def no_sound(path: str | PathLike[str]) -> InputError:
-    """The error for a file without an audio track."""
+def _no_sound(path: str | PathLike[str]) -> InputError:
     return InputError(f"{path}: has no sound; give a file with an audio track")
 
 

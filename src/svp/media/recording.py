@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from svp.errors import InputError
-from svp.media.audio import SAMPLE_RATE, no_sound, sound_blocks
+from svp.media.audio import audio_blocks
 
 HELD_BYTES: Final = 8 << 20  # of samples in memory: two minutes
 
@@ -27,11 +27,8 @@ def read_recording(path: Path) -> np.ndarray:
     Raises:
         InputError: as `read_audio`, or there is no room for temporary files.
     """
-    blocks = sound_blocks(path, SAMPLE_RATE)
-    if blocks is None:
-        raise no_sound(path)
     with tempfile.SpooledTemporaryFile(HELD_BYTES) as file:
-        for block in blocks:
+        for block in audio_blocks(path):
             with _room():
                 file.write(block.tobytes())
         if (size := file.tell()) <= HELD_BYTES:
